@@ -1,0 +1,85 @@
+//! Audio units. Time inside audio is counted in samples; wall time is `std::time`, and the two meet
+//! only here.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Samples a second of telephone-band audio (G.711).
+pub const NARROWBAND_HZ: u32 = 8_000;
+/// Samples a second of what speech models hear.
+pub const WIDEBAND_HZ: u32 = 16_000;
+/// Length of one media frame: every leg ticks at this pace.
+pub const FRAME: Duration = Duration::from_millis(20);
+
+/// The length of `samples` at `rate` Hz.
+pub fn duration_of(samples: u64, rate: u32) -> Duration {
+    Duration::from_nanos(samples * 1_000_000_000 / u64::from(rate))
+}
+
+/// How many samples at `rate` Hz fit in `duration`.
+pub fn samples_in(duration: Duration, rate: u32) -> u64 {
+    (duration.as_nanos() * u128::from(rate) / 1_000_000_000) as u64
+}
+
+/// A speech codec of the telephone network, by its SDP encoding name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Codec {
+    /// G.711 μ-law, static payload type 0 (RFC 3551).
+    Pcmu,
+    /// G.711 A-law, static payload type 8 (RFC 3551).
+    Pcma,
+}
+
+impl Codec {
+    pub const fn encoding_name(self) -> &'static str {
+        match self {
+            Codec::Pcmu => "PCMU",
+            Codec::Pcma => "PCMA",
+        }
+    }
+
+    pub const fn static_payload_type(self) -> u8 {
+        match self {
+            Codec::Pcmu => 0,
+            Codec::Pcma => 8,
+        }
+    }
+
+    /// RTP clock rate in Hz, which for these codecs is also the sample rate.
+    pub const fn clock_rate(self) -> u32 {
+        NARROWBAND_HZ
+    }
+}
+
+/// Which way media flows, from our side (RFC 3264).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Direction {
+    #[default]
+    SendRecv,
+    SendOnly,
+    RecvOnly,
+    Inactive,
+}
+
+impl Direction {
+    pub const fn sends(self) -> bool {
+        matches!(self, Direction::SendRecv | Direction::SendOnly)
+    }
+
+    pub const fn receives(self) -> bool {
+        matches!(self, Direction::SendRecv | Direction::RecvOnly)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_and_time_agree() {
+        assert_eq!(samples_in(FRAME, NARROWBAND_HZ), 160);
+        assert_eq!(duration_of(512, WIDEBAND_HZ), Duration::from_millis(32));
+    }
+}

@@ -1,0 +1,12 @@
+//! Words every floor shares: ids, numbers, personal data, audio units, blame. No I/O.
+
+pub mod audio;
+pub mod e164;
+pub mod fault;
+pub mod id;
+pub mod pii;
+
+pub use e164::E164;
+pub use fault::Fault;
+pub use id::CallId;
+pub use pii::Pii;

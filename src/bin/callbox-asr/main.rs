@@ -1,0 +1,3 @@
+fn main() {
+    let _ = whisper_rs::WhisperContextParameters::default();
+}

@@ -1,0 +1,4 @@
+//! A call from dial to record.
+
+pub mod event;
+pub mod record;

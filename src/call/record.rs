@@ -1,0 +1,179 @@
+//! What is kept of a call: the shape of the record, shared by the store and the APIs.
+
+use std::{fmt, str::FromStr};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::base::{CallId, E164, Fault, Pii};
+
+macro_rules! text_enum {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum $name { $($(#[$vmeta])* #[serde(rename = $text)] $variant),+ }
+
+        impl $name {
+            pub const fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $text),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(self.as_str()) }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownWord;
+            fn from_str(text: &str) -> Result<Self, UnknownWord> {
+                match text { $($text => Ok($name::$variant),)+ _ => Err(UnknownWord(text.to_owned())) }
+            }
+        }
+    };
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown word `{0}` in a call record")]
+pub struct UnknownWord(String);
+
+text_enum! {
+    /// Where a call is in its life. The last four are final.
+    CallStatus {
+        Queued = "queued",
+        Started = "started",
+        Ringing = "ringing",
+        InProgress = "in-progress",
+        Completed = "completed",
+        Failed = "failed",
+        NoAnswer = "no_answer",
+        Busy = "busy",
+    }
+}
+
+impl CallStatus {
+    pub const fn is_final(self) -> bool {
+        matches!(self, CallStatus::Completed | CallStatus::Failed | CallStatus::NoAnswer | CallStatus::Busy)
+    }
+}
+
+text_enum! {
+    /// Which way the call was set up, from this node.
+    CallDirection { Outbound = "outbound", Inbound = "inbound" }
+}
+
+text_enum! {
+    AnsweredBy { Human = "human", Voicemail = "voicemail", Unknown = "unknown" }
+}
+
+text_enum! {
+    /// Who ended the call.
+    EndedBy {
+        Agent = "agent",
+        Callee = "callee",
+        /// The operator or the API client that placed the call.
+        Client = "client",
+        /// The maximum duration ran out.
+        Limit = "limit",
+        Carrier = "carrier",
+        /// An error on this node, or its shutdown.
+        Node = "node",
+    }
+}
+
+text_enum! {
+    Speaker { Agent = "agent", Caller = "caller" }
+}
+
+/// One turn of speech. Times count from the answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TurnRecord {
+    pub speaker: Speaker,
+    /// For the agent: only what was heard before an interruption.
+    pub text: Pii<String>,
+    pub start_ms: u64,
+    pub end_ms: u64,
+    /// The agent's turn was cut short by the caller.
+    pub interrupted: bool,
+    /// For the agent's answers: where the time since the caller's last word went.
+    pub latency: Option<LatencySplit>,
+}
+
+/// Milliseconds from the end of the caller's speech to the agent's first audio on the wire, by part.
+/// The parts follow one another; `total_ms` is measured on its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatencySplit {
+    /// From the last speech sample to the decision that the turn is over.
+    pub endpoint_ms: u64,
+    /// From that decision to the final transcript.
+    pub asr_ms: u64,
+    /// From the transcript to the first token.
+    pub llm_first_token_ms: u64,
+    /// From the first token to the first clause being complete.
+    pub llm_first_clause_ms: u64,
+    /// From the first clause to its first audio.
+    pub tts_first_audio_ms: u64,
+    /// From that audio to its first packet.
+    pub wire_ms: u64,
+    pub total_ms: u64,
+}
+
+/// What an agent asks of a call. Validated by the service before it reaches this shape.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CallPlan {
+    pub to: E164,
+    /// The number to show; the trunk's own where none is given.
+    pub from: Option<E164>,
+    pub task: Pii<String>,
+    pub first_sentence: Option<Pii<String>>,
+    /// The voice asked for.
+    pub voice: String,
+    /// `base` or `turbo`: which language model of the configuration answers.
+    pub model: String,
+    pub language: String,
+    pub max_duration_secs: u64,
+    pub wait_for_greeting: bool,
+    pub record: bool,
+    /// Milliseconds of caller speech that stop the agent; `None` takes the node's default.
+    pub interruption_threshold_ms: Option<u64>,
+    pub transfer_to: Option<E164>,
+    pub voicemail_action: VoicemailAction,
+    pub voicemail_message: Option<Pii<String>>,
+    pub metadata: Option<serde_json::Value>,
+}
+
+text_enum! {
+    VoicemailAction { Hangup = "hangup", LeaveMessage = "leave_message", Ignore = "ignore" }
+}
+
+/// A whole call, as stored and served.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CallRecord {
+    pub id: CallId,
+    pub direction: CallDirection,
+    pub plan: CallPlan,
+    pub status: CallStatus,
+    pub created_at: DateTime<Utc>,
+    pub answered_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub answered_by: Option<AnsweredBy>,
+    pub ended_by: Option<EndedBy>,
+    pub fault: Option<Fault>,
+    /// Why it ended, for people: `busy here (486)`, `the caller hung up`.
+    pub end_reason: Option<String>,
+    /// The voice that spoke, which differs from the plan's where that one is not installed.
+    pub voice_used: Option<String>,
+    /// Seconds from answer to end.
+    pub length_secs: Option<f64>,
+    pub turns: Vec<TurnRecord>,
+    pub summary: Option<Pii<String>>,
+    /// File name of the recording under the recordings folder.
+    pub recording: Option<String>,
+}
+
+impl CallRecord {
+    /// The turns as one text: a line each, `agent: …` or `caller: …`.
+    pub fn concatenated_transcript(&self) -> String {
+        let line = |turn: &TurnRecord| format!("{}: {}", turn.speaker, turn.text.expose());
+        self.turns.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
