@@ -5,6 +5,7 @@ pub mod e164;
 pub mod fault;
 pub mod id;
 pub mod pii;
+pub mod words;
 
 pub use e164::E164;
 pub use fault::Fault;

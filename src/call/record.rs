@@ -1,40 +1,11 @@
 //! What is kept of a call: the shape of the record, shared by the store and the APIs.
 
-use std::{fmt, str::FromStr};
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::base::{CallId, E164, Fault, Pii};
+pub use crate::voice::{effect::Speaker, latency::LatencySplit};
 
-macro_rules! text_enum {
-    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        pub enum $name { $($(#[$vmeta])* #[serde(rename = $text)] $variant),+ }
-
-        impl $name {
-            pub const fn as_str(self) -> &'static str {
-                match self { $($name::$variant => $text),+ }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(self.as_str()) }
-        }
-
-        impl FromStr for $name {
-            type Err = UnknownWord;
-            fn from_str(text: &str) -> Result<Self, UnknownWord> {
-                match text { $($text => Ok($name::$variant),)+ _ => Err(UnknownWord(text.to_owned())) }
-            }
-        }
-    };
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown word `{0}` in a call record")]
-pub struct UnknownWord(String);
+use crate::base::{CallId, E164, Fault, Pii, words::text_enum};
 
 text_enum! {
     /// Where a call is in its life. The last four are final.
@@ -80,10 +51,6 @@ text_enum! {
     }
 }
 
-text_enum! {
-    Speaker { Agent = "agent", Caller = "caller" }
-}
-
 /// One turn of speech. Times count from the answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TurnRecord {
@@ -96,25 +63,6 @@ pub struct TurnRecord {
     pub interrupted: bool,
     /// For the agent's answers: where the time since the caller's last word went.
     pub latency: Option<LatencySplit>,
-}
-
-/// Milliseconds from the end of the caller's speech to the agent's first audio on the wire, by part.
-/// The parts follow one another; `total_ms` is measured on its own.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LatencySplit {
-    /// From the last speech sample to the decision that the turn is over.
-    pub endpoint_ms: u64,
-    /// From that decision to the final transcript.
-    pub asr_ms: u64,
-    /// From the transcript to the first token.
-    pub llm_first_token_ms: u64,
-    /// From the first token to the first clause being complete.
-    pub llm_first_clause_ms: u64,
-    /// From the first clause to its first audio.
-    pub tts_first_audio_ms: u64,
-    /// From that audio to its first packet.
-    pub wire_ms: u64,
-    pub total_ms: u64,
 }
 
 /// What an agent asks of a call. Validated by the service before it reaches this shape.

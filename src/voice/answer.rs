@@ -1,0 +1,408 @@
+//! An answer of the agent, from the question to the last word heard.
+
+use std::time::Instant;
+
+use crate::base::audio::{NARROWBAND_HZ, samples_in};
+use crate::engine::{Delta, Role};
+use crate::voice::chunk::Chunker;
+use crate::voice::effect::{Closing, Effect, Speaker};
+use crate::voice::event::{AnswerId, ClauseId, EngineKind};
+use crate::voice::heard::{heard_prefix, unheard_rest};
+use crate::voice::latency::{Marks, mark};
+use crate::voice::{Conversation, prompt};
+
+/// What the agent says in one turn: phrases of its own, then what the LLM gives.
+#[derive(Debug)]
+pub(super) struct Answer {
+    id: AnswerId,
+    /// The LLM is still at work on it.
+    pub(super) generating: bool,
+    pub(super) asked_at: Instant,
+    marks: Marks,
+    chunker: Chunker,
+    clauses: Vec<Clause>,
+    started: Option<Instant>,
+    /// Hang up once it has been said.
+    then: Option<Closing>,
+    /// The last of the clauses that have to be said whatever the caller does: the disclosure.
+    protected: Option<ClauseId>,
+}
+
+/// How the agent comes to say a clause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Voicing {
+    /// Part of the conversation.
+    Line,
+    /// On its own account.
+    Aside,
+}
+
+#[derive(Debug)]
+struct Clause {
+    id: ClauseId,
+    text: String,
+    /// Said by the agent on its own account (an apology, a filler): not part of the LLM's conversation.
+    aside: bool,
+    /// Length of its audio, once known.
+    samples: Option<u64>,
+    progress: Progress,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Waiting,
+    Playing { since: Instant },
+    Played,
+    Cut { sent: u64 },
+}
+
+/// An answer that was interrupted. Until the next turn it can be resumed.
+#[derive(Debug)]
+pub(super) struct Cut {
+    pub(super) answer: Answer,
+    at: Instant,
+    /// What was heard is on record.
+    settled: bool,
+}
+
+impl Answer {
+    fn new(id: u64, now: Instant, marks: Marks) -> Self {
+        Answer {
+            id: AnswerId(id),
+            generating: false,
+            asked_at: now,
+            marks,
+            chunker: Chunker::default(),
+            clauses: Vec::new(),
+            started: None,
+            then: None,
+            protected: None,
+        }
+    }
+
+    /// The LLM is at work, and not a word of the answer is on the wire.
+    pub(super) fn is_thinking(&self) -> bool {
+        self.generating && !self.is_started() && !self.is_protected()
+    }
+
+    pub(super) fn is_started(&self) -> bool {
+        self.started.is_some()
+    }
+
+    /// Lines that may not be interrupted are still to be said.
+    pub(super) fn is_protected(&self) -> bool {
+        let due = |clause: &Clause| Some(clause.id) <= self.protected && clause.progress != Progress::Played;
+        self.clauses.iter().any(due)
+    }
+
+    pub(super) fn is_audible(&self) -> bool {
+        self.clauses.iter().any(|clause| matches!(clause.progress, Progress::Playing { .. }))
+    }
+
+    /// A clause is due that has no packet on the wire.
+    pub(super) fn awaits_audio(&self) -> bool {
+        self.clauses.iter().any(|clause| clause.progress == Progress::Waiting)
+    }
+
+    pub(super) fn asks_a_question(&self) -> bool {
+        self.clauses.last().is_some_and(|clause| clause.text.ends_with('?'))
+    }
+
+    fn is_said(&self) -> bool {
+        !self.generating && self.clauses.iter().all(|clause| clause.progress == Progress::Played)
+    }
+
+    fn clause(&mut self, id: ClauseId) -> Option<&mut Clause> {
+        self.clauses.iter_mut().find(|clause| clause.id == id)
+    }
+
+    pub(super) fn text_of(&self, id: ClauseId) -> Option<String> {
+        self.clauses.iter().find(|clause| clause.id == id).map(|clause| clause.text.clone())
+    }
+
+    /// The words that went over the wire by `now`.
+    fn heard(&self, now: Instant) -> String {
+        join(self.clauses.iter().map(|clause| clause.heard(now)))
+    }
+
+    /// The same without asides: what the LLM is told that it said.
+    fn heard_lines(&self, now: Instant) -> String {
+        join(self.clauses.iter().filter(|clause| !clause.aside).map(|clause| clause.heard(now)))
+    }
+
+    /// The words that did not, from the beginning of the clause that was cut.
+    fn unheard(&self, now: Instant) -> Vec<String> {
+        let cut = self.clauses.iter().filter(|clause| clause.progress != Progress::Played);
+        let rest = cut.map(|clause| unheard_rest(&clause.text, clause.heard(now)).to_owned());
+        rest.filter(|text| !text.is_empty()).collect()
+    }
+}
+
+fn join<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+impl Clause {
+    fn heard(&self, now: Instant) -> &str {
+        let sent = match self.progress {
+            Progress::Waiting => 0,
+            Progress::Playing { since } => samples_in(now.saturating_duration_since(since), NARROWBAND_HZ),
+            Progress::Played => return &self.text,
+            Progress::Cut { sent } => sent,
+        };
+        // A clause whose synthesis was cut short has no length: about 15 characters a second.
+        let total = self.samples.unwrap_or(self.text.len() as u64 * u64::from(NARROWBAND_HZ) / 15);
+        heard_prefix(&self.text, sent, total)
+    }
+}
+
+impl Conversation {
+    /// The first words of the call.
+    pub(super) fn open(&mut self, now: Instant) {
+        self.opened = true;
+        let phrases = &self.config.phrases;
+        let notice = self.setup.recorded.then(|| phrases.recording_notice.clone());
+        let first = self.setup.first_sentence.as_ref().map(|text| text.expose().clone());
+        let asks = first.is_none();
+        let duties = [Some(phrases.disclosure.clone()), notice];
+        self.begin_answer(now, Marks::default());
+        for line in duties.into_iter().flatten() {
+            self.speak(&line, Voicing::Line);
+        }
+        if let Some(answer) = &mut self.answer {
+            answer.protected = answer.clauses.last().map(|clause| clause.id);
+        }
+        if let Some(line) = first {
+            self.speak(&line, Voicing::Line);
+        }
+        if asks {
+            self.ask();
+        }
+        self.answer_progressed(now);
+    }
+
+    /// Answers what the caller said last.
+    pub(super) fn reply(&mut self, now: Instant, marks: Marks) {
+        if !self.opened {
+            return self.open(now);
+        }
+        self.begin_answer(now, marks);
+        self.ask();
+    }
+
+    /// Says a phrase as a turn of its own.
+    pub(super) fn say(&mut self, now: Instant, phrase: &str, voicing: Voicing) {
+        self.begin_answer(now, Marks::default());
+        self.speak(phrase, voicing);
+        self.answer_progressed(now);
+    }
+
+    /// Says a phrase, then hangs up.
+    pub(super) fn say_and_hang_up(&mut self, now: Instant, phrase: &str, closing: Closing) {
+        self.interrupt(now);
+        self.settle_cut();
+        self.begin_answer(now, Marks::default());
+        if let Some(answer) = &mut self.answer {
+            answer.then = Some(closing);
+        }
+        self.speak(phrase, Voicing::Line);
+        self.answer_progressed(now);
+    }
+
+    fn begin_answer(&mut self, now: Instant, marks: Marks) {
+        self.abandon_answer();
+        self.cut = None;
+        let id = self.next_id();
+        self.answer = Some(Answer::new(id, now, marks));
+    }
+
+    fn ask(&mut self) {
+        let messages = self.history.question();
+        let Some(answer) = &mut self.answer else { return };
+        answer.generating = true;
+        self.effects.push_back(Effect::AskLlm { answer: answer.id, messages });
+    }
+
+    /// Adds a clause to the answer under way.
+    pub(super) fn speak(&mut self, text: &str, voicing: Voicing) {
+        if text.trim().is_empty() {
+            return;
+        }
+        let clause = ClauseId(self.next_id());
+        let Some(answer) = &mut self.answer else { return };
+        let text = text.trim().to_owned();
+        let aside = voicing == Voicing::Aside;
+        let progress = Progress::Waiting;
+        answer.clauses.push(Clause { id: clause, text: text.clone(), aside, samples: None, progress });
+        self.live(Speaker::Agent, &text);
+        self.effects.push_back(Effect::Speak { clause, text });
+    }
+
+    pub(super) fn handle_delta(&mut self, now: Instant, id: AnswerId, delta: Delta) {
+        let Some(answer) = self.answer.as_mut().filter(|answer| answer.id == id) else { return };
+        match delta {
+            Delta::Text { text } => {
+                mark(&mut answer.marks.first_token, now);
+                let clauses = answer.chunker.push(&text);
+                self.speak_generated(now, clauses);
+            }
+            Delta::ToolCall { name, .. } if name == prompt::HANG_UP => answer.then = Some(Closing::AgentDone),
+            Delta::ToolCall { .. } => {}
+            Delta::Done { .. } => self.handle_generated(now),
+            Delta::Failed { .. } => self.handle_llm_failed(now),
+        }
+    }
+
+    /// The LLM has finished; an answer without a word gets one.
+    fn handle_generated(&mut self, now: Instant) {
+        self.outage_over(EngineKind::Llm);
+        let Some(rest) = self.stop_generating() else { return };
+        self.speak_generated(now, rest);
+        let Some(answer) = &self.answer else { return };
+        if answer.clauses.iter().all(|clause| clause.aside) {
+            let phrases = &self.config.phrases;
+            let phrase = if answer.then.is_some() { &phrases.goodbye } else { &phrases.did_not_catch };
+            self.speak(&phrase.clone(), Voicing::Line);
+        }
+        self.answer_progressed(now);
+    }
+
+    /// No more text comes for the answer under way; gives what waits for its end.
+    pub(super) fn stop_generating(&mut self) -> Option<Vec<String>> {
+        let answer = self.answer.as_mut()?;
+        answer.generating = false;
+        Some(answer.chunker.finish().into_iter().collect())
+    }
+
+    pub(super) fn speak_generated(&mut self, now: Instant, clauses: Vec<String>) {
+        for clause in clauses {
+            if let Some(answer) = &mut self.answer {
+                mark(&mut answer.marks.first_clause, now);
+            }
+            self.speak(&clause, Voicing::Line);
+        }
+    }
+
+    pub(super) fn handle_clause_audio(&mut self, now: Instant, id: ClauseId) {
+        self.outage_over(EngineKind::Tts);
+        let Some(answer) = &mut self.answer else { return };
+        if answer.clause(id).is_some_and(|clause| !clause.aside) {
+            mark(&mut answer.marks.first_audio, now);
+        }
+    }
+
+    pub(super) fn handle_clause_synthesised(&mut self, id: ClauseId, samples: u64) {
+        for answer in self.answer.iter_mut().chain(self.cut.iter_mut().map(|cut| &mut cut.answer)) {
+            if let Some(clause) = answer.clause(id) {
+                clause.samples = Some(samples);
+            }
+        }
+    }
+
+    pub(super) fn handle_clause_playing(&mut self, id: ClauseId, at: Instant) {
+        self.watchdog.sound(at);
+        let Some(answer) = &mut self.answer else { return };
+        let Some(clause) = answer.clause(id) else { return };
+        clause.progress = Progress::Playing { since: at };
+        if !clause.aside {
+            mark(&mut answer.marks.on_wire, at);
+        }
+        answer.started.get_or_insert(at);
+    }
+
+    pub(super) fn handle_clause_played(&mut self, now: Instant, id: ClauseId) {
+        self.watchdog.sound(now);
+        if let Some(clause) = self.answer.as_mut().and_then(|answer| answer.clause(id)) {
+            clause.progress = Progress::Played;
+        }
+        self.answer_progressed(now);
+    }
+
+    pub(super) fn handle_clause_stopped(&mut self, id: ClauseId, sent: u64) {
+        if let Some(clause) = self.cut.as_mut().and_then(|cut| cut.answer.clause(id)) {
+            clause.progress = Progress::Cut { sent };
+            self.settle_cut();
+        }
+    }
+
+    /// Ends the answer once all of it has been said.
+    pub(super) fn answer_progressed(&mut self, now: Instant) {
+        let Some(answer) = self.answer.take_if(|answer| answer.is_said()) else { return };
+        let text = answer.heard(now);
+        self.history.push(Role::Assistant, &answer.heard_lines(now));
+        if let Some(started) = answer.started {
+            self.watchdog.sound(now);
+            self.record_turn(Speaker::Agent, text, (started, now), false, answer.marks.split());
+        }
+        if let Some(closing) = answer.then {
+            self.hang_up(now, closing);
+        }
+    }
+
+    /// Drops an answer of which nothing was heard; the question stays open.
+    pub(super) fn abandon_answer(&mut self) {
+        let Some(answer) = self.answer.take() else { return };
+        if answer.generating {
+            self.effects.push_back(Effect::CancelLlm);
+        }
+        if answer.awaits_audio() || answer.is_audible() {
+            self.effects.push_back(Effect::StopSpeaking);
+        }
+    }
+
+    pub(super) fn agent_is_audible(&self) -> bool {
+        self.answer.as_ref().is_some_and(Answer::is_audible)
+    }
+
+    pub(super) fn agent_is_interruptible(&self) -> bool {
+        self.answer.as_ref().is_some_and(|answer| answer.is_audible() && !answer.is_protected())
+    }
+
+    /// The caller takes the turn: the agent stops at once.
+    pub(super) fn interrupt(&mut self, now: Instant) {
+        match &self.answer {
+            None => {}
+            Some(answer) if answer.started.is_none() => self.abandon_answer(),
+            Some(_) => self.cut_answer(now),
+        }
+    }
+
+    /// Stops the answer under way where it is; it can be resumed until the cut is settled for good.
+    pub(super) fn cut_answer(&mut self, now: Instant) {
+        let Some(answer) = self.answer.take() else { return };
+        if answer.generating {
+            self.effects.push_back(Effect::CancelLlm);
+        }
+        self.effects.push_back(Effect::StopSpeaking);
+        self.settle_cut();
+        self.cut = Some(Cut { answer, at: now, settled: false });
+    }
+
+    /// Puts what was heard of a cut answer on record, once.
+    pub(super) fn settle_cut(&mut self) {
+        let Some(cut) = self.cut.as_mut().filter(|cut| !cut.settled) else { return };
+        cut.settled = true;
+        let (heard, at) = (cut.answer.heard(cut.at), cut.at);
+        let Some(started) = cut.answer.started.filter(|_| !heard.is_empty()) else { return };
+        let latency = cut.answer.marks.split();
+        self.history.push(Role::Assistant, &cut.answer.heard_lines(cut.at));
+        self.record_turn(Speaker::Agent, heard, (started, at), true, latency);
+    }
+
+    /// The interruption was none: the agent says the rest.
+    pub(super) fn resume(&mut self, now: Instant) {
+        if self.answer.is_some() {
+            return;
+        }
+        self.settle_cut();
+        let Some(cut) = self.cut.take() else { return };
+        self.begin_answer(now, Marks::default());
+        if let Some(answer) = &mut self.answer {
+            answer.then = cut.answer.then;
+        }
+        for clause in cut.answer.unheard(cut.at) {
+            self.speak(&clause, Voicing::Line);
+        }
+        self.answer_progressed(now);
+    }
+}

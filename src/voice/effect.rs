@@ -1,0 +1,78 @@
+//! What a conversation wants done.
+
+use crate::base::{Pii, words::text_enum};
+use crate::engine::ChatMessage;
+use crate::voice::event::{AnswerId, ClauseId};
+use crate::voice::latency::LatencySplit;
+
+text_enum! {
+    /// Who said a turn. The caller is the far end, whoever dialled.
+    Speaker { Agent = "agent", Caller = "caller" }
+}
+
+/// Why the conversation ends the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// The agent called its `hang_up` tool.
+    AgentDone,
+    /// The caller stayed silent.
+    CallerSilent,
+    MaxDuration,
+    /// No media comes from the far end.
+    MediaLost,
+    /// An engine stayed away for longer than the patience set.
+    EngineLost,
+}
+
+/// Each effect says what barge-in does to it: `StopSpeaking` drops every clause not yet heard and
+/// every `AskLlm` under way; nothing else is dropped.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Evaluate the prompt ahead of the first question.
+    WarmLlm {
+        messages: Vec<ChatMessage>,
+    },
+    /// Give the recogniser the caller's audio from shortly before the onset on.
+    StartUtterance,
+    /// Ask for a partial transcript.
+    TranscribePartial,
+    /// Ask for the final transcript and close the utterance.
+    FinishUtterance,
+    /// Drop the utterance.
+    DropUtterance,
+    /// Ask the turn model about the last seconds of the caller's audio.
+    JudgeTurn,
+    AskLlm {
+        answer: AnswerId,
+        messages: Vec<ChatMessage>,
+    },
+    CancelLlm,
+    /// Synthesise and queue a clause.
+    Speak {
+        clause: ClauseId,
+        text: String,
+    },
+    /// Empty the playout and drop the clauses that wait.
+    StopSpeaking,
+    /// A turn is complete: for the record. Times are milliseconds since the answer.
+    Turn(TurnDone),
+    /// Text of a turn under way: for live displays.
+    Live {
+        speaker: Speaker,
+        text: Pii<String>,
+    },
+    HangUp {
+        closing: Closing,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct TurnDone {
+    pub speaker: Speaker,
+    /// For the agent: only the words that were heard.
+    pub text: Pii<String>,
+    pub start_ms: u64,
+    pub end_ms: u64,
+    pub interrupted: bool,
+    pub latency: Option<LatencySplit>,
+}

@@ -1,0 +1,106 @@
+//! What the LLM is told: who it is, what the call is for, how speech on a telephone sounds, and the
+//! conversation so far with only the words that were heard.
+
+use crate::engine::{ChatMessage, Role, ToolSpec};
+
+/// Name of the tool by which the model ends the call.
+pub const HANG_UP: &str = "hang_up";
+
+/// Rules that make written language speakable.
+const SPEAKING_RULES: &str = "You are on a live telephone call and your words are spoken aloud. \
+Speak like a person: one or two short sentences, then let the other side talk. \
+No lists, no markup, no emoji. Say numbers and times in words. \
+Say only what you know from the task and this conversation. \
+When the task is done or the other side says goodbye, say a short goodbye and call the tool hang_up.";
+
+/// The first message of every conversation.
+pub fn system(task: &str, language: &str) -> ChatMessage {
+    let tongue = match language.split('-').next().unwrap_or("en") {
+        "en" => String::new(),
+        other => format!(" Speak only the language with the code `{other}`."),
+    };
+    ChatMessage::new(Role::System, format!("{SPEAKING_RULES}{tongue}\nYour task: {task}"))
+}
+
+/// What the model is told when it should open the call.
+pub fn opening_cue() -> ChatMessage {
+    ChatMessage::new(Role::User, "(The call was answered. Greet the other side and say why you call.)")
+}
+
+pub fn tools() -> Vec<ToolSpec> {
+    vec![ToolSpec {
+        name: HANG_UP.into(),
+        description: "End the telephone call. Say goodbye first.".into(),
+        parameters: serde_json::json!({ "type": "object", "properties": {} }),
+    }]
+}
+
+/// The messages of a conversation. Two turns of one side in a row become one message, as chat
+/// templates expect.
+#[derive(Debug, Clone)]
+pub struct History {
+    messages: Vec<ChatMessage>,
+}
+
+impl History {
+    pub fn new(system: ChatMessage) -> Self {
+        History { messages: vec![system] }
+    }
+
+    pub fn push(&mut self, role: Role, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        match self.messages.last_mut() {
+            Some(last) if last.role == role => {
+                last.content.push(' ');
+                last.content.push_str(text);
+            }
+            _ => self.messages.push(ChatMessage::new(role, text)),
+        }
+    }
+
+    /// Whether the last word was the caller's, so that an answer is due.
+    pub fn awaits_answer(&self) -> bool {
+        self.messages.last().is_some_and(|last| last.role == Role::User)
+    }
+
+    /// The messages for a question, which end with the user's: a model that has to open the call, or to
+    /// go on after a break, gets a cue.
+    pub fn question(&self) -> Vec<ChatMessage> {
+        let mut messages = self.messages.clone();
+        match messages.last() {
+            Some(last) if last.role == Role::User => {}
+            Some(last) if last.role == Role::System => messages.push(opening_cue()),
+            _ => messages.push(ChatMessage::new(Role::User, "(Please go on.)")),
+        }
+        messages
+    }
+
+    pub fn messages(&self) -> &[ChatMessage] {
+        &self.messages
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_turns_of_one_side_become_one_message() {
+        let mut history = History::new(system("Book a table.", "en"));
+        history.push(Role::User, "I would like");
+        history.push(Role::User, "a table for two.");
+        history.push(Role::Assistant, "");
+        assert_eq!(history.messages().len(), 2);
+        assert_eq!(history.messages()[1].content, "I would like a table for two.");
+        assert!(history.awaits_answer());
+    }
+
+    #[test]
+    fn a_model_that_opens_the_call_gets_a_cue() {
+        let history = History::new(system("Book a table.", "de-DE"));
+        assert!(history.messages()[0].content.contains("`de`"));
+        assert_eq!(history.question().last(), Some(&opening_cue()));
+    }
+}
