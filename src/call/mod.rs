@@ -1,4 +1,67 @@
 //! A call from dial to record.
+//!
+//! [`Directory`] holds the live calls. A call is a task: it sets up the leg ([`sip`](crate::sip) and
+//! [`media`](crate::media)), lets a [`Talk`](crate::voice::driver::Talk) converse over it, and tells
+//! what happens as [`event::CallEvent`]s. It knows nobody who listens.
+//!
+//! | file | phenomenon |
+//! |---|---|
+//! | [`directory`] | which calls are live; placing, ending, capacity, shutdown |
+//! | `outbound`, `inbound` | how a call comes to be answered |
+//! | `leg` | signalling and media of one call as one thing |
+//! | `conversing` | from the answer to the end of the call |
+//! | [`ending`] | what an end means: status, who, whose fault |
+//! | [`summary`] | the LLM's account of the call |
+//! | [`persona`] | who answers calls that come in |
+//! | [`record`], [`event`] | what is kept of a call, and what it tells while it lives |
 
+mod conversing;
+pub mod directory;
+pub mod ending;
 pub mod event;
+mod inbound;
+mod leg;
+mod outbound;
+pub mod persona;
 pub mod record;
+pub mod summary;
+mod teller;
+
+use std::time::Duration;
+
+pub use directory::{Directory, Parts};
+use serde::{Deserialize, Serialize};
+
+/// The `[call]` section.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Calls at once, both ways. More are refused.
+    pub max_concurrent: usize,
+    /// How long the callee's phone may ring.
+    pub ring_timeout_secs: u64,
+    /// Name of the `[personas]` entry that answers calls that come in; empty refuses them.
+    pub inbound_persona: String,
+    /// Folder of the recordings, under the data folder unless absolute.
+    pub recordings: std::path::PathBuf,
+    /// Write a summary after each answered call.
+    pub summary: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            max_concurrent: 20,
+            ring_timeout_secs: 45,
+            inbound_persona: String::new(),
+            recordings: "recordings".into(),
+            summary: true,
+        }
+    }
+}
+
+impl Config {
+    fn ring_timeout(&self) -> Duration {
+        Duration::from_secs(self.ring_timeout_secs)
+    }
+}

@@ -41,6 +41,8 @@ text_enum! {
     EndedBy {
         Agent = "agent",
         Callee = "callee",
+        /// The other side of a call that came in.
+        Caller = "caller",
         /// The operator or the API client that placed the call.
         Client = "client",
         /// The maximum duration ran out.
@@ -68,7 +70,8 @@ pub struct TurnRecord {
 /// What an agent asks of a call. Validated by the service before it reaches this shape.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CallPlan {
-    pub to: E164,
+    /// The called number; `None` for a call that came in to a name.
+    pub to: Option<E164>,
     /// The number to show; the trunk's own where none is given.
     pub from: Option<E164>,
     pub task: Pii<String>,

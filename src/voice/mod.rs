@@ -22,10 +22,13 @@ mod answer;
 mod caller_turn;
 pub mod chunk;
 pub mod conversation;
+pub mod driver;
 pub mod effect;
 pub mod event;
 pub mod heard;
+pub mod hearing;
 pub mod latency;
+pub mod mouth;
 pub mod prompt;
 mod recovery;
 #[cfg(test)]

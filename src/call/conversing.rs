@@ -1,0 +1,195 @@
+//! From the answer to the end of a call: the conversation over its leg, what signalling says
+//! meanwhile, the recording and the summary.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::call::directory::{Parts, Stop};
+use crate::call::ending::{Circumstances, ending};
+use crate::call::event::CallChange;
+use crate::call::leg::{Audio, Leg};
+use crate::call::record::{AnsweredBy, CallDirection, CallPlan, CallStatus, Speaker, TurnRecord};
+use crate::call::summary::summarise;
+use crate::call::teller::Teller;
+use crate::engine::worker::LlmHandle;
+use crate::sip::sdp::Negotiated;
+use crate::sip::{Reoffer, Signal, SipCall, SipEnd};
+use crate::voice::conversation::Setup;
+use crate::voice::driver::{Notice, Talk};
+use crate::voice::effect::TurnDone;
+use crate::voice::mouth::VoiceChoice;
+
+/// Notices that may wait for the call's bookkeeping.
+const NOTICES: usize = 64;
+/// The far end still plays what its jitter buffer holds; a hang-up by the agent waits for it.
+const TAIL: Duration = Duration::from_millis(300);
+/// A person who answers greets briefly; a longer first turn may be a machine's greeting.
+const LONGEST_GREETING_MS: u64 = 4_000;
+
+/// A conversation that is ready before the call is answered.
+pub(super) struct Prepared {
+    talk: Talk,
+    notices: mpsc::Receiver<Notice>,
+    llm: LlmHandle,
+}
+
+pub(super) fn prepare(parts: &Parts, plan: &CallPlan, voice: &VoiceChoice) -> Prepared {
+    let (sender, notices) = mpsc::channel(NOTICES);
+    let setup = Setup {
+        task: plan.task.clone(),
+        first_sentence: plan.first_sentence.clone(),
+        language: plan.language.clone(),
+        wait_for_greeting: plan.wait_for_greeting,
+        recorded: plan.record,
+        max_duration: Duration::from_secs(plan.max_duration_secs),
+    };
+    let mut config = parts.voice.clone();
+    if let Some(threshold) = plan.interruption_threshold_ms {
+        config.activity.sustained_ms = threshold;
+    }
+    let engines = (parts.engines)();
+    let llm = engines.llm.clone();
+    Prepared { talk: Talk::prepare(config, setup, engines, voice.clone(), sender), notices, llm }
+}
+
+/// An answered call.
+pub(super) struct Session {
+    pub(super) call: SipCall,
+    pub(super) leg: Leg,
+    pub(super) agreed: Negotiated,
+    pub(super) prepared: Prepared,
+    pub(super) direction: CallDirection,
+}
+
+/// Runs the call to its end and tells how it ended; then its recording and its summary.
+pub(super) async fn run(parts: &Parts, plan: &CallPlan, teller: &Teller, stop: &Stop, session: Session) {
+    let Session { mut call, leg, agreed, prepared, direction } = session;
+    let answered = Instant::now();
+    teller.status(CallStatus::InProgress).await;
+    teller.tell(CallChange::Answered { answered_by: AnsweredBy::Unknown }).await;
+    let (mut audio, heard) = leg.start(&agreed);
+    let file = plan.record.then(|| format!("{}.wav", teller.call));
+    if let Some(file) = &file {
+        record(&audio, parts.recordings.join(file));
+    }
+    let Prepared { talk, mut notices, llm } = prepared;
+    let over = CancellationToken::new();
+    let mut book = Book { teller, turns: Vec::new() };
+    let (media, signalling) = (audio.handle.clone(), call.handle.clone());
+    let converse = async {
+        let closing = talk.converse(media, heard, over.clone()).await;
+        if closing.is_some() {
+            tokio::time::sleep(TAIL).await;
+            signalling.hang_up();
+        }
+        closing
+    };
+    let signals = follow_signals(&mut call, &mut audio, stop, &over);
+    let (closing, signalled, ()) = tokio::join!(converse, signals, book.keep(&mut notices));
+    let talked_secs = Some(answered.elapsed().as_secs_f64());
+    let known = Circumstances { direction, talked_secs, closing, stopped_by: stop.asked_by(), signalled };
+    teller.tell(CallChange::Ended(Box::new(ending(known)))).await;
+    let turns = book.turns;
+    if let Some(file) = file {
+        finish_recording(&audio, file, teller).await;
+    }
+    audio.handle.close();
+    if parts.config.summary
+        && let Some(text) = summarise(&llm, plan.task.expose(), &turns).await
+    {
+        teller.tell(CallChange::Summary { text }).await;
+    }
+}
+
+/// Follows what signalling says until the call is over, and hangs up when somebody asks this node to.
+async fn follow_signals(
+    call: &mut SipCall,
+    audio: &mut Audio,
+    stop: &Stop,
+    over: &CancellationToken,
+) -> Option<SipEnd> {
+    let mut asked = false;
+    let end = loop {
+        let signal = tokio::select! {
+            signal = call.signals.recv() => signal,
+            () = stop.asked(), if !asked => {
+                asked = true;
+                over.cancel();
+                call.handle.hang_up();
+                continue;
+            }
+        };
+        match signal {
+            Some(Signal::Reoffer(reoffer)) => renegotiate(audio, reoffer),
+            Some(Signal::LateAnswer { sdp }) => {
+                if let Err(error) = audio.accept(&sdp) {
+                    tracing::warn!(%error, "the caller's late answer cannot be used");
+                    call.handle.hang_up();
+                }
+            }
+            Some(Signal::Ended(end)) => break Some(end),
+            Some(_) => {}
+            None => break None,
+        }
+    };
+    over.cancel();
+    end
+}
+
+fn renegotiate(audio: &mut Audio, reoffer: Reoffer) {
+    let answer = audio.renegotiate(reoffer.sdp.as_deref()).map_err(|error| {
+        tracing::warn!(%error, "an offer within the call cannot be used");
+        488
+    });
+    // The far end may have hung up meanwhile.
+    let _ = reoffer.reply.send(answer);
+}
+
+fn record(audio: &Audio, path: PathBuf) {
+    audio.handle.record(path);
+}
+
+async fn finish_recording(audio: &Audio, file: String, teller: &Teller) {
+    match audio.handle.stop_recording().await {
+        Ok(_) => teller.tell(CallChange::Recording { file }).await,
+        Err(error) => tracing::error!(%error, "the recording is lost"),
+    }
+}
+
+/// Keeps the call's turns and tells them.
+struct Book<'a> {
+    teller: &'a Teller,
+    turns: Vec<TurnRecord>,
+}
+
+impl Book<'_> {
+    async fn keep(&mut self, notices: &mut mpsc::Receiver<Notice>) {
+        while let Some(notice) = notices.recv().await {
+            match notice {
+                Notice::Live { speaker, text } => self.teller.tell(CallChange::Live { speaker, text }).await,
+                Notice::Turn(done) => self.turn(done).await,
+            }
+        }
+    }
+
+    async fn turn(&mut self, done: TurnDone) {
+        let turn = TurnRecord {
+            speaker: done.speaker,
+            text: done.text,
+            start_ms: done.start_ms,
+            end_ms: done.end_ms,
+            interrupted: done.interrupted,
+            latency: done.latency,
+        };
+        let first_of_caller =
+            turn.speaker == Speaker::Caller && self.turns.iter().all(|turn| turn.speaker != Speaker::Caller);
+        if first_of_caller && turn.end_ms.saturating_sub(turn.start_ms) <= LONGEST_GREETING_MS {
+            self.teller.tell(CallChange::Answered { answered_by: AnsweredBy::Human }).await;
+        }
+        self.turns.push(turn.clone());
+        self.teller.tell(CallChange::Turn { turn }).await;
+    }
+}

@@ -1,0 +1,86 @@
+//! A call that comes in: answered by a persona.
+
+use crate::base::E164;
+use crate::call::conversing;
+use crate::call::directory::{Parts, Stop};
+use crate::call::ending::{Circumstances, ending};
+use crate::call::event::CallChange;
+use crate::call::leg::Leg;
+use crate::call::persona::Persona;
+use crate::call::record::{CallDirection, CallStatus};
+use crate::call::teller::Teller;
+use crate::sip::{IncomingCall, Party, SipCall, SipEnd, sdp::Negotiated};
+
+/// Refuses: nobody is there to answer (404), or all lines are in use (486).
+pub(super) async fn refuse(incoming: IncomingCall, nobody: bool) {
+    let status = if nobody { 404 } else { 486 };
+    if let Err(error) = incoming.reject(status).await {
+        tracing::debug!(%error, "the caller gave up before the refusal");
+    }
+}
+
+/// Runs the call from its first event to its last.
+pub(super) async fn run(
+    parts: &Parts,
+    incoming: IncomingCall,
+    persona: &Persona,
+    teller: &Teller,
+    stop: &Stop,
+) {
+    let plan = persona.plan(number(incoming.to.as_ref()), number(incoming.from.as_ref()));
+    let voice = (parts.voices)(&plan.voice, &plan.language);
+    let direction = CallDirection::Inbound;
+    teller.tell(CallChange::Created { direction, plan: Box::new(plan.clone()) }).await;
+    teller.status(CallStatus::Ringing).await;
+    teller.tell(CallChange::Voice { name: voice.name.clone() }).await;
+    let prepared = parts.talk(&plan, &voice);
+    match answer(parts, incoming).await {
+        Ok((call, leg, agreed)) => {
+            let session = conversing::Session { call, leg, agreed, prepared, direction };
+            conversing::run(parts, &plan, teller, stop, session).await;
+        }
+        Err(end) => {
+            let known = Circumstances {
+                direction,
+                talked_secs: None,
+                closing: None,
+                stopped_by: None,
+                signalled: end,
+            };
+            teller.tell(CallChange::Ended(Box::new(ending(known)))).await;
+        }
+    }
+    teller.tell(CallChange::Closed).await;
+}
+
+/// Rings, then answers. A caller without an offer gets ours and its answer follows later; until then
+/// nothing is sent to it.
+async fn answer(parts: &Parts, incoming: IncomingCall) -> Result<(SipCall, Leg, Negotiated), Option<SipEnd>> {
+    let leg = Leg::reserve(&parts.media, parts.advertise).map_err(|error| {
+        tracing::error!(%error, "no port for the audio of a call");
+        None
+    })?;
+    if incoming.ring().await.is_err() {
+        return Err(Some(SipEnd::Cancelled));
+    }
+    let (sdp, agreed) = match &incoming.offer {
+        Some(offer) => match leg.answer(offer) {
+            Ok(answered) => answered,
+            Err(error) => {
+                tracing::warn!(%error, "the caller's offer cannot be used");
+                let refused = incoming.reject(488).await;
+                return Err(refused.err().map(|_| SipEnd::Cancelled));
+            }
+        },
+        None => (leg.offer(), leg.unanswered()),
+    };
+    let call = incoming.answer(sdp).await.map_err(|_| Some(SipEnd::Cancelled))?;
+    Ok((call, leg, agreed))
+}
+
+fn number(party: Option<&Party>) -> Option<E164> {
+    match party {
+        Some(Party::Number(number)) => Some(number.clone()),
+        _ => None,
+    }
+}

@@ -1,0 +1,112 @@
+//! A call that this node places: from the dial to the answer, or to the reason why there was none.
+
+use crate::call::conversing::{self, Prepared};
+use crate::call::directory::{Parts, Stop};
+use crate::call::ending::{Circumstances, ending};
+use crate::call::event::CallChange;
+use crate::call::leg::Leg;
+use crate::call::record::{CallDirection, CallPlan, CallStatus, EndedBy};
+use crate::call::teller::Teller;
+use crate::sip::{Dial, Signal, SipCall, SipEnd};
+
+/// Runs the call from its first event to its last.
+pub(super) async fn run(parts: &Parts, plan: CallPlan, teller: &Teller, stop: &Stop) {
+    let voice = (parts.voices)(&plan.voice, &plan.language);
+    let created = CallChange::Created { direction: CallDirection::Outbound, plan: Box::new(plan.clone()) };
+    teller.tell(created).await;
+    teller.status(CallStatus::Queued).await;
+    teller.tell(CallChange::Voice { name: voice.name.clone() }).await;
+    let prepared = parts.talk(&plan, &voice);
+    match dial(parts, &plan, teller, stop).await {
+        Dialled::Answered { call, leg, sdp } => {
+            talk(parts, &plan, teller, stop, Answered { call: *call, leg, sdp, prepared }).await;
+        }
+        Dialled::Ended { end, stopped_by } => {
+            let known = Circumstances {
+                direction: CallDirection::Outbound,
+                talked_secs: None,
+                closing: None,
+                stopped_by,
+                signalled: end,
+            };
+            teller.tell(CallChange::Ended(Box::new(ending(known)))).await;
+        }
+    }
+    teller.tell(CallChange::Closed).await;
+}
+
+enum Dialled {
+    Answered { call: Box<SipCall>, leg: Leg, sdp: String },
+    Ended { end: Option<SipEnd>, stopped_by: Option<EndedBy> },
+}
+
+/// Dials and waits for the answer.
+async fn dial(parts: &Parts, plan: &CallPlan, teller: &Teller, stop: &Stop) -> Dialled {
+    let failed = |end| Dialled::Ended { end, stopped_by: None };
+    let Some(to) = plan.to.clone() else { return failed(None) };
+    let leg = match Leg::reserve(&parts.media, parts.advertise) {
+        Ok(leg) => leg,
+        Err(error) => {
+            tracing::error!(%error, "no port for the audio of a call");
+            return failed(None);
+        }
+    };
+    let ring_timeout = parts.config.ring_timeout();
+    let request = Dial { trunk: None, to, from: plan.from.clone(), offer: leg.offer(), ring_timeout };
+    teller.status(CallStatus::Started).await;
+    let mut call = match parts.sip.dial(request).await {
+        Ok(call) => call,
+        Err(error) => {
+            tracing::warn!(%error, "the call could not be dialled");
+            return failed(Some(SipEnd::Unreachable { detail: error.to_string() }));
+        }
+    };
+    let mut stopped_by = None;
+    loop {
+        let signal = tokio::select! {
+            signal = call.signals.recv() => signal,
+            () = stop.asked(), if stopped_by.is_none() => {
+                stopped_by = stop.asked_by();
+                call.handle.hang_up();
+                continue;
+            }
+        };
+        match signal {
+            Some(Signal::Ringing | Signal::EarlyMedia { .. }) => teller.status(CallStatus::Ringing).await,
+            Some(Signal::Answered { sdp }) => return Dialled::Answered { call: Box::new(call), leg, sdp },
+            Some(Signal::Ended(end)) => return Dialled::Ended { end: Some(end), stopped_by },
+            Some(_) => {}
+            None => return Dialled::Ended { end: None, stopped_by },
+        }
+    }
+}
+
+struct Answered {
+    call: SipCall,
+    leg: Leg,
+    sdp: String,
+    prepared: Prepared,
+}
+
+async fn talk(parts: &Parts, plan: &CallPlan, teller: &Teller, stop: &Stop, answered: Answered) {
+    let Answered { call, leg, sdp, prepared } = answered;
+    match leg.accept(&sdp) {
+        Ok(agreed) => {
+            let direction = CallDirection::Outbound;
+            let session = conversing::Session { call, leg, agreed, prepared, direction };
+            conversing::run(parts, plan, teller, stop, session).await;
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the callee's answer cannot be used");
+            call.handle.hang_up();
+            let known = Circumstances {
+                direction: CallDirection::Outbound,
+                talked_secs: None,
+                closing: None,
+                stopped_by: None,
+                signalled: Some(SipEnd::ProtocolError { detail: error.to_string() }),
+            };
+            teller.tell(CallChange::Ended(Box::new(ending(known)))).await;
+        }
+    }
+}

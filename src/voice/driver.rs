@@ -1,0 +1,263 @@
+//! Drives a [`Conversation`]: owns the clock, the engines' handles and the media leg, turns what they
+//! say into events and effects into requests.
+
+use std::future::{Future, pending};
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::base::Pii;
+use crate::engine::worker::{AsrHandle, LlmConversation, LlmHandle, TtsHandle, TurnHandle, VadHandle};
+use crate::engine::{ChatMessage, Completion, Delta, EngineError};
+use crate::media::{MediaEvent, MediaHandle};
+use crate::voice::conversation::Setup;
+use crate::voice::effect::{Closing, Effect, Speaker, TurnDone};
+use crate::voice::event::{AnswerId, ClauseId, EngineKind};
+use crate::voice::hearing::Ear;
+use crate::voice::mouth::{Mouth, VoiceChoice};
+use crate::voice::{Config, Conversation, Event, ms, prompt};
+
+/// Events that may wait for the conversation.
+const EVENTS: usize = 256;
+/// After the end of a call: how long the caller's last words may take to be transcribed.
+const LAST_WORDS: std::time::Duration = ms(4_000);
+
+/// The engines a conversation uses, from its beginning to its end.
+#[derive(Clone)]
+pub struct Voices {
+    pub asr: AsrHandle,
+    pub llm: LlmHandle,
+    pub tts: TtsHandle,
+    pub vad: VadHandle,
+    pub turn: TurnHandle,
+}
+
+/// What a conversation tells its call.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Notice {
+    Turn(TurnDone),
+    Live { speaker: Speaker, text: Pii<String> },
+}
+
+/// A conversation and its engines, before and during the call.
+pub struct Talk {
+    conversation: Conversation,
+    engines: Voices,
+    config: Config,
+    language: String,
+    voice: VoiceChoice,
+    llm: LlmConversation,
+    tasks: JoinSet<()>,
+    events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
+    notices: mpsc::Sender<Notice>,
+}
+
+/// The parts that exist while media flows.
+struct Senses {
+    ear: Ear,
+    mouth: Mouth,
+}
+
+impl Talk {
+    /// Prepares a conversation: the LLM evaluates its prompt while the phone rings.
+    pub fn prepare(
+        config: Config,
+        setup: Setup,
+        engines: Voices,
+        voice: VoiceChoice,
+        notices: mpsc::Sender<Notice>,
+    ) -> Self {
+        let language = setup.language.clone();
+        let mut talk = Talk {
+            conversation: Conversation::new(config.clone(), setup),
+            llm: engines.llm.conversation(),
+            engines,
+            config,
+            language,
+            voice,
+            tasks: JoinSet::new(),
+            events: mpsc::channel(EVENTS),
+            notices,
+        };
+        if let Some(Effect::WarmLlm { messages }) = talk.conversation.poll_effect() {
+            talk.warm(messages);
+        }
+        talk
+    }
+
+    /// Converses until one side ends it. `over` is cancelled when the far end has hung up. Gives the
+    /// reason if the conversation itself ended.
+    pub async fn converse(
+        mut self,
+        media: MediaHandle,
+        mut heard: mpsc::Receiver<MediaEvent>,
+        over: CancellationToken,
+    ) -> Option<Closing> {
+        let asr = self.engines.asr.stream(Ear::hint(&self.language));
+        let ear = Ear::new(self.config.activity.clone(), self.engines.vad.stream(), asr);
+        let tts = self.engines.tts.clone();
+        let mouth = Mouth::open(tts, self.voice.clone(), media, self.events.0.clone());
+        let mut senses = Senses { ear, mouth };
+        self.handle(Event::Answered);
+        let closing = loop {
+            if let Some(closing) = self.perform_effects(&mut senses).await {
+                break Some(closing);
+            }
+            let timeout = self.conversation.poll_timeout();
+            tokio::select! {
+                biased;
+                () = over.cancelled() => break None,
+                Some(event) = self.events.1.recv() => self.handle(event),
+                event = heard.recv() => match event {
+                    Some(event) => self.hear(&mut senses, event).await,
+                    None => self.handle(Event::MediaLost),
+                },
+                () = at(timeout) => self.conversation.handle_timeout(Instant::now()),
+            }
+        };
+        self.conversation.close(Instant::now());
+        self.last_words(&mut senses).await;
+        closing
+    }
+
+    /// The transcript of what the caller was saying when the call ended.
+    async fn last_words(&mut self, senses: &mut Senses) {
+        let deadline = tokio::time::Instant::now() + LAST_WORDS;
+        loop {
+            self.perform_effects(senses).await;
+            if self.conversation.is_settled() {
+                return;
+            }
+            match tokio::time::timeout_at(deadline, self.events.1.recv()).await {
+                Ok(Some(event)) => self.handle(event),
+                Ok(None) | Err(_) => return,
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        self.conversation.handle(Instant::now(), event);
+    }
+
+    async fn hear(&mut self, senses: &mut Senses, event: MediaEvent) {
+        let clause = |utterance: crate::media::UtteranceId| ClauseId(utterance.0);
+        match event {
+            MediaEvent::Frame { pcm, .. } => {
+                for event in senses.ear.hear(&pcm).await {
+                    self.handle(event);
+                }
+            }
+            MediaEvent::Dtmf { digit, .. } => self.handle(Event::Dtmf { digit }),
+            MediaEvent::Playing { utterance, at } => {
+                self.handle(Event::ClausePlaying { clause: clause(utterance), at });
+            }
+            MediaEvent::Played { utterance, .. } => {
+                self.handle(Event::ClausePlayed { clause: clause(utterance) });
+            }
+            MediaEvent::Stopped { utterance, samples } => {
+                self.handle(Event::ClauseStopped { clause: clause(utterance), samples });
+            }
+            MediaEvent::RtpTimeout { .. } => self.handle(Event::MediaLost),
+            _ => {}
+        }
+    }
+
+    /// Performs what is due; gives the reason when the conversation is over.
+    async fn perform_effects(&mut self, senses: &mut Senses) -> Option<Closing> {
+        while let Some(effect) = self.conversation.poll_effect() {
+            match effect {
+                Effect::WarmLlm { messages } => self.warm(messages),
+                Effect::StartUtterance => senses.ear.start_utterance(),
+                Effect::DropUtterance => senses.ear.drop_utterance(),
+                Effect::TranscribePartial => self.partial(senses.ear.partial()),
+                Effect::FinishUtterance => self.finish(senses.ear.finish()),
+                Effect::JudgeTurn => self.judge_turn(senses.ear.memory()),
+                Effect::AskLlm { answer, messages } => self.ask(answer, messages),
+                // A worker that is down has nothing left to cancel.
+                Effect::CancelLlm => drop(self.llm.cancel()),
+                Effect::Speak { clause, text } => senses.mouth.speak(clause, text),
+                Effect::StopSpeaking => senses.mouth.stop(),
+                Effect::Turn(turn) => self.notify(Notice::Turn(turn)).await,
+                Effect::Live { speaker, text } => self.notify(Notice::Live { speaker, text }).await,
+                Effect::HangUp { closing } => return Some(closing),
+            }
+        }
+        None
+    }
+
+    async fn notify(&mut self, notice: Notice) {
+        if let Notice::Turn(TurnDone { latency: Some(split), .. }) = &notice {
+            split.observe();
+        }
+        // The call that listens may be gone; the conversation is then about to be told.
+        let _ = self.notices.send(notice).await;
+    }
+
+    fn warm(&mut self, messages: Vec<ChatMessage>) {
+        if let Err(error) = self.llm.warm(messages, prompt::tools()) {
+            tracing::warn!(%error, "the prompt was not evaluated ahead of the call");
+        }
+    }
+
+    /// Runs a request beside the conversation; its outcome comes back as an event.
+    fn request(&mut self, request: impl Future<Output = Option<Event>> + Send + 'static) {
+        while self.tasks.try_join_next().is_some() {}
+        let events = self.events.0.clone();
+        self.tasks.spawn(async move {
+            if let Some(event) = request.await {
+                // The conversation may have ended meanwhile.
+                let _ = events.send(event).await;
+            }
+        });
+    }
+
+    fn partial(&mut self, transcript: impl Future<Output = Result<String, EngineError>> + Send + 'static) {
+        self.request(async move { Some(Event::Partial { text: transcript.await.ok()? }) });
+    }
+
+    fn finish(&mut self, transcript: impl Future<Output = Result<String, EngineError>> + Send + 'static) {
+        self.request(async move {
+            Some(match transcript.await {
+                Ok(text) => Event::Final { text },
+                Err(error) => {
+                    tracing::warn!(%error, "speech recognition failed");
+                    Event::EngineFailed { engine: EngineKind::Asr, clause: None }
+                }
+            })
+        });
+    }
+
+    fn judge_turn(&mut self, pcm: Vec<i16>) {
+        let judged = self.engines.turn.probability(pcm);
+        self.request(async move { Some(Event::TurnJudged { complete: judged.await.ok()?.value }) });
+    }
+
+    fn ask(&mut self, answer: AnswerId, messages: Vec<ChatMessage>) {
+        let mut deltas = self.llm.start(Completion {
+            messages,
+            tools: prompt::tools(),
+            max_tokens: self.config.max_answer_tokens,
+            temperature: self.config.temperature,
+        });
+        let events = self.events.0.clone();
+        self.tasks.spawn(async move {
+            while let Some(event) = deltas.recv().await {
+                if let Delta::Failed { detail } = &event.delta {
+                    tracing::warn!(%detail, "the language model failed");
+                }
+                if events.send(Event::Llm { answer, delta: event.delta }).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => pending().await,
+    }
+}
