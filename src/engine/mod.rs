@@ -14,6 +14,7 @@ pub mod http;
 pub mod llm;
 pub mod process;
 pub mod registry;
+pub mod scripted;
 pub mod tts;
 pub mod turn;
 pub mod vad;
