@@ -12,6 +12,7 @@
 pub mod asr;
 pub mod http;
 pub mod llm;
+mod native;
 pub mod process;
 pub mod registry;
 pub mod scripted;

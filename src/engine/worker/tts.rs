@@ -60,7 +60,8 @@ impl TtsHandle {
     /// Speaks. The receiver gives the audio in order and ends after the last piece or an error;
     /// dropping it stops the synthesis.
     pub fn speak(&self, utterance: Utterance) -> mpsc::Receiver<Audio> {
-        let (sender, receiver) = mpsc::channel(READ_AHEAD);
+        // One place more, for the reason when it ends badly.
+        let (sender, receiver) = mpsc::channel(READ_AHEAD + 1);
         let seat = self.pool.seat();
         let worker = seat.worker.clone();
         let speak = Speak { seat, utterance, sender, asked: Instant::now() };
@@ -94,13 +95,18 @@ struct Speech {
     seat: Seat<Speak>,
     room: Room,
     permit: Option<Result<OwnedPermit<Audio>, SendError<()>>>,
+    /// Kept so that a listener far behind still hears why the audio ends.
+    last_word: OwnedPermit<Audio>,
     asked: Instant,
     first: bool,
 }
 
 impl Speech {
-    fn new(seat: Seat<Speak>, sender: mpsc::Sender<Audio>, asked: Instant) -> Self {
-        Speech { seat, room: Box::pin(sender.reserve_owned()), permit: None, asked, first: true }
+    /// `None` when nobody listens any more.
+    fn new(seat: Seat<Speak>, sender: mpsc::Sender<Audio>, asked: Instant) -> Option<Self> {
+        let last_word = sender.clone().try_reserve_owned().ok()?;
+        let room = Box::pin(sender.reserve_owned());
+        Some(Speech { seat, room, permit: None, last_word, asked, first: true })
     }
 
     /// Whether its listener has room for a piece, or has gone.
@@ -162,10 +168,14 @@ impl Server for Speaking {
 
     fn handle(&mut self, engine: &mut Self::Engine, speak: Speak) -> Result<(), EngineError> {
         let Speak { seat, utterance, sender, asked } = speak;
-        let result = guarded(|| engine.start(seat.stream, &utterance));
+        let stream = seat.stream;
+        let result = guarded(|| engine.start(stream, &utterance));
         let died = died(&result);
         match result {
-            Ok(()) => self.open.push_back(Speech::new(seat, sender, asked)),
+            Ok(()) => match Speech::new(seat, sender, asked) {
+                Some(speech) => self.open.push_back(speech),
+                None => engine.cancel(stream),
+            },
             Err(error) => _ = sender.try_send(Err(error)),
         }
         died
@@ -194,10 +204,7 @@ impl Server for Speaking {
 
     fn fail_open(&mut self, error: &EngineError) {
         for speech in self.open.drain(..) {
-            // Without room the listener has audio to hear first; it then hears the end.
-            if let Some(Ok(permit)) = speech.permit {
-                permit.send(Err(error.clone()));
-            }
+            speech.last_word.send(Err(error.clone()));
         }
     }
 
