@@ -12,8 +12,10 @@
 pub mod asr;
 pub mod http;
 pub mod llm;
+mod native;
 pub mod process;
 pub mod registry;
+pub mod scripted;
 pub mod tts;
 pub mod turn;
 pub mod vad;
@@ -79,7 +81,8 @@ pub struct Transcript {
 /// A chat model that serves many conversations at once. The worker calls [`Llm::step`] for as long as
 /// any conversation is generating; one step is one batched decode.
 pub trait Llm: Send {
-    /// Evaluates a prompt prefix ahead of time, so that the first answer comes at once.
+    /// Evaluates a prompt prefix ahead of time, so that the first answer comes at once. May leave the
+    /// work to later steps, so that it holds up nobody: see [`Llm::warming`].
     fn warm(
         &mut self,
         stream: StreamId,
@@ -90,6 +93,10 @@ pub trait Llm: Send {
     fn start(&mut self, stream: StreamId, request: &Completion) -> Result<(), EngineError>;
     /// Advances every conversation that is generating; empty when none is.
     fn step(&mut self) -> Result<Vec<(StreamId, Delta)>, EngineError>;
+    /// Whether a prefix is still being evaluated, so that [`Llm::step`] has work though nobody answers.
+    fn warming(&self) -> bool {
+        false
+    }
     /// Stops generating on `stream`; the conversation's state stays for the next turn.
     fn cancel(&mut self, stream: StreamId);
     /// Drops the conversation's state.

@@ -1,1 +1,7 @@
-//! To come.
+//! Speech recognition engines.
+
+pub mod remote;
+pub mod scripted;
+
+pub use remote::RemoteAsr;
+pub use scripted::ScriptedAsr;

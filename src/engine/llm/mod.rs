@@ -1,1 +1,8 @@
-//! To come.
+//! Chat models.
+
+pub mod remote;
+pub mod scripted;
+pub mod tool_call;
+
+pub use remote::RemoteLlm;
+pub use scripted::ScriptedLlm;

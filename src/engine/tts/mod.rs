@@ -1,1 +1,7 @@
-//! To come.
+//! Voices.
+
+pub mod remote;
+pub mod scripted;
+
+pub use remote::RemoteTts;
+pub use scripted::ScriptedTts;

@@ -1,0 +1,80 @@
+//! End of turn for many callers; nothing is kept between requests.
+
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{oneshot, watch};
+
+use super::{
+    Factory, Health, Timed, Timing, WorkerConfig,
+    asr::died,
+    pool::{Pool, answered, observe},
+    queue::Lane,
+    supervise::{Server, guarded},
+};
+use crate::engine::{EngineError, Turn};
+
+#[derive(Clone)]
+pub struct TurnHandle {
+    pool: Arc<Pool<Ask>>,
+}
+
+impl TurnHandle {
+    pub fn spawn(config: &WorkerConfig, factory: Factory<dyn Turn>) -> Self {
+        let name = config.name;
+        TurnHandle { pool: Pool::spawn(config, &factory, |_| Judging { name }) }
+    }
+
+    /// How likely the speaker has finished, from up to the last eight seconds of audio at 16 kHz.
+    pub fn probability(
+        &self,
+        pcm: Vec<i16>,
+    ) -> impl Future<Output = Result<Timed<f32>, EngineError>> + Send + use<> {
+        let (reply, answer) = oneshot::channel();
+        let worker = self.pool.least_loaded();
+        let sent = worker.send(Lane::Normal, Ask { pcm, reply, asked: Instant::now() });
+        answered(sent, answer)
+    }
+
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.pool.health()
+    }
+
+    pub async fn ready(&self, within: Duration) -> Result<(), EngineError> {
+        self.pool.ready(within).await
+    }
+}
+
+struct Ask {
+    pcm: Vec<i16>,
+    reply: oneshot::Sender<Result<Timed<f32>, EngineError>>,
+    asked: Instant,
+}
+
+struct Judging {
+    name: &'static str,
+}
+
+impl Server for Judging {
+    type Engine = dyn Turn;
+    type Command = Ask;
+
+    fn handle(&mut self, engine: &mut Self::Engine, ask: Ask) -> Result<(), EngineError> {
+        let begun = Instant::now();
+        let result = guarded(|| engine.probability(&ask.pcm));
+        let timing = Timing { queued: begun - ask.asked, inference: begun.elapsed() };
+        observe(self.name, "judge", timing);
+        let died = died(&result);
+        let _ = ask.reply.send(result.map(|value| Timed { value, timing }));
+        died
+    }
+
+    fn fail_open(&mut self, _error: &EngineError) {}
+
+    fn refuse(ask: Ask, error: &EngineError) {
+        let _ = ask.reply.send(Err(error.clone()));
+    }
+}
