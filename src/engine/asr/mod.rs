@@ -1,5 +1,6 @@
 //! Speech recognition engines.
 
+pub mod openai;
 pub mod remote;
 pub mod scripted;
 

@@ -1,5 +1,6 @@
 //! Chat models.
 
+pub mod openai;
 pub mod remote;
 pub mod scripted;
 pub mod tool_call;

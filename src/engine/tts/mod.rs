@@ -1,5 +1,6 @@
 //! Voices.
 
+pub mod openai;
 pub mod remote;
 pub mod scripted;
 
