@@ -1,1 +1,17 @@
-//! To come.
+//! The composition root: configuration, telemetry, health, doctor, shutdown, and the wiring that plugs
+//! the floors together. The only module that sees all others, and with `bin/` the only one that uses
+//! `anyhow`.
+
+pub mod api_key;
+pub mod books;
+pub mod call_metrics;
+pub mod config;
+pub mod doctor;
+pub mod health;
+pub mod http;
+pub mod shutdown;
+pub mod telemetry;
+
+pub use books::Books;
+pub use config::NodeConfig;
+pub use shutdown::Shutdown;

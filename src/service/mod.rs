@@ -1,1 +1,22 @@
-//! To come.
+//! Use cases without transport: place a call, read a call, watch a call, who may be called.
+//!
+//! In come raw requests, as an API received them; out go a [`CallPlan`](crate::call::record::CallPlan)
+//! for the directory of live calls, records from the store, or errors that name the field and the fix.
+//! What the node must provide for this are the [`ports`].
+
+pub mod field;
+pub mod nearest;
+pub mod place_call;
+pub mod policy;
+pub mod ports;
+pub mod read_call;
+pub mod request;
+pub mod watch_call;
+
+pub use field::{FieldError, Verdict};
+pub use place_call::{PlaceCall, PlaceFailure};
+pub use policy::Policy;
+pub use ports::{Admin, AdminError, Calls, HangUpError, Health, Part, PlaceError, Voices};
+pub use read_call::ReadCall;
+pub use request::CallRequest;
+pub use watch_call::{Update, WatchCall};

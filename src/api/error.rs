@@ -1,0 +1,185 @@
+//! Every answer that is not a success, in the family's shape:
+//! `{"success": false, "error": {"code", "message", "field", "fix"}}`; where several fields are wrong,
+//! `errors` lists them all.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use crate::{
+    service::{AdminError, FieldError, HangUpError, PlaceError, PlaceFailure, Verdict},
+    store::StoreError,
+};
+
+/// Seconds a client waits before it tries a busy node again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
+
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// At least one.
+    #[error("the request has {} wrong fields", .0.len())]
+    Fields(Vec<FieldError>),
+    #[error("the body is not what the route takes: {0}")]
+    Body(String),
+    #[error("the body is larger than {limit} bytes")]
+    TooLarge { limit: usize },
+    #[error("{problem}")]
+    Unauthorized { problem: &'static str },
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    #[error("this path does not take this method")]
+    Method,
+    #[error(transparent)]
+    NotLive(#[from] HangUpError),
+    #[error(transparent)]
+    Unavailable(#[from] PlaceError),
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("no answer within {secs} seconds")]
+    Timeout { secs: u64 },
+    #[error("a bug of this node ended the request")]
+    Panic,
+}
+
+impl From<PlaceFailure> for ApiError {
+    fn from(failure: PlaceFailure) -> Self {
+        match failure {
+            PlaceFailure::Fields(errors) => ApiError::Fields(errors),
+            PlaceFailure::Unavailable(error) => ApiError::Unavailable(error),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Answer {
+    success: bool,
+    error: Problem,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Problem>,
+}
+
+#[derive(Serialize, Clone)]
+struct Problem {
+    code: &'static str,
+    message: String,
+    field: Option<String>,
+    fix: Option<String>,
+}
+
+impl Problem {
+    fn new(code: &'static str, message: impl ToString, fix: &str) -> Problem {
+        let fix = Some(fix.to_owned()).filter(|fix| !fix.is_empty());
+        Problem { code, message: message.to_string(), field: None, fix }
+    }
+
+    fn of_field(error: &FieldError) -> Problem {
+        let code = match error.verdict {
+            Verdict::Invalid => "invalid_field",
+            Verdict::Refused => "refused",
+        };
+        let message = format!("`{}` {}", error.field, error.problem);
+        Problem { code, message, field: Some(error.field.clone()), fix: Some(error.fix.clone()) }
+    }
+}
+
+impl ApiError {
+    fn status(&self) -> StatusCode {
+        match self {
+            ApiError::Fields(errors) if errors.iter().any(|e| e.verdict == Verdict::Refused) => {
+                StatusCode::FORBIDDEN
+            }
+            ApiError::Fields(_) | ApiError::Body(_) | ApiError::Admin(AdminError::Request { .. }) => {
+                StatusCode::BAD_REQUEST
+            }
+            ApiError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            ApiError::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
+            ApiError::NotFound(_) => StatusCode::NOT_FOUND,
+            ApiError::Method => StatusCode::METHOD_NOT_ALLOWED,
+            ApiError::NotLive(_) => StatusCode::CONFLICT,
+            ApiError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            ApiError::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            ApiError::Admin(AdminError::Failed(_)) | ApiError::Store(_) | ApiError::Panic => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        }
+    }
+
+    fn problem(&self) -> Problem {
+        match self {
+            ApiError::Fields(errors) => first(errors),
+            ApiError::Body(_) => Problem::new(
+                "invalid_body",
+                self,
+                "send one JSON object with `Content-Type: application/json`",
+            ),
+            ApiError::TooLarge { .. } => Problem::new("body_too_large", self, "send a shorter body"),
+            ApiError::Unauthorized { .. } => {
+                Problem::new("unauthorized", self, "send `Authorization: Bearer <key>` with the operator's key")
+            }
+            ApiError::NotFound(_) => Problem::new("not_found", self, ""),
+            ApiError::Method => Problem::new("method_not_allowed", self, "use a method of the `Allow` header"),
+            ApiError::NotLive(_) => Problem::new("not_live", self, "read the call to see how it ended"),
+            ApiError::Unavailable(error) => unavailable(error),
+            ApiError::Admin(AdminError::Request { field, problem, fix }) => {
+                Problem::of_field(&FieldError::invalid(*field, problem, fix))
+            }
+            ApiError::Admin(AdminError::Failed(detail)) => Problem::new("not_applied", detail, ""),
+            ApiError::Timeout { .. } => Problem::new("timeout", self, "try again"),
+            // What a database says may quote a row.
+            ApiError::Store(_) => {
+                Problem::new("store", "the store did not answer", "try again; the node's log has the cause")
+            }
+            ApiError::Panic => Problem::new("internal", self, "the node's log has the cause"),
+        }
+    }
+}
+
+/// A refusal stands before what is merely wrong: it decides the status.
+fn first(errors: &[FieldError]) -> Problem {
+    let refused = errors.iter().find(|error| error.verdict == Verdict::Refused);
+    match refused.or(errors.first()) {
+        Some(error) => Problem::of_field(error),
+        None => Problem::new("invalid_field", "a field is wrong", ""),
+    }
+}
+
+fn unavailable(error: &PlaceError) -> Problem {
+    let (code, fix) = match error {
+        PlaceError::AtCapacity { .. } => ("at_capacity", "try again when a call has ended"),
+        PlaceError::NoTrunk(_) => ("no_trunk", "try again; the operator sees the trunk's state in /health"),
+        PlaceError::NoEngine(_) => ("no_engine", "try again; the operator sees the engine's state in /health"),
+        PlaceError::Stopping => ("stopping", "try again when the node is back"),
+    };
+    Problem::new(code, error, fix)
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        if let ApiError::Store(error) = &self {
+            tracing::error!(%error, "the store failed a request");
+        }
+        let errors = match &self {
+            ApiError::Fields(errors) if errors.len() > 1 => errors.iter().map(Problem::of_field).collect(),
+            _ => Vec::new(),
+        };
+        let answer = Answer { success: false, error: self.problem(), errors };
+        let mut response = (self.status(), Json(answer)).into_response();
+        let headers = response.headers_mut();
+        match self {
+            ApiError::Unauthorized { .. } => {
+                let challenge = HeaderValue::from_static("Bearer realm=\"callbox\"");
+                headers.insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            ApiError::Unavailable(_) => {
+                headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+            }
+            _ => {}
+        }
+        response
+    }
+}

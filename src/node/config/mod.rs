@@ -1,0 +1,106 @@
+//! Configuration: layers of TOML, environment and command line over the embedded defaults, into one
+//! struct with a field per module.
+//!
+//! A key that no module knows is an error that names the key, where it came from and the key that was
+//! probably meant; so is a value of the wrong type. To add a module: a field in [`NodeConfig`] and a
+//! section in `config/callbox.toml`, which must hold every key the module's `Config` has.
+
+mod error;
+mod layer;
+mod print;
+
+use std::path::{Path, PathBuf};
+
+use figment::{
+    Figment,
+    providers::{Format, Toml},
+};
+use serde::{Deserialize, Serialize};
+
+pub use error::ConfigError;
+
+use crate::{api, node::telemetry, service::policy, store};
+
+/// The embedded defaults; every key, explained.
+pub const DEFAULTS: &str = include_str!("../../../config/callbox.toml");
+
+/// Environment variables that begin so are configuration.
+pub const ENV_PREFIX: &str = "CALLBOX__";
+
+/// Files looked for where `--config` names none. The first that exists is read.
+const FILES: [&str; 2] = ["callbox.toml", "/etc/callbox/callbox.toml"];
+
+/// The configuration of a node: each module's own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    pub http: api::Config,
+    pub policy: policy::Config,
+    pub store: store::Config,
+    pub log: telemetry::Config,
+}
+
+/// Where configuration comes from, beside the defaults.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    pub file: Option<PathBuf>,
+    /// Names, [`ENV_PREFIX`] included, and values.
+    pub env: Vec<(String, String)>,
+    /// `section.key` and values from the command line.
+    pub set: Vec<(String, String)>,
+}
+
+impl Sources {
+    /// This process's environment, and `file` or the first of the usual files that exists.
+    pub fn of_process(file: Option<PathBuf>, set: Vec<(String, String)>) -> Sources {
+        let usual = || FILES.iter().map(PathBuf::from).find(|path| path.exists());
+        let env = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, _)| name.starts_with(ENV_PREFIX))
+            .collect();
+        Sources { file: file.or_else(usual), env, set }
+    }
+
+    pub fn load(&self) -> Result<Loaded, ConfigError> {
+        let defaults = Figment::from(Toml::string(DEFAULTS));
+        let mut layers = defaults.clone();
+        if let Some(file) = &self.file {
+            layers = layers.merge(read(file)?);
+        }
+        for (name, value) in &self.env {
+            let path = name.trim_start_matches(ENV_PREFIX).replace("__", ".").to_lowercase();
+            layers = layers.merge(layer::OneKey::new(&path, value, format!("environment {name}"), &defaults));
+        }
+        for (path, value) in &self.set {
+            layers = layers.merge(layer::OneKey::new(path, value, format!("--set {path}"), &defaults));
+        }
+        let config = layers.extract().map_err(ConfigError::from_figment)?;
+        Ok(Loaded { config, layers, file: self.file.clone() })
+    }
+}
+
+fn read(file: &Path) -> Result<layer::File, ConfigError> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
+    layer::File::parse(file, &text)
+}
+
+/// A configuration that is in force, and which layer each of its values came from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    pub config: NodeConfig,
+    layers: Figment,
+    /// The file that was read.
+    pub file: Option<PathBuf>,
+}
+
+impl Loaded {
+    /// As TOML with the defaults' comments; secrets are redacted, and values that are not defaults say
+    /// where they came from.
+    pub fn to_toml(&self) -> String {
+        print::to_toml(&self.layers)
+    }
+}
+
+#[cfg(test)]
+mod tests;

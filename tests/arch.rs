@@ -1,0 +1,449 @@
+//! The house rules, held by reading the sources: one package means that the compiler cannot.
+//!
+//! - A module imports only floors below its own, and no neighbour (`src/lib.rs` has the map).
+//! - A library that only one place may know is named nowhere else.
+//! - Pure cores know no runtime and no clock.
+//! - A file stays readable.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The floors of `src/lib.rs`. `node` sees all.
+const FLOORS: [(&str, u8); 12] = [
+    ("base", 0),
+    ("sip", 1),
+    ("media", 1),
+    ("models", 1),
+    ("engine", 2),
+    ("voice", 3),
+    ("call", 4),
+    ("eval", 4),
+    ("store", 5),
+    ("service", 7),
+    ("api", 8),
+    ("node", 10),
+];
+
+/// Crates, and the only places that may name them.
+const CONFINED: [(&[&str], &[&str]); 3] = [
+    (
+        &["whisper_rs", "llama_cpp_2", "piper_rs", "espeak_rs", "ort"],
+        &["src/bin/callbox-asr/", "src/bin/callbox-llm/", "src/bin/callbox-tts/"],
+    ),
+    (&["rsipstack"], &["src/sip/"]),
+    (&["anyhow"], &["src/bin/", "src/node/"]),
+];
+
+/// Files and folders (with a `/` at their end) of logic that takes the time as an argument. Add a
+/// core here when it is written.
+const PURE: [&str; 27] = [
+    "src/base/",
+    "src/media/codec/",
+    "src/media/conceal.rs",
+    "src/media/dtmf.rs",
+    "src/media/jitter/",
+    "src/media/jitter.rs",
+    "src/media/pacer.rs",
+    "src/media/playout.rs",
+    "src/media/rtp.rs",
+    "src/media/session.rs",
+    "src/service/nearest.rs",
+    "src/service/policy.rs",
+    "src/service/request.rs",
+    "src/sip/digest.rs",
+    "src/sip/sdp/",
+    "src/voice/activity.rs",
+    "src/voice/answer.rs",
+    "src/voice/caller_turn.rs",
+    "src/voice/chunk.rs",
+    "src/voice/conversation.rs",
+    "src/voice/effect.rs",
+    "src/voice/event.rs",
+    "src/voice/heard.rs",
+    "src/voice/latency.rs",
+    "src/voice/prompt.rs",
+    "src/voice/recovery.rs",
+    "src/voice/silence.rs",
+];
+
+/// Lines a file may have before its tests.
+const LONGEST: usize = 500;
+
+#[test]
+fn modules_import_only_floors_below() {
+    check(|source| imports(source).filter_map(|(line, to)| Some((line, forbidden_import(source, &to)?))).collect());
+}
+
+#[test]
+fn libraries_stay_where_they_belong() {
+    check(escaped_libraries);
+}
+
+#[test]
+fn pure_cores_know_no_runtime_and_no_clock() {
+    check(|source| if is_pure(&source.path) { impurities(source) } else { Vec::new() });
+}
+
+#[test]
+fn every_listed_core_exists_once_its_module_is_written() {
+    let missing: Vec<_> = PURE.iter().filter(|core| !root().join(core).exists() && is_written(core)).collect();
+    assert!(missing.is_empty(), "PURE lists what is not there: {missing:?}; correct the list in tests/arch.rs");
+}
+
+#[test]
+fn files_stay_readable() {
+    check(|source| {
+        let lines = source.lines_before_tests();
+        let long = !source.is_tests() && lines > LONGEST;
+        long.then(|| (lines, format!("has {lines} lines without its tests; split it below {LONGEST}")))
+            .into_iter()
+            .collect()
+    });
+}
+
+/// Runs a rule over every source and fails with all it finds.
+fn check(rule: impl Fn(&Source) -> Vec<(usize, String)>) {
+    let sources = sources();
+    assert!(sources.len() > 20, "the sources are not where this test looks for them");
+    let found: Vec<String> = sources
+        .iter()
+        .flat_map(|source| rule(source).into_iter().map(|(line, what)| format!("{}:{line}: {what}", source.path)))
+        .collect();
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+/// A source file: its path from the repository's root, and its text without comments and literals.
+struct Source {
+    path: String,
+    text: String,
+    code: String,
+}
+
+impl Source {
+    fn new(path: &str, text: &str) -> Source {
+        Source { path: path.to_owned(), text: text.to_owned(), code: bare_code(text) }
+    }
+
+    /// `["api", "operator"]` for `src/api/operator.rs`; `None` outside the library's modules.
+    fn module(&self) -> Option<Vec<&str>> {
+        let inner = self.path.strip_prefix("src/")?.strip_suffix(".rs")?;
+        let mut parts: Vec<_> = inner.split('/').collect();
+        if parts.last() == Some(&"mod") {
+            parts.pop();
+        }
+        FLOORS.iter().any(|(name, _)| *name == parts[0]).then_some(parts)
+    }
+
+    /// A file of tests alone.
+    fn is_tests(&self) -> bool {
+        self.path.ends_with("tests.rs") || self.path.contains("/tests/")
+    }
+
+    fn lines_before_tests(&self) -> usize {
+        let lines: Vec<_> = self.text.lines().collect();
+        let begins = |pair: &[&str]| pair[0].trim() == "#[cfg(test)]" && pair[1].starts_with("mod tests {");
+        lines.windows(2).position(begins).unwrap_or(lines.len())
+    }
+
+    /// The code, with what follows the beginning of inline tests blanked.
+    fn code_before_tests(&self) -> String {
+        self.code.lines().take(self.lines_before_tests()).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources() -> Vec<Source> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("the sources can be read").flatten() {
+            match entry.path() {
+                path if path.is_dir() => walk(&path, found),
+                path if path.extension().is_some_and(|extension| extension == "rs") => found.push(path),
+                _ => {}
+            }
+        }
+    }
+    let mut files = Vec::new();
+    walk(&root().join("src"), &mut files);
+    files.sort();
+    let load = |file: &PathBuf| {
+        let path = file.strip_prefix(root()).expect("found below the root").to_string_lossy().into_owned();
+        Source::new(&path, &fs::read_to_string(file).expect("the sources are text"))
+    };
+    files.iter().map(load).collect()
+}
+
+/// Whether the module of a listed core has more than the line it begins with.
+fn is_written(core: &str) -> bool {
+    let module = core.split('/').take(2).collect::<Vec<_>>().join("/");
+    let Ok(text) = fs::read_to_string(root().join(module).join("mod.rs")) else { return false };
+    text.lines().any(|line| !line.trim().is_empty() && !line.starts_with("//"))
+}
+
+// Rules
+
+fn floor(module: &str) -> Option<u8> {
+    FLOORS.iter().find(|(name, _)| *name == module).map(|(_, floor)| *floor)
+}
+
+fn forbidden_import(source: &Source, to: &str) -> Option<String> {
+    let from = source.module()?[0].to_owned();
+    if from == "node" || from == to {
+        return None;
+    }
+    let (here, there) = (floor(&from)?, floor(to)?);
+    let way = match there.cmp(&here) {
+        std::cmp::Ordering::Less => return None,
+        std::cmp::Ordering::Equal => "sideways",
+        std::cmp::Ordering::Greater => "upward",
+    };
+    Some(format!("`{from}` (floor {here}) imports `{to}` (floor {there}) {way}"))
+}
+
+fn escaped_libraries(source: &Source) -> Vec<(usize, String)> {
+    let tokens = tokens(&source.code);
+    let mut found = Vec::new();
+    for (names, homes) in CONFINED {
+        if homes.iter().any(|home| source.path.starts_with(home)) {
+            continue;
+        }
+        for (index, token) in tokens.iter().enumerate() {
+            if names.contains(&token.text) && is_crate_name(&tokens, index) {
+                found.push((token.line, format!("`{}` is named outside {}", token.text, homes.join(", "))));
+            }
+        }
+    }
+    found
+}
+
+/// The first part of a path: `name::…`, `use name`, `extern crate name`.
+fn is_crate_name(tokens: &[Token], index: usize) -> bool {
+    let text = |index: usize| tokens.get(index).map(|token| token.text);
+    let before = index.checked_sub(1).and_then(text);
+    let begins_path = text(index + 1) == Some("::") && before != Some("::");
+    begins_path || matches!(before, Some("use" | "crate")) && text(index + 1) != Some("::")
+}
+
+fn is_pure(path: &str) -> bool {
+    PURE.iter().any(|core| path == *core || core.ends_with('/') && path.starts_with(core))
+}
+
+/// Tests beside a core may do as they like.
+fn impurities(source: &Source) -> Vec<(usize, String)> {
+    if source.is_tests() {
+        return Vec::new();
+    }
+    let code = source.code_before_tests();
+    let tokens = tokens(&code);
+    let mut found = Vec::new();
+    for (index, token) in tokens.iter().enumerate() {
+        let next: Vec<_> = tokens[index..].iter().take(3).map(|token| token.text).collect();
+        let clock = matches!(next[..], ["Instant" | "SystemTime" | "Utc", "::", "now"]);
+        if clock || token.text == "tokio" {
+            found.push((token.line, format!("a pure core names `{}`", if clock { next.concat() } else { "tokio".into() })));
+        }
+    }
+    found
+}
+
+/// The top-level modules a source names: `crate::x`, `callbox::x`, groups of both, and `super` chains
+/// that reach the root.
+fn imports(source: &Source) -> impl Iterator<Item = (usize, String)> {
+    let depth = source.module().map_or(usize::MAX, |module| module.len());
+    let tokens = tokens(&source.code);
+    let mut found = Vec::new();
+    let mut index = 0;
+    while index < tokens.len() {
+        let root = match tokens[index].text {
+            "crate" | "callbox" => Some(index + 1),
+            "super" => {
+                let chain = tokens[index..].iter().step_by(2).take_while(|token| token.text == "super").count();
+                let end = index + 2 * chain - 1;
+                index = end.max(index);
+                (chain >= depth).then_some(end)
+            }
+            _ => None,
+        };
+        if let Some(after) = root.filter(|after| tokens.get(*after).is_some_and(|token| token.text == "::")) {
+            heads(&tokens, after + 1, &mut found);
+        }
+        index += 1;
+    }
+    found.into_iter()
+}
+
+/// The first names at `start`: one name, or those of a group in braces.
+fn heads(tokens: &[Token], start: usize, found: &mut Vec<(usize, String)>) {
+    let Some(first) = tokens.get(start) else { return };
+    if first.text != "{" {
+        found.push((first.line, first.text.to_owned()));
+        return;
+    }
+    let mut depth = 0;
+    let mut at_head = false;
+    for token in &tokens[start..] {
+        match token.text {
+            "{" => {
+                depth += 1;
+                at_head = depth == 1;
+            }
+            "}" if depth == 1 => return,
+            "}" => depth -= 1,
+            "," => at_head = depth == 1,
+            name if at_head => {
+                found.push((token.line, name.to_owned()));
+                at_head = false;
+            }
+            _ => {}
+        }
+    }
+}
+
+// Reading Rust, as far as the rules need it
+
+struct Token<'a> {
+    line: usize,
+    text: &'a str,
+}
+
+/// Names, `::`, and single characters of everything else.
+fn tokens(code: &str) -> Vec<Token<'_>> {
+    let mut found = Vec::new();
+    for (number, line) in code.lines().enumerate() {
+        let mut rest = line.trim_start();
+        while let Some(first) = rest.chars().next() {
+            let is_name = |c: char| c.is_alphanumeric() || c == '_';
+            let length = match first {
+                c if is_name(c) => rest.find(|c| !is_name(c)).unwrap_or(rest.len()),
+                ':' if rest.starts_with("::") => 2,
+                c => c.len_utf8(),
+            };
+            let (text, tail) = rest.split_at(length);
+            found.push(Token { line: number + 1, text });
+            rest = tail.trim_start();
+        }
+    }
+    found
+}
+
+/// The text with comments and the inside of literals blanked; lines stay where they are.
+fn bare_code(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let length = comment(rest).or_else(|| literal(rest, &code));
+        match length {
+            Some(length) => {
+                code.extend(rest[..length].chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
+                rest = &rest[length..];
+            }
+            None => {
+                code.push(first);
+                rest = &rest[first.len_utf8()..];
+            }
+        }
+    }
+    code
+}
+
+fn comment(rest: &str) -> Option<usize> {
+    if rest.starts_with("//") {
+        return Some(rest.find('\n').unwrap_or(rest.len()));
+    }
+    rest.starts_with("/*").then(|| rest.find("*/").map_or(rest.len(), |end| end + 2))
+}
+
+/// A string, raw string or character at the beginning of `rest`. `before` tells `r` the prefix from the
+/// `r` at the end of a name.
+fn literal(rest: &str, before: &str) -> Option<usize> {
+    let in_name = before.chars().last().is_some_and(|c| c.is_alphanumeric() || c == '_');
+    if !in_name && rest.starts_with('r') {
+        let hashes = rest[1..].chars().take_while(|c| *c == '#').count();
+        if rest[1 + hashes..].starts_with('"') {
+            let close = format!("\"{}", "#".repeat(hashes));
+            let inside = 2 + hashes;
+            return Some(rest[inside..].find(&close).map_or(rest.len(), |end| inside + end + close.len()));
+        }
+    }
+    match rest.chars().next()? {
+        '"' => Some(quoted(rest)),
+        // A lifetime has no closing quote after one character.
+        '\'' if rest[1..].starts_with('\\') => Some(2 + rest[2..].char_indices().nth(1)?.0 + rest[3..].find('\'')?),
+        '\'' => {
+            let (end, _) = rest.char_indices().nth(2).filter(|(_, c)| *c == '\'')?;
+            Some(end + 1)
+        }
+        _ => None,
+    }
+}
+
+fn quoted(rest: &str) -> usize {
+    let mut escaped = false;
+    for (index, c) in rest.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return index + 1,
+            _ => {}
+        }
+    }
+    rest.len()
+}
+
+// The rules catch what is planted
+
+fn import_errors(path: &str, text: &str) -> Vec<String> {
+    let source = Source::new(path, text);
+    imports(&source).filter_map(|(_, to)| forbidden_import(&source, &to)).collect()
+}
+
+#[test]
+fn planted_upward_and_sideways_imports_are_caught() {
+    assert_eq!(import_errors("src/media/mod.rs", "use crate::voice::X;").len(), 1);
+    assert_eq!(import_errors("src/media/rtp.rs", "use crate::{base::E164, sip::Sdp};").len(), 1);
+    assert_eq!(import_errors("src/store/mod.rs", "fn f() { crate::api::router(x) }").len(), 1);
+    assert_eq!(import_errors("src/call/mod.rs", "use crate::{\n    base::{Pii, E164},\n    store,\n};").len(), 1);
+    assert_eq!(import_errors("src/call/dial.rs", "use super::super::store::Store;").len(), 1);
+}
+
+#[test]
+fn allowed_imports_pass() {
+    assert!(import_errors("src/api/mod.rs", "use crate::{base::{Pii, E164}, service::X, store::Y};").is_empty());
+    assert!(import_errors("src/call/dial.rs", "use super::store; use super::record::X;").is_empty());
+    assert!(import_errors("src/node/mod.rs", "use crate::api;").is_empty());
+    assert!(import_errors("src/media/mod.rs", "// use crate::voice\nlet s = \"crate::voice\";").is_empty());
+    assert!(import_errors("src/media/mod.rs", "let c = '\"'; let d = '\\''; // crate::voice").is_empty());
+    assert!(import_errors("src/media/mod.rs", "let s = r#\"a \" crate::voice\"#;").is_empty());
+}
+
+#[test]
+fn planted_libraries_are_caught() {
+    let caught = |path: &str, text: &str| !escaped_libraries(&Source::new(path, text)).is_empty();
+    assert!(caught("src/engine/asr/mod.rs", "use whisper_rs::WhisperContext;"));
+    assert!(caught("src/bin/callbox/main.rs", "fn f() { ort::init(); }"));
+    assert!(caught("src/eval/mod.rs", "use rsipstack as stack;"));
+    assert!(caught("src/store/mod.rs", "fn f() -> anyhow::Result<()>"));
+    assert!(!caught("src/bin/callbox-asr/main.rs", "use whisper_rs::WhisperContext;"));
+    assert!(!caught("src/node/mod.rs", "use anyhow::Context;"));
+    assert!(!caught("src/voice/mod.rs", "let ort = 1; self.ort(); mine::ort::f()"));
+}
+
+#[test]
+fn planted_clocks_are_caught_and_tests_are_left_alone() {
+    let caught = |text: &str| !impurities(&Source::new("src/media/jitter.rs", text)).is_empty();
+    assert!(caught("let now = Instant::now();"));
+    assert!(caught("use tokio::time;"));
+    assert!(caught("let at = chrono::Utc::now();"));
+    assert!(!caught("fn poll(now: Instant) {}"));
+    assert!(!caught("fn f() {}\n#[cfg(test)]\nmod tests {\n    use tokio::time;\n}"));
+}
+
+#[test]
+fn long_files_are_measured_without_their_tests() {
+    let text = format!("{}#[cfg(test)]\nmod tests {{\n{}}}\n", "fn f() {}\n".repeat(7), "\n".repeat(600));
+    assert_eq!(Source::new("src/base/x.rs", &text).lines_before_tests(), 7);
+}
