@@ -1,0 +1,67 @@
+//! What an operator may set.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::media::jitter;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Threads that carry calls, 1 to 64. One carries hundreds.
+    pub threads: usize,
+    /// Address that RTP sockets are bound to.
+    pub bind: IpAddr,
+    /// RTP ports, both ends included, even ones used; 0 and 0 lets the system choose.
+    pub port_min: u16,
+    pub port_max: u16,
+    /// How long a port rests after a call, in milliseconds.
+    pub port_rest_ms: u64,
+    /// Differentiated services code point of what is sent over IPv4; 46 is expedited forwarding.
+    pub dscp: u8,
+    pub jitter: jitter::Config,
+    /// Silence on the wire that is reported, in milliseconds.
+    pub rtp_timeout_ms: u64,
+    /// Events a call may leave unread before frames are dropped, at least 32; 50 a second come.
+    pub event_queue: usize,
+    /// Half-second blocks of audio, over all calls, that may wait for the disk.
+    pub recording_queue: usize,
+    /// Audio after which the header of a recording is brought up to date, in milliseconds.
+    pub recording_flush_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            threads: 1,
+            bind: Ipv4Addr::UNSPECIFIED.into(),
+            port_min: 0,
+            port_max: 0,
+            port_rest_ms: 5_000,
+            dscp: 46,
+            jitter: jitter::Config::default(),
+            rtp_timeout_ms: 10_000,
+            event_queue: 128,
+            recording_queue: 4_096,
+            recording_flush_ms: 1_000,
+        }
+    }
+}
+
+impl Config {
+    pub fn rtp_timeout(&self) -> Duration {
+        Duration::from_millis(self.rtp_timeout_ms)
+    }
+
+    pub fn port_rest(&self) -> Duration {
+        Duration::from_millis(self.port_rest_ms)
+    }
+
+    pub fn recording_flush(&self) -> Duration {
+        Duration::from_millis(self.recording_flush_ms)
+    }
+}

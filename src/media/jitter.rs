@@ -1,0 +1,348 @@
+//! Adaptive jitter buffer: uneven packets in, exactly one 20 ms frame per tick out.
+//!
+//! Everything is counted in samples of the stream, never in packets, so that any packet time works
+//! (10 to 60 ms, changing as it likes). A cursor walks through the stream, one frame a tick, and:
+//!
+//! * what arrives behind the cursor is late and is dropped, never replayed; duplicates overwrite
+//!   themselves; reordering within the delay does not show;
+//! * where a hole is at the cursor and sound behind it, the hole is concealed;
+//! * where nothing is left, sound is invented **without** moving the cursor, up to the greatest delay:
+//!   if the packet was only late it is played whole and the delay has grown, and if it was lost the
+//!   invented time is skipped when the next one comes;
+//! * after 60 ms of nothing the stream is idle (DTX, hold, a dead peer) and the next packet begins a
+//!   talkspurt at the wanted delay;
+//! * a delay that is off is mended one pitch period at a time ([`stretch`]), or at once when the node
+//!   itself stood still;
+//! * a timestamp outside the half second held here is another time base: the buffer begins anew.
+
+mod delay;
+mod ring;
+mod stretch;
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use self::{
+    delay::DelayEstimate,
+    ring::{CAPACITY, Ring},
+    stretch::{REACH, Splice},
+};
+use super::{conceal::Concealer, rtp::Timestamp};
+use crate::base::audio::{NARROWBAND_HZ, duration_of};
+
+/// Samples of one frame: 20 ms at 8 kHz.
+pub const FRAME_SAMPLES: usize = 160;
+const FRAME: i64 = FRAME_SAMPLES as i64;
+/// A delay this much over the greatest one is not mended period by period: 60 ms.
+const HOPELESS: i64 = 480;
+/// How far off the delay may be before it is mended: over 20 ms too long, 10 ms too short.
+const TOO_LONG: i64 = 161;
+const TOO_SHORT: i64 = -80;
+/// Frames between two splices.
+const SPLICE_EVERY: u8 = 5;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Delay on a perfect network, in milliseconds.
+    pub min_delay_ms: u32,
+    /// Delay the buffer never goes beyond for the sake of late packets, in milliseconds, at most 300.
+    pub max_delay_ms: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config { min_delay_ms: 40, max_delay_ms: 100 }
+    }
+}
+
+/// What a frame is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FrameKind {
+    /// All of it was received.
+    Received,
+    /// Some or all of it was invented to hide a hole.
+    Concealed,
+    /// Nothing came in and nothing is played.
+    Silence,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing to play. The next packet begins a talkspurt.
+    Idle,
+    /// A talkspurt has begun and waits for the delay to pass.
+    Filling,
+    Playing,
+}
+
+/// Counters since the beginning, in samples unless they say packets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JitterStats {
+    /// Packets that came after their time and were dropped.
+    pub late_packets: u64,
+    pub concealed: u64,
+    /// Cut out, repeated or skipped to mend the delay.
+    pub stretched: u64,
+    /// Times the buffer began anew because the timestamps jumped.
+    pub resyncs: u64,
+}
+
+pub struct JitterBuffer {
+    min_delay: i64,
+    max_delay: i64,
+    ring: Ring,
+    concealer: Concealer,
+    delay: DelayEstimate,
+    state: State,
+    /// The next sample to play.
+    cursor: i64,
+    /// One past the newest sample held. Only `[cursor, end)` of the ring is ever present.
+    end: i64,
+    /// Samples invented while the cursor stood still.
+    held: i64,
+    since_splice: u8,
+    /// The first packet is no jump.
+    started: bool,
+    stats: JitterStats,
+}
+
+impl JitterBuffer {
+    pub fn new(config: Config, now: Instant) -> Self {
+        let samples = |ms: u32| i64::from(ms.min(300)) * i64::from(NARROWBAND_HZ) / 1_000;
+        let min_delay = samples(config.min_delay_ms);
+        JitterBuffer {
+            min_delay,
+            max_delay: samples(config.max_delay_ms).max(min_delay),
+            ring: Ring::default(),
+            concealer: Concealer::default(),
+            delay: DelayEstimate::new(now),
+            state: State::Idle,
+            // Far from 0, so that positions stay positive whatever the first timestamps do.
+            cursor: 1 << 40,
+            end: 1 << 40,
+            held: 0,
+            since_splice: 0,
+            started: false,
+            stats: JitterStats::default(),
+        }
+    }
+
+    pub fn stats(&self) -> JitterStats {
+        self.stats
+    }
+
+    /// The delay aimed at.
+    pub fn target(&self) -> Duration {
+        to_duration(self.wanted())
+    }
+
+    /// The delay added to what is played at `now`.
+    pub fn delay(&self, now: Instant) -> Duration {
+        to_duration(self.delay.of(now, self.cursor))
+    }
+
+    /// Forgets what is held: another source speaks from now on.
+    pub fn reset(&mut self, now: Instant) {
+        self.ring.clear();
+        self.delay.rebase(now);
+        self.end = self.cursor;
+        self.held = 0;
+        self.state = State::Idle;
+    }
+
+    /// Takes the samples of one packet that arrived at `now`. `marker` says that a talkspurt begins.
+    /// Packets longer than the buffer are cut.
+    pub fn push(&mut self, now: Instant, timestamp: Timestamp, marker: bool, pcm: &[i16]) {
+        let pcm = &pcm[..pcm.len().min(CAPACITY / 2)];
+        let len = pcm.len() as i64;
+        let at = timestamp.extend(self.end);
+        let ahead = at + len - self.cursor;
+        if !self.started || ahead.abs() > CAPACITY as i64 {
+            return self.resync(now, at, pcm);
+        }
+        let behind = self.delay.observe(now, at);
+        if self.state != State::Filling && at + len <= self.cursor {
+            self.stats.late_packets += 1;
+            return;
+        }
+        if self.state == State::Idle && behind > DelayEstimate::RANGE {
+            self.delay.rebase(now);
+            self.delay.observe(now, at);
+        }
+        let dry = self.end <= self.cursor;
+        match self.state {
+            State::Idle => self.begin(at.max(self.cursor)),
+            State::Playing if marker && dry => self.begin(at.max(self.cursor)),
+            State::Filling if at < self.cursor && self.end - at <= CAPACITY as i64 => self.cursor = at,
+            _ => {}
+        }
+        self.store(at, pcm);
+    }
+
+    /// Gives the frame that is due at `now`, the tick's deadline.
+    pub fn frame(&mut self, now: Instant, out: &mut [i16; FRAME_SAMPLES]) -> FrameKind {
+        if self.state == State::Filling && self.delay.of(now, self.cursor) >= self.wanted() {
+            self.state = State::Playing;
+        }
+        if self.state != State::Playing {
+            return self.wait(out);
+        }
+        self.catch_up(now);
+        if self.end <= self.cursor {
+            return self.underrun(now, out);
+        }
+        self.settle_held();
+        if self.splice(now, out) { FrameKind::Received } else { self.gather(out) }
+    }
+
+    fn wanted(&self) -> i64 {
+        self.delay.wanted().clamp(self.min_delay, self.max_delay)
+    }
+
+    fn begin(&mut self, at: i64) {
+        self.cursor = at;
+        self.end = at;
+        self.held = 0;
+        self.state = State::Filling;
+    }
+
+    fn resync(&mut self, now: Instant, at: i64, pcm: &[i16]) {
+        self.stats.resyncs += u64::from(self.started);
+        self.started = true;
+        self.ring.clear();
+        self.begin(at);
+        self.delay.rebase(now);
+        self.delay.observe(now, at);
+        self.store(at, pcm);
+    }
+
+    /// Writes the part of a packet that is not behind the cursor.
+    fn store(&mut self, at: i64, pcm: &[i16]) {
+        let from = at.max(self.cursor);
+        let skipped = ((from - at) as usize).min(pcm.len());
+        self.ring.write(from, &pcm[skipped..]);
+        self.end = self.end.max(at + pcm.len() as i64);
+    }
+
+    /// Moves on without playing.
+    fn skip(&mut self, samples: i64) {
+        self.ring.remove(self.cursor, samples as usize);
+        self.cursor += samples;
+    }
+
+    fn wait(&mut self, out: &mut [i16; FRAME_SAMPLES]) -> FrameKind {
+        if self.concealer.is_concealing() {
+            return self.conceal(out);
+        }
+        out.fill(0);
+        FrameKind::Silence
+    }
+
+    fn conceal(&mut self, out: &mut [i16]) -> FrameKind {
+        if self.concealer.conceal(out) {
+            self.stats.concealed += out.len() as u64;
+            FrameKind::Concealed
+        } else {
+            FrameKind::Silence
+        }
+    }
+
+    /// After a standstill of this node: drops what is hopelessly old.
+    fn catch_up(&mut self, now: Instant) {
+        let delay = self.delay.of(now, self.cursor);
+        if delay > self.max_delay + HOPELESS {
+            let excess = (delay - self.wanted()).min(self.end - self.cursor).max(0);
+            self.skip(excess);
+            self.stats.stretched += excess as u64;
+        }
+    }
+
+    /// Nothing left to play: waits for late packets as long as the delay allows.
+    fn underrun(&mut self, now: Instant, out: &mut [i16; FRAME_SAMPLES]) -> FrameKind {
+        if self.delay.of(now, self.cursor) < self.max_delay {
+            self.held += FRAME;
+        } else {
+            self.cursor += FRAME;
+            self.end = self.end.max(self.cursor);
+        }
+        let kind = self.conceal(out);
+        if kind == FrameKind::Silence {
+            self.state = State::Idle;
+            self.held = 0;
+        }
+        kind
+    }
+
+    /// Time invented for packets that turn out to be lost was already played.
+    fn settle_held(&mut self) {
+        if self.held > 0 && !self.ring.is_present(self.cursor) {
+            let gap = self.ring.run(self.cursor, (self.end - self.cursor) as usize) as i64;
+            self.skip(gap.min(self.held));
+        }
+        self.held = 0;
+    }
+
+    /// Brings the delay a pitch period closer to the wanted one, where that goes unheard.
+    fn splice(&mut self, now: Instant, out: &mut [i16; FRAME_SAMPLES]) -> bool {
+        self.since_splice = self.since_splice.saturating_add(1);
+        if self.since_splice < SPLICE_EVERY || self.concealer.is_concealing() {
+            return false;
+        }
+        let excess = self.delay.of(now, self.cursor) - self.wanted();
+        let kind = match excess {
+            TOO_LONG.. => Splice::Cut,
+            ..=TOO_SHORT => Splice::Repeat,
+            _ => return false,
+        };
+        let needed = FRAME_SAMPLES + if kind == Splice::Cut { REACH } else { 0 };
+        if self.end - self.cursor < needed as i64 || self.ring.run(self.cursor, needed) < needed {
+            return false;
+        }
+        let mut pcm = [0; REACH + FRAME_SAMPLES + REACH];
+        let past = self.concealer.past();
+        pcm[..REACH].copy_from_slice(&past[past.len() - REACH..]);
+        self.ring.peek(self.cursor, &mut pcm[REACH..REACH + needed]);
+        let Some(used) = stretch::splice(&pcm[..REACH + needed], kind, out) else { return false };
+        self.skip(used as i64);
+        self.concealer.received(out);
+        self.since_splice = 0;
+        self.stats.stretched += used.abs_diff(FRAME_SAMPLES) as u64;
+        true
+    }
+
+    /// Plays what is there and fills the holes. Past the end the cursor stands still.
+    fn gather(&mut self, out: &mut [i16; FRAME_SAMPLES]) -> FrameKind {
+        let held = ((self.end - self.cursor).min(FRAME)) as usize;
+        let (mut received, mut concealed) = (false, false);
+        let mut from = 0;
+        while from < held {
+            let at = self.cursor + from as i64;
+            let part = from..from + self.ring.run(at, held - from);
+            if self.ring.is_present(at) {
+                self.ring.peek(at, &mut out[part.clone()]);
+                self.concealer.received(&mut out[part.clone()]);
+                received = true;
+            } else {
+                concealed |= self.conceal(&mut out[part.clone()]) == FrameKind::Concealed;
+            }
+            from = part.end;
+        }
+        self.skip(held as i64);
+        if held < FRAME_SAMPLES {
+            concealed |= self.conceal(&mut out[held..]) == FrameKind::Concealed;
+            self.held += FRAME - held as i64;
+        }
+        match (received, concealed) {
+            (_, true) => FrameKind::Concealed,
+            (true, false) => FrameKind::Received,
+            (false, false) => FrameKind::Silence,
+        }
+    }
+}
+
+fn to_duration(samples: i64) -> Duration {
+    duration_of(samples.max(0) as u64, NARROWBAND_HZ)
+}

@@ -1,0 +1,146 @@
+//! Symmetric RTP (RFC 4961) with a latch that closes once.
+//!
+//! Behind NAT the address in the SDP is not where RTP comes from, so the first packet decides where
+//! we send and whom we hear. Whoever could send that packet could steal the call ("RTP bleed"), so:
+//!
+//! * the source must be plausible: the address the SDP names, at any port; or any source where the
+//!   SDP names none that the Internet can reach (private, carrier-grade NAT, link-local, unspecified);
+//! * once latched, only that very address and port is heard;
+//! * only a re-INVITE opens the latch again: one that moves the far end's media, or any one when the
+//!   latched source has gone silent (a rebound NAT).
+//!
+//! A trunk that sends media from another public address than its SDP names is not heard.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// What a packet's source means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Ours.
+    Known,
+    /// Plausible: the first valid packet from it closes the latch.
+    Plausible,
+    Stranger,
+}
+
+pub struct Latch {
+    /// Where the SDP says that media is received.
+    sdp: SocketAddr,
+    latched: Option<SocketAddr>,
+}
+
+impl Latch {
+    pub fn new(sdp: SocketAddr) -> Self {
+        Latch { sdp, latched: None }
+    }
+
+    pub fn judge(&self, from: SocketAddr) -> Source {
+        match self.latched {
+            Some(latched) if same(latched, from) => Source::Known,
+            Some(_) => Source::Stranger,
+            None if is_plausible(self.sdp.ip(), from.ip()) => Source::Plausible,
+            None => Source::Stranger,
+        }
+    }
+
+    /// Closes the latch on `from`.
+    pub fn latch(&mut self, from: SocketAddr) {
+        self.latched = Some(from);
+    }
+
+    /// Where to send: the latched source, else the SDP's address. `None` where that is no address
+    /// (`0.0.0.0` or port 0: the old way to say hold, RFC 3264 §8.4).
+    pub fn destination(&self) -> Option<SocketAddr> {
+        let nowhere = self.sdp.ip().is_unspecified() || self.sdp.port() == 0;
+        if nowhere { None } else { Some(self.latched.unwrap_or(self.sdp)) }
+    }
+
+    /// A re-INVITE names `sdp`; `silent` says that the latched source has not been heard lately.
+    /// `true` if the latch is open again because of it. An SDP without an address keeps the latch:
+    /// the call is on hold and comes back.
+    pub fn update(&mut self, sdp: SocketAddr, silent: bool) -> bool {
+        let moved = !same(sdp, self.sdp) && !sdp.ip().is_unspecified() && !self.sdp.ip().is_unspecified();
+        self.sdp = sdp;
+        let opens = self.latched.is_some() && (moved || silent);
+        if opens {
+            self.latched = None;
+        }
+        opens
+    }
+}
+
+fn is_plausible(sdp: IpAddr, from: IpAddr) -> bool {
+    sdp.to_canonical() == from.to_canonical() || !is_reachable(sdp.to_canonical())
+}
+
+fn same(a: SocketAddr, b: SocketAddr) -> bool {
+    a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
+}
+
+/// Whether the Internet can reach the address. Loopback counts as reachable: it only stands for
+/// itself.
+fn is_reachable(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            let carrier_nat = a == 100 && (64..128).contains(&b);
+            !(ip.is_private() || ip.is_link_local() || ip.is_unspecified() || carrier_nat)
+        }
+        IpAddr::V6(ip) => !(ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_unspecified()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn only_the_sdp_address_is_plausible_when_it_is_public() {
+        let mut latch = Latch::new(at("203.0.113.7:4000"));
+        assert_eq!(latch.judge(at("198.51.100.1:4000")), Source::Stranger);
+        assert_eq!(latch.judge(at("203.0.113.7:5555")), Source::Plausible);
+        assert_eq!(latch.judge(at("[::ffff:203.0.113.7]:5555")), Source::Plausible);
+        assert_eq!(latch.destination(), Some(at("203.0.113.7:4000")));
+        latch.latch(at("203.0.113.7:5555"));
+        assert_eq!(latch.destination(), Some(at("203.0.113.7:5555")));
+        assert_eq!(latch.judge(at("203.0.113.7:4000")), Source::Stranger);
+        assert_eq!(latch.judge(at("203.0.113.7:5555")), Source::Known);
+    }
+
+    #[test]
+    fn anybody_is_plausible_once_when_the_sdp_address_is_private() {
+        for sdp in ["10.0.0.2:4000", "192.168.1.9:1", "100.64.0.1:4000", "0.0.0.0:4000", "[fd00::1]:4000"] {
+            let mut latch = Latch::new(at(sdp));
+            assert_eq!(latch.judge(at("198.51.100.1:9")), Source::Plausible, "{sdp}");
+            latch.latch(at("198.51.100.1:9"));
+            assert_eq!(latch.judge(at("198.51.100.2:9")), Source::Stranger, "{sdp}");
+        }
+        let loopback = Latch::new(at("127.0.0.1:4000"));
+        assert_eq!(loopback.judge(at("198.51.100.1:9")), Source::Stranger);
+    }
+
+    #[test]
+    fn a_re_invite_opens_the_latch_only_when_media_moves_or_is_silent() {
+        let mut latch = Latch::new(at("203.0.113.7:4000"));
+        latch.latch(at("203.0.113.7:5555"));
+        assert!(!latch.update(at("203.0.113.7:4000"), false));
+        assert!(latch.update(at("203.0.113.7:4000"), true));
+        latch.latch(at("203.0.113.7:6666"));
+        assert!(latch.update(at("203.0.113.8:4000"), false));
+        assert_eq!(latch.destination(), Some(at("203.0.113.8:4000")));
+    }
+
+    #[test]
+    fn the_old_hold_stops_sending_and_keeps_the_latch() {
+        let mut latch = Latch::new(at("203.0.113.7:4000"));
+        latch.latch(at("203.0.113.7:5555"));
+        assert!(!latch.update(at("0.0.0.0:4000"), false));
+        assert_eq!(latch.destination(), None);
+        assert!(!latch.update(at("203.0.113.7:4000"), false));
+        assert_eq!(latch.destination(), Some(at("203.0.113.7:5555")));
+    }
+}

@@ -1,0 +1,198 @@
+//! Which packets of the latched source are believed, and what their numbers say about the path
+//! (RFC 3550 A.1, A.3, A.8).
+
+use std::time::{Duration, Instant};
+
+use super::rtp::{Header, SequenceNumber, Ssrc, Timestamp};
+use crate::base::audio::{NARROWBAND_HZ, duration_of, samples_in};
+
+/// A sequence number further ahead is a jump (RFC 3550's MAX_DROPOUT).
+const MAX_AHEAD: i16 = 3_000;
+/// One further behind is a jump too; nearer ones are reordered or duplicates, told apart by a mask.
+const MAX_BEHIND: i16 = -63;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Accept,
+    /// Accepted, and everything counts from here: another source, or numbers that jumped.
+    Restart,
+    Duplicate,
+    /// A source or a jump that the next packet in order must confirm.
+    Unconfirmed,
+}
+
+/// The state of one inbound stream.
+pub struct Reception {
+    stream: Option<Stream>,
+    /// What the next packet must be for a jump to be believed.
+    candidate: Option<(Ssrc, SequenceNumber)>,
+    epoch: Instant,
+    /// Packets expected and received in streams before this one.
+    past: (u64, u64),
+    jitter: f64,
+    duplicates: u64,
+}
+
+struct Stream {
+    ssrc: Ssrc,
+    highest: SequenceNumber,
+    /// Bit n: `highest - n` was received.
+    seen: u64,
+    expected: u64,
+    received: u64,
+    last_transit: Option<i64>,
+}
+
+impl Reception {
+    pub fn new(now: Instant) -> Self {
+        Reception { stream: None, candidate: None, epoch: now, past: (0, 0), jitter: 0.0, duplicates: 0 }
+    }
+
+    /// Judges a packet by its header. The first source is believed at once, another one, or a jump
+    /// of its numbers, on its second packet in order, so that a stray packet ends nothing.
+    pub fn judge(&mut self, header: &Header) -> Verdict {
+        let Some(stream) = &mut self.stream else { return self.begin(header) };
+        if stream.ssrc == header.ssrc {
+            match header.sequence.since(stream.highest) {
+                ahead @ 1..=MAX_AHEAD => {
+                    stream.advance(header.sequence, ahead as u32);
+                    self.candidate = None;
+                    return Verdict::Accept;
+                }
+                behind @ MAX_BEHIND..=0 => {
+                    let bit = 1u64 << behind.unsigned_abs();
+                    if stream.seen & bit != 0 {
+                        self.duplicates += 1;
+                        return Verdict::Duplicate;
+                    }
+                    stream.seen |= bit;
+                    stream.received += 1;
+                    return Verdict::Accept;
+                }
+                _ => {}
+            }
+        }
+        let confirmed = self.candidate == Some((header.ssrc, header.sequence));
+        self.candidate = Some((header.ssrc, header.sequence.next()));
+        if confirmed { self.begin(header) } else { Verdict::Unconfirmed }
+    }
+
+    /// Any source may speak next and is believed at once, after a re-INVITE moved the media.
+    pub fn forget(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            self.past.0 += stream.expected;
+            self.past.1 += stream.received;
+        }
+        self.candidate = None;
+    }
+
+    /// Takes note of when an audio packet came (RFC 3550 A.8).
+    pub fn observe(&mut self, now: Instant, timestamp: Timestamp) {
+        let Some(stream) = &mut self.stream else { return };
+        let arrival = samples_in(now.saturating_duration_since(self.epoch), NARROWBAND_HZ) as u32;
+        let transit = i64::from(Timestamp(arrival).since(timestamp));
+        if let Some(last) = stream.last_transit.replace(transit) {
+            // A pause in which timestamps stood still is no jitter.
+            let change = (transit - last).abs().min(i64::from(NARROWBAND_HZ)) as f64;
+            self.jitter += (change - self.jitter) / 16.0;
+        }
+    }
+
+    pub fn jitter(&self) -> Duration {
+        duration_of(self.jitter as u64, NARROWBAND_HZ)
+    }
+
+    pub fn duplicates(&self) -> u64 {
+        self.duplicates
+    }
+
+    /// Packets that never came, reordered ones not counted.
+    pub fn lost(&self) -> u64 {
+        let (expected, received) = self.stream.as_ref().map_or((0, 0), |s| (s.expected, s.received));
+        (self.past.0 + expected).saturating_sub(self.past.1 + received)
+    }
+
+    fn begin(&mut self, header: &Header) -> Verdict {
+        let restarted = self.stream.is_some() || self.past.1 > 0;
+        self.forget();
+        self.stream = Some(Stream {
+            ssrc: header.ssrc,
+            highest: header.sequence,
+            // Packets from before the beginning are welcome: the first two may come swapped.
+            seen: 1,
+            expected: 1,
+            received: 1,
+            last_transit: None,
+        });
+        if restarted { Verdict::Restart } else { Verdict::Accept }
+    }
+}
+
+impl Stream {
+    fn advance(&mut self, to: SequenceNumber, ahead: u32) {
+        self.highest = to;
+        self.seen = self.seen.checked_shl(ahead).unwrap_or(0) | 1;
+        self.expected += u64::from(ahead);
+        self.received += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(ssrc: u32, sequence: u16) -> Header {
+        Header {
+            marker: false,
+            payload_type: 0,
+            sequence: SequenceNumber(sequence),
+            timestamp: Timestamp(u32::from(sequence) * 160),
+            ssrc: Ssrc(ssrc),
+        }
+    }
+
+    fn judge(reception: &mut Reception, packets: &[(u32, u16)]) -> Vec<Verdict> {
+        packets.iter().map(|&(ssrc, sequence)| reception.judge(&header(ssrc, sequence))).collect()
+    }
+
+    use Verdict::*;
+
+    #[test]
+    fn losses_and_duplicates_are_counted_across_the_wrap() {
+        let mut reception = Reception::new(Instant::now());
+        let packets = [(1, 65_534), (1, 65_535), (1, 1), (1, 65_535), (1, 0), (1, 5)];
+        assert_eq!(judge(&mut reception, &packets), [Accept, Accept, Accept, Duplicate, Accept, Accept]);
+        assert_eq!((reception.lost(), reception.duplicates()), (3, 1));
+    }
+
+    #[test]
+    fn a_stray_packet_does_not_end_a_stream() {
+        let mut reception = Reception::new(Instant::now());
+        let packets = [(1, 10), (2, 500), (1, 11), (1, 40_000), (1, 12)];
+        assert_eq!(judge(&mut reception, &packets), [Accept, Unconfirmed, Accept, Unconfirmed, Accept]);
+    }
+
+    #[test]
+    fn a_new_source_or_a_jump_is_believed_on_its_second_packet() {
+        let mut reception = Reception::new(Instant::now());
+        let packets = [(1, 10), (2, 500), (2, 501), (2, 502), (2, 9_000), (2, 9_001)];
+        let verdicts = [Accept, Unconfirmed, Restart, Accept, Unconfirmed, Restart];
+        assert_eq!(judge(&mut reception, &packets), verdicts);
+        assert_eq!(reception.lost(), 0);
+    }
+
+    #[test]
+    fn jitter_follows_rfc_3550() {
+        let start = Instant::now();
+        let mut reception = Reception::new(start);
+        for n in 0..2_000u16 {
+            let packet = header(1, n);
+            reception.judge(&packet);
+            let late = if n % 2 == 0 { 0 } else { 10 };
+            let arrival = Duration::from_millis(u64::from(n) * 20 + late);
+            reception.observe(start + arrival, packet.timestamp);
+        }
+        let jitter = reception.jitter().as_micros();
+        assert!((9_500..=10_000).contains(&jitter), "{jitter}");
+    }
+}

@@ -1,0 +1,335 @@
+//! Stereo WAV recordings, written by one background thread.
+//!
+//! Left is the far end, right is us, 16 bits at 8 kHz. The file grows as `NAME.wav.part`; its header
+//! is brought up to date every second or so, hence it can be opened even when the process was killed
+//! in the middle of a call. When the recording ends the file gets its name in one step.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::oneshot;
+
+use super::tap::Tap;
+use crate::base::audio::{NARROWBAND_HZ, duration_of};
+
+/// What became of a recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordingSummary {
+    pub path: PathBuf,
+    pub duration: Duration,
+    /// Samples of each channel that were dropped because the disk was slower than the calls. They
+    /// are silence in the file.
+    pub dropped_samples: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingError {
+    #[error("no recording is under way")]
+    NotRecording,
+    #[error("recording {path} failed: {source}", path = path.display())]
+    Write { path: PathBuf, source: hound::Error },
+    #[error("recording {path} could not be given its name: {source}", path = path.display())]
+    Rename { path: PathBuf, source: io::Error },
+    #[error("the media plane has shut down")]
+    Closed,
+}
+
+/// Names a recording inside one [`Recorder`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RecordingId(u64);
+
+/// Stereo samples and where they belong, counted from the beginning of the recording.
+#[derive(Debug, Clone, Default)]
+pub struct Block {
+    pub start: u64,
+    pub stereo: Vec<[i16; 2]>,
+}
+
+type Reply = oneshot::Sender<Result<RecordingSummary, RecordingError>>;
+
+enum Message {
+    Start(RecordingId, PathBuf),
+    Block(RecordingId, Block),
+    Finish(RecordingId, Option<Reply>),
+    Shutdown,
+}
+
+/// What the media threads hand to the recorder. Blocks are refused when it is full; the messages that
+/// begin and end a recording always get in, of which a call has few.
+pub struct Queue {
+    messages: Mutex<VecDeque<Message>>,
+    wake: Condvar,
+    capacity: usize,
+    dropped: Mutex<HashMap<RecordingId, u64>>,
+}
+
+impl Queue {
+    fn new(capacity: usize) -> Self {
+        Queue { messages: Mutex::default(), wake: Condvar::new(), capacity, dropped: Mutex::default() }
+    }
+
+    /// Never waits for the disk.
+    pub fn push_block(&self, id: RecordingId, block: Block) {
+        let mut messages = self.messages.lock();
+        if messages.len() >= self.capacity {
+            drop(messages);
+            *self.dropped.lock().entry(id).or_default() += block.stereo.len() as u64;
+            return;
+        }
+        messages.push_back(Message::Block(id, block));
+        self.wake.notify_one();
+    }
+
+    fn push(&self, message: Message) {
+        self.messages.lock().push_back(message);
+        self.wake.notify_one();
+    }
+
+    fn pop(&self) -> Message {
+        let mut messages = self.messages.lock();
+        loop {
+            match messages.pop_front() {
+                Some(message) => return message,
+                None => self.wake.wait(&mut messages),
+            }
+        }
+    }
+}
+
+/// The thread that writes all recordings of a node. Dropping it writes what is queued, finishes every
+/// file and joins.
+pub struct Recorder {
+    queue: Arc<Queue>,
+    next_id: AtomicU64,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Recorder {
+    /// `capacity` blocks of half a second may wait; headers are brought up to date after `flush_every`
+    /// of audio.
+    pub fn start(capacity: usize, flush_every: Duration) -> io::Result<Self> {
+        let queue = Arc::new(Queue::new(capacity));
+        let theirs = queue.clone();
+        let body = move || Files { flush_every, ..Files::default() }.serve(&theirs);
+        let thread = thread::Builder::new().name("media-recorder".into()).spawn(body)?;
+        Ok(Recorder { queue, next_id: AtomicU64::new(0), thread: Some(thread) })
+    }
+
+    /// Begins a recording that ends up at `path`. Errors come with its summary.
+    pub fn begin(&self, path: PathBuf) -> Tap {
+        let id = RecordingId(self.next_id.fetch_add(1, Ordering::Relaxed));
+        self.queue.push(Message::Start(id, path));
+        Tap::new(id, self.queue.clone())
+    }
+
+    /// Ends a recording, and tells `reply` what became of it.
+    pub fn finish(&self, mut tap: Tap, reply: Option<Reply>) {
+        tap.flush();
+        self.queue.push(Message::Finish(tap.id(), reply));
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.queue.push(Message::Shutdown);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the recorder thread panicked; recordings may end early");
+        }
+    }
+}
+
+/// The open files, on the recorder's thread.
+#[derive(Default)]
+struct Files {
+    flush_every: Duration,
+    open: HashMap<RecordingId, Result<File, RecordingError>>,
+}
+
+impl Files {
+    fn serve(&mut self, queue: &Queue) {
+        loop {
+            match queue.pop() {
+                Message::Start(id, path) => drop(self.open.insert(id, File::create(path))),
+                Message::Block(id, block) => self.write(id, &block),
+                Message::Finish(id, reply) => self.finish(queue, id, reply),
+                Message::Shutdown => break,
+            }
+        }
+        let ids: Vec<RecordingId> = self.open.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.finish(queue, id, None));
+    }
+
+    fn write(&mut self, id: RecordingId, block: &Block) {
+        let Some(entry) = self.open.get_mut(&id) else { return };
+        if let Ok(file) = entry
+            && let Err(source) = file.write(block, self.flush_every)
+        {
+            *entry = Err(RecordingError::Write { path: file.path.clone(), source });
+        }
+    }
+
+    fn finish(&mut self, queue: &Queue, id: RecordingId, reply: Option<Reply>) {
+        let dropped = queue.dropped.lock().remove(&id).unwrap_or(0);
+        let file = self.open.remove(&id).unwrap_or(Err(RecordingError::NotRecording));
+        let result = file.and_then(|file| file.finish(dropped));
+        if let Err(error) = &result {
+            tracing::error!(%error, "a recording is lost or incomplete");
+        }
+        if let Some(reply) = reply {
+            // Whoever asked may have gone; the file is complete all the same.
+            let _ = reply.send(result);
+        }
+    }
+}
+
+struct File {
+    path: PathBuf,
+    part: PathBuf,
+    writer: hound::WavWriter<io::BufWriter<fs::File>>,
+    written: u64,
+    flushed: u64,
+}
+
+impl File {
+    fn create(path: PathBuf) -> Result<Self, RecordingError> {
+        let part = part_path(&path);
+        let spec = hound::WavSpec {
+            channels: 2,
+            sample_rate: NARROWBAND_HZ,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let folder = path.parent().map_or(Ok(()), fs::create_dir_all).map_err(hound::Error::IoError);
+        match folder.and_then(|()| hound::WavWriter::create(&part, spec)) {
+            Ok(writer) => Ok(File { path, part, writer, written: 0, flushed: 0 }),
+            Err(source) => Err(RecordingError::Write { path, source }),
+        }
+    }
+
+    /// Appends the block, with silence where blocks before it were dropped.
+    fn write(&mut self, block: &Block, flush_every: Duration) -> Result<(), hound::Error> {
+        let missing = block.start.saturating_sub(self.written);
+        let silence = std::iter::repeat_n([0; 2], missing as usize);
+        for [left, right] in silence.chain(block.stereo.iter().copied()) {
+            self.writer.write_sample(left)?;
+            self.writer.write_sample(right)?;
+        }
+        self.written += missing + block.stereo.len() as u64;
+        if duration_of(self.written - self.flushed, NARROWBAND_HZ) >= flush_every {
+            self.writer.flush()?;
+            self.flushed = self.written;
+        }
+        Ok(())
+    }
+
+    fn finish(self, dropped_samples: u64) -> Result<RecordingSummary, RecordingError> {
+        let File { path, part, writer, written, .. } = self;
+        if let Err(source) = writer.finalize() {
+            return Err(RecordingError::Write { path, source });
+        }
+        match fs::rename(part, &path) {
+            Ok(()) => {
+                Ok(RecordingSummary { path, duration: duration_of(written, NARROWBAND_HZ), dropped_samples })
+            }
+            Err(source) => Err(RecordingError::Rename { path, source }),
+        }
+    }
+}
+
+/// `NAME.wav` is `NAME.wav.part` until it is complete.
+fn part_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::{jitter::FRAME_SAMPLES, tap::TapFrame};
+
+    fn frame(start: u64, left: i16) -> TapFrame {
+        TapFrame { start, stereo: [[left, -left]; FRAME_SAMPLES] }
+    }
+
+    fn finish(recorder: &Recorder, tap: Tap) -> Result<RecordingSummary, RecordingError> {
+        let (reply, summary) = oneshot::channel();
+        recorder.finish(tap, Some(reply));
+        summary.blocking_recv().unwrap()
+    }
+
+    #[test]
+    fn a_recording_has_both_channels_and_shows_gaps_as_silence() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/folder/call.wav");
+        let recorder = Recorder::start(16, Duration::from_secs(1)).unwrap();
+        let mut tap = recorder.begin(path.clone());
+        tap.push(&frame(800, 1));
+        tap.push(&frame(960, 2));
+        tap.push(&frame(1_280, 3));
+        let summary = finish(&recorder, tap).unwrap();
+        let expected =
+            RecordingSummary { path: path.clone(), duration: Duration::from_millis(80), dropped_samples: 0 };
+        assert_eq!(summary, expected);
+        let samples: Vec<i16> =
+            hound::WavReader::open(&path).unwrap().into_samples().map(Result::unwrap).collect();
+        let at = |i: usize| (samples[2 * i * FRAME_SAMPLES], samples[2 * i * FRAME_SAMPLES + 1]);
+        assert_eq!([at(0), at(1), at(2), at(3)], [(1, -1), (2, -2), (0, 0), (3, -3)]);
+        assert!(!part_path(&path).exists());
+    }
+
+    #[test]
+    fn a_file_of_a_killed_process_can_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("call.wav");
+        let mut file = File::create(path.clone()).unwrap();
+        let block = Block { start: 0, stereo: vec![[7, 8]; 4_000] };
+        file.write(&block, Duration::from_millis(100)).unwrap();
+        std::mem::forget(file);
+        let reader = hound::WavReader::open(part_path(&path)).unwrap();
+        assert_eq!((reader.duration(), path.exists()), (4_000, false));
+    }
+
+    #[test]
+    fn a_full_queue_drops_blocks_and_counts_them() {
+        let queue = Arc::new(Queue::new(2));
+        let mut tap = Tap::new(RecordingId(0), queue.clone());
+        for n in 0..100 {
+            tap.push(&frame(n * 160, 1));
+        }
+        assert_eq!(queue.messages.lock().len(), 2);
+        assert_eq!(queue.dropped.lock()[&RecordingId(0)], 2 * 4_000);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_told_at_the_end() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let recorder = Recorder::start(16, Duration::from_secs(1)).unwrap();
+        let mut tap = recorder.begin(file.path().join("call.wav"));
+        tap.push(&frame(0, 1));
+        assert!(matches!(finish(&recorder, tap), Err(RecordingError::Write { .. })));
+    }
+
+    #[test]
+    fn dropping_the_recorder_finishes_its_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("call.wav");
+        let recorder = Recorder::start(16, Duration::from_secs(1)).unwrap();
+        let mut tap = recorder.begin(path.clone());
+        (0..30).for_each(|n| tap.push(&frame(n * 160, 1)));
+        drop(recorder);
+        assert_eq!(hound::WavReader::open(&path).unwrap().duration(), 25 * 160);
+    }
+}

@@ -1,0 +1,37 @@
+//! What a session is told.
+
+use std::{net::SocketAddr, time::Duration};
+
+use crate::{
+    base::audio::{Codec, Direction},
+    media::jitter,
+};
+
+/// What offer and answer agreed on, and how to listen.
+#[derive(Debug, Clone)]
+pub struct SessionConfig {
+    pub codec: Codec,
+    /// Of the codec, as the SDP maps it.
+    pub payload_type: u8,
+    /// Payload type of `telephone-event/8000`, if agreed on.
+    pub telephone_event: Option<u8>,
+    /// Where the far end's SDP says it receives.
+    pub remote: SocketAddr,
+    /// Ours.
+    pub direction: Direction,
+    pub jitter: jitter::Config,
+    /// Silence on the wire after which [`MediaEvent::RtpTimeout`](super::MediaEvent) comes.
+    pub rtp_timeout: Duration,
+    /// Makes SSRC, first sequence number and first timestamp, which must differ from call to call.
+    pub seed: u64,
+}
+
+/// What a re-INVITE agreed on, in full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionUpdate {
+    pub codec: Codec,
+    pub payload_type: u8,
+    pub telephone_event: Option<u8>,
+    pub remote: SocketAddr,
+    pub direction: Direction,
+}
