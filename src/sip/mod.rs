@@ -1,1 +1,45 @@
-//! To come.
+//! SIP signalling (RFC 3261): trunks, calls out and in, registration, and the offer and answer that
+//! sets up their audio. It carries no audio itself.
+//!
+//! In: a [`Config`] with its trunks, and [`Dial`]s. Out: [`SipCall`]s that tell their progress as
+//! [`Signal`]s and end exactly once with a [`SipEnd`], and [`IncomingCall`]s.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | [`sdp`] | offer and answer (RFC 3264), pure |
+//! | [`trunk`] | a trunk's configuration |
+//! | `dialog` | one call as a state machine, pure |
+//! | `registration` | when to REGISTER again, pure, and its driver |
+//! | `digest` | what the stack gets wrong about digest authentication, put right at the wire |
+//! | `guard`, `wire` | what is refused before it reaches the parser, and the socket that refuses it |
+//! | `node`, `router`, `driver` | sockets and clock: the node, requests that come in, one call |
+//!
+//! Messages, transactions and dialogs are `rsipstack`'s; no name of it leaves this module. It logs
+//! whole messages, numbers included, at `info`: a log filter must hold it at [`LOG_FILTER`].
+
+mod call;
+mod config;
+mod dialog;
+mod digest;
+mod driver;
+mod end;
+mod guard;
+mod node;
+mod registration;
+mod router;
+pub mod sdp;
+pub mod trunk;
+mod wire;
+
+pub use self::{
+    call::{CallHandle, IncomingCall, Party, Reoffer, Signal, SipCall},
+    config::{Config, InvalidConfig},
+    end::SipEnd,
+    node::{Dial, Pong, SipError, SipNode, Stats},
+    registration::RegistrationState,
+    trunk::{Network, NumberFormat, Server, Transport, TrunkConfig},
+};
+
+/// Directive for the log filter: below `error`, `rsipstack` prints messages with numbers and
+/// credentials in them.
+pub const LOG_FILTER: &str = "rsipstack=off";

@@ -1,0 +1,157 @@
+//! A call as its user holds it.
+
+use std::{net::SocketAddr, time::Duration};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::{end::SipEnd, node::SipError};
+use crate::base::{E164, Pii};
+
+/// Signals a user may be behind on before it counts as gone.
+pub(super) const SIGNALS: usize = 32;
+pub(super) const COMMANDS: usize = 8;
+
+/// A call, out or in. Dropping `signals` hangs it up: a call nobody listens to is over.
+#[derive(Debug)]
+pub struct SipCall {
+    /// The Call-ID.
+    pub id: String,
+    pub signals: mpsc::Receiver<Signal>,
+    pub handle: CallHandle,
+}
+
+/// What a call tells, in order; [`Signal::Ended`] comes once and last. The queue is bounded: progress
+/// that finds it full is dropped, and an answer or an offer that does hangs the call up.
+#[derive(Debug)]
+pub enum Signal {
+    /// The peer has our INVITE.
+    Trying,
+    Ringing,
+    /// The peer plays audio before it answers; the description is not yet its answer.
+    EarlyMedia {
+        sdp: String,
+    },
+    /// The peer answered our INVITE. The description may be empty if the peer sent none.
+    Answered {
+        sdp: String,
+    },
+    /// The peer wants another session: hold, resume, another address.
+    Reoffer(Reoffer),
+    /// The peer's answer to an offer of ours that left in a 200, since its INVITE had none.
+    LateAnswer {
+        sdp: String,
+    },
+    /// A key pressed, sent as INFO (`application/dtmf-relay` or `application/dtmf`).
+    Dtmf {
+        digit: char,
+        duration: Duration,
+    },
+    Ended(SipEnd),
+}
+
+/// A re-INVITE or UPDATE. Unanswered for five seconds, or dropped, it is refused and the session stays
+/// as it was.
+#[derive(Debug)]
+pub struct Reoffer {
+    /// The peer's offer; none asks for ours.
+    pub sdp: Option<String>,
+    /// Our answer or offer, or the status to refuse with (488 if it is not acceptable).
+    pub reply: oneshot::Sender<Result<String, u16>>,
+}
+
+/// Acts on a call from anywhere.
+#[derive(Debug, Clone)]
+pub struct CallHandle {
+    pub(super) hang_up: CancellationToken,
+    pub(super) commands: mpsc::Sender<Command>,
+}
+
+#[derive(Debug)]
+pub(super) enum Command {
+    Ring { early_media: Option<String> },
+    Answer { sdp: String, done: oneshot::Sender<Result<(), SipError>> },
+    Reject { status: u16 },
+    Reinvite { sdp: String, done: oneshot::Sender<Result<String, SipError>> },
+}
+
+impl CallHandle {
+    /// Ends the call: CANCEL before the answer, BYE after it. Returns at once, may be called again.
+    pub fn hang_up(&self) {
+        self.hang_up.cancel();
+    }
+
+    /// Offers another session in an answered call and gives the peer's answer.
+    pub async fn reinvite(&self, sdp: String) -> Result<String, SipError> {
+        let (done, answer) = oneshot::channel();
+        self.commands.send(Command::Reinvite { sdp, done }).await.map_err(|_| SipError::CallOver)?;
+        answer.await.map_err(|_| SipError::CallOver)?
+    }
+}
+
+/// A party to a call that came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Party {
+    Number(E164),
+    /// What stands in the URI's user part, where that is no number: an extension, a name.
+    Other(Pii<String>),
+}
+
+/// A call that came in and waits for an answer. Dropped, it is refused with 480; left alone, it is
+/// refused when the ring timeout has passed.
+#[derive(Debug)]
+pub struct IncomingCall {
+    /// The network's word for who calls (P-Asserted-Identity), or else the caller's own (From);
+    /// `None` if anonymous.
+    pub from: Option<Party>,
+    pub to: Option<Party>,
+    /// Name of the trunk it came by.
+    pub trunk: String,
+    pub source: SocketAddr,
+    /// The caller's offer; none asks for ours in [`IncomingCall::answer`].
+    pub offer: Option<String>,
+    pub(super) call: SipCall,
+}
+
+impl IncomingCall {
+    pub fn id(&self) -> &str {
+        &self.call.id
+    }
+
+    /// Tells the caller that it rings (180).
+    pub async fn ring(&self) -> Result<(), SipError> {
+        self.send(Command::Ring { early_media: None }).await
+    }
+
+    /// Answers with our answer, or with our offer if the caller made none; the caller's answer then
+    /// comes as [`Signal::LateAnswer`].
+    pub async fn answer(self, sdp: String) -> Result<SipCall, SipError> {
+        let (done, answered) = oneshot::channel();
+        self.send(Command::Answer { sdp, done }).await?;
+        answered.await.map_err(|_| SipError::CallOver)??;
+        Ok(self.call)
+    }
+
+    /// Refuses with a final status: 486 busy, 603 declined, 488 not acceptable.
+    pub async fn reject(self, status: u16) -> Result<(), SipError> {
+        self.send(Command::Reject { status }).await?;
+        let mut call = self.call;
+        while call.signals.recv().await.is_some() {}
+        Ok(())
+    }
+
+    /// How the call ends before it is answered: the caller gave up, or it rang too long. Cancel safe.
+    pub async fn ended(&mut self) -> SipEnd {
+        loop {
+            match self.call.signals.recv().await {
+                Some(Signal::Ended(end)) => return end,
+                Some(_) => {}
+                None => return SipEnd::Cancelled,
+            }
+        }
+    }
+
+    async fn send(&self, command: Command) -> Result<(), SipError> {
+        self.call.handle.commands.send(command).await.map_err(|_| SipError::CallOver)
+    }
+}

@@ -1,0 +1,139 @@
+//! The `[sip]` section.
+
+use std::{
+    collections::HashSet,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::trunk::{InvalidTrunk, TrunkConfig};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address and port for SIP over UDP and, with `tcp`, over TCP. Port 0 lets the system choose.
+    pub bind: SocketAddr,
+    pub tcp: bool,
+    /// Our address as the trunks see it, behind a NAT that forwards the port unchanged.
+    pub public_address: Option<IpAddr>,
+    /// What scanners and peers read; it names no version.
+    pub user_agent: String,
+    /// From an INVITE to any response at all.
+    #[serde(rename = "setup_timeout_secs", with = "seconds")]
+    pub setup_timeout: Duration,
+    /// From the first response to the answer, where a call does not say otherwise.
+    #[serde(rename = "ring_timeout_secs", with = "seconds")]
+    pub ring_timeout: Duration,
+    /// T1 of RFC 3261: the round trip every retransmission timer is made from.
+    #[serde(rename = "t1_secs", with = "seconds")]
+    pub t1: Duration,
+    /// Calls at once, both ways; more are refused with 503.
+    pub max_calls: usize,
+    pub trunks: Vec<TrunkConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 5060),
+            tcp: true,
+            public_address: None,
+            user_agent: "Callbox".into(),
+            setup_timeout: Duration::from_secs(10),
+            ring_timeout: Duration::from_secs(60),
+            t1: Duration::from_millis(500),
+            max_calls: 200,
+            trunks: Vec::new(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidConfig {
+    #[error("sip.{field}: {problem}")]
+    Field { field: &'static str, problem: &'static str },
+    #[error("sip.trunks: {0}")]
+    Trunk(#[from] InvalidTrunk),
+    #[error("sip.trunks: two trunks are named `{0}`")]
+    DuplicateTrunk(String),
+}
+
+/// The stack itself gives up on an INVITE that rings for 180 s (Timer C).
+const LONGEST_RING: Duration = Duration::from_secs(170);
+/// Timer B ends an INVITE without a response after 64 T1.
+const LONGEST_SETUP: Duration = Duration::from_secs(30);
+
+impl Config {
+    pub fn validate(&self) -> Result<(), InvalidConfig> {
+        let fail = |field, problem| Err(InvalidConfig::Field { field, problem });
+        if !(Duration::from_millis(100)..=LONGEST_SETUP).contains(&self.setup_timeout) {
+            return fail("setup_timeout_secs", "must be 0.1 to 30");
+        }
+        if !ring_timeout_is_valid(self.ring_timeout) {
+            return fail("ring_timeout_secs", "must be 0.1 to 170");
+        }
+        if !(Duration::from_millis(10)..=Duration::from_secs(2)).contains(&self.t1) {
+            return fail("t1_secs", "must be 0.01 to 2");
+        }
+        let printable = self.user_agent.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+        if !printable || self.user_agent.len() > 64 {
+            return fail("user_agent", "must be at most 64 printable ASCII characters");
+        }
+        if self.max_calls == 0 {
+            return fail("max_calls", "must be at least 1");
+        }
+        let mut names = HashSet::new();
+        for trunk in &self.trunks {
+            trunk.validate()?;
+            if !names.insert(&trunk.name) {
+                return Err(InvalidConfig::DuplicateTrunk(trunk.name.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn ring_timeout_is_valid(timeout: Duration) -> bool {
+    (Duration::from_millis(100)..=LONGEST_RING).contains(&timeout)
+}
+
+/// Durations as a number of seconds, fractions allowed.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(duration.as_secs_f64())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let seconds = f64::deserialize(deserializer)?;
+        Duration::try_from_secs_f64(seconds).map_err(|_| D::Error::custom("must be seconds, not negative"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid_and_survive_toml() {
+        let config = Config::default();
+        assert_eq!(config.validate(), Ok(()));
+        let again: Config = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
+        assert_eq!(again.ring_timeout, config.ring_timeout);
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        let config: Config = toml::from_str("ring_timeout_secs = 999").unwrap();
+        assert_eq!(config.validate().unwrap_err().to_string(), "sip.ring_timeout_secs: must be 0.1 to 170");
+        assert!(toml::from_str::<Config>("ring = 1").unwrap_err().to_string().contains("ring"));
+        let twice = "[[trunks]]\nname='a'\nserver='x'\n[[trunks]]\nname='a'\nserver='y'";
+        let error = toml::from_str::<Config>(twice).unwrap().validate().unwrap_err();
+        assert_eq!(error, InvalidConfig::DuplicateTrunk("a".into()));
+    }
+}

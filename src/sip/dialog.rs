@@ -1,0 +1,417 @@
+//! One call as SIP sees it: a state machine that is told what happened and says what to do. It names
+//! no socket and no clock; [`super::driver`] owns both.
+//!
+//! Its promise is that a call ends exactly once, within bounded time, whatever the network does: the
+//! end is told the moment it is decided, and what SIP still owes the peer (the CANCEL's outcome, a 200
+//! that crossed it, a BYE) is settled in the states after it.
+
+use std::time::{Duration, Instant};
+
+use super::end::SipEnd;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// From the INVITE to any response at all.
+    pub setup: Duration,
+    /// From the first response, or from an INVITE that came in, to the answer.
+    pub ring: Duration,
+    /// How long a call that has ended may keep signalling before it is let go.
+    pub linger: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// Our INVITE is out, nothing was heard.
+    Inviting,
+    /// The peer has it (any 1xx).
+    Proceeding,
+    /// The peer's INVITE is here; we have not answered.
+    Offered,
+    /// A 200 was exchanged.
+    Answered,
+    /// Ended before an answer; the INVITE is being taken back.
+    Cancelling,
+    /// Ended after an answer; a BYE is out.
+    Closing,
+    /// Nothing is owed to anyone.
+    Closed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Event {
+    Trying,
+    Ringing,
+    EarlyMedia {
+        sdp: String,
+    },
+    /// A 2xx to our INVITE; it is acknowledged already.
+    Answered {
+        sdp: String,
+    },
+    /// The INVITE failed: a final response, an ICMP error, a broken message.
+    Failed(SipEnd),
+    /// The INVITE's transaction is over and leaves no session.
+    InviteOver,
+    /// We answer the peer's INVITE.
+    Accept {
+        sdp: String,
+    },
+    /// We refuse the peer's INVITE.
+    Refuse {
+        status: u16,
+    },
+    /// The peer took its INVITE back.
+    PeerCancelled,
+    PeerHungUp,
+    /// The session broke: a 200 that is never acknowledged, an authentication that fails in a dialog.
+    Broke(SipEnd),
+    HangUp,
+    /// Our BYE got its response, or never will.
+    ByeOver,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Effect {
+    Tell(Progress),
+    /// Told once in the life of a call.
+    TellEnd(SipEnd),
+    /// Take the INVITE back: a CANCEL once a 1xx has come (RFC 3261 section 9.1), an ACK and a BYE
+    /// if a 200 comes instead.
+    Abandon,
+    SendBye,
+    SendAnswer {
+        sdp: String,
+    },
+    SendRefusal {
+        status: u16,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Progress {
+    Trying,
+    Ringing,
+    EarlyMedia { sdp: String },
+    Answered { sdp: String },
+}
+
+#[derive(Debug)]
+pub(super) struct Call {
+    state: State,
+    limits: Limits,
+    deadline: Option<Instant>,
+}
+
+impl Call {
+    /// A call whose INVITE leaves now.
+    pub fn outbound(now: Instant, limits: Limits) -> Self {
+        Call { state: State::Inviting, limits, deadline: Some(now + limits.setup) }
+    }
+
+    /// A call whose INVITE came in now.
+    pub fn inbound(now: Instant, limits: Limits) -> Self {
+        Call { state: State::Offered, limits, deadline: Some(now + limits.ring) }
+    }
+
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Whether its end has been told.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.state, State::Cancelling | State::Closing | State::Closed)
+    }
+
+    /// When to call [`Call::handle_timeout`], if nothing happens before.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    pub fn handle_timeout(&mut self, now: Instant) -> Vec<Effect> {
+        if self.deadline.is_none_or(|deadline| now < deadline) {
+            return Vec::new();
+        }
+        match self.state {
+            State::Inviting => {
+                let detail = format!("no response within {} s", self.limits.setup.as_secs_f32());
+                self.abandon(now, SipEnd::Unreachable { detail })
+            }
+            State::Proceeding => self.abandon(now, SipEnd::NoAnswer),
+            State::Offered => self.refuse(480, SipEnd::NoAnswer),
+            State::Cancelling | State::Closing => {
+                self.enter_closed();
+                Vec::new()
+            }
+            State::Answered | State::Closed => Vec::new(),
+        }
+    }
+
+    pub fn handle(&mut self, now: Instant, event: Event) -> Vec<Effect> {
+        match self.state {
+            State::Inviting | State::Proceeding => self.handle_inviting(now, event),
+            State::Offered => self.handle_offered(event),
+            State::Answered => self.handle_answered(now, event),
+            State::Cancelling => self.handle_cancelling(now, event),
+            State::Closing => self.handle_closing(event),
+            State::Closed => Vec::new(),
+        }
+    }
+
+    fn handle_inviting(&mut self, now: Instant, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Trying => self.progress(now, Progress::Trying),
+            Event::Ringing => self.progress(now, Progress::Ringing),
+            Event::EarlyMedia { sdp } => self.progress(now, Progress::EarlyMedia { sdp }),
+            Event::Answered { sdp } => {
+                self.enter_answered();
+                vec![Effect::Tell(Progress::Answered { sdp })]
+            }
+            Event::Failed(end) | Event::Broke(end) => self.close(end),
+            Event::InviteOver | Event::PeerHungUp => {
+                self.close(SipEnd::ProtocolError { detail: "the INVITE ended without a response".into() })
+            }
+            Event::HangUp => self.abandon(now, SipEnd::Cancelled),
+            Event::Accept { .. } | Event::Refuse { .. } | Event::PeerCancelled | Event::ByeOver => Vec::new(),
+        }
+    }
+
+    fn handle_offered(&mut self, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Accept { sdp } => {
+                self.enter_answered();
+                vec![Effect::SendAnswer { sdp }]
+            }
+            Event::Refuse { status } => {
+                self.refuse(status, SipEnd::Rejected { status, reason: "refused here".into() })
+            }
+            Event::HangUp => self.refuse(480, SipEnd::LocalHangup),
+            Event::PeerCancelled => self.close(SipEnd::Cancelled),
+            Event::PeerHungUp => self.close(SipEnd::RemoteHangup),
+            Event::Failed(end) | Event::Broke(end) => self.close(end),
+            _ => Vec::new(),
+        }
+    }
+
+    fn handle_answered(&mut self, now: Instant, event: Event) -> Vec<Effect> {
+        match event {
+            Event::HangUp => {
+                self.enter_tail(State::Closing, now);
+                vec![Effect::SendBye, Effect::TellEnd(SipEnd::LocalHangup)]
+            }
+            Event::PeerHungUp => self.close(SipEnd::RemoteHangup),
+            Event::Broke(end) => self.close(end),
+            _ => Vec::new(),
+        }
+    }
+
+    fn handle_cancelling(&mut self, now: Instant, event: Event) -> Vec<Effect> {
+        match event {
+            // The 200 was on its way before we gave up: the session exists and must be ended.
+            Event::Answered { .. } => {
+                self.enter_tail(State::Closing, now);
+                vec![Effect::SendBye]
+            }
+            Event::Failed(_) | Event::InviteOver | Event::PeerHungUp | Event::Broke(_) => {
+                self.enter_closed();
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn handle_closing(&mut self, event: Event) -> Vec<Effect> {
+        if matches!(event, Event::ByeOver | Event::PeerHungUp | Event::Broke(_)) {
+            self.enter_closed();
+        }
+        Vec::new()
+    }
+
+    fn progress(&mut self, now: Instant, progress: Progress) -> Vec<Effect> {
+        if self.state == State::Inviting {
+            self.state = State::Proceeding;
+            self.deadline = Some(now + self.limits.ring);
+        }
+        vec![Effect::Tell(progress)]
+    }
+
+    fn abandon(&mut self, now: Instant, end: SipEnd) -> Vec<Effect> {
+        self.enter_tail(State::Cancelling, now);
+        vec![Effect::Abandon, Effect::TellEnd(end)]
+    }
+
+    fn refuse(&mut self, status: u16, end: SipEnd) -> Vec<Effect> {
+        self.enter_closed();
+        vec![Effect::SendRefusal { status }, Effect::TellEnd(end)]
+    }
+
+    fn close(&mut self, end: SipEnd) -> Vec<Effect> {
+        self.enter_closed();
+        vec![Effect::TellEnd(end)]
+    }
+
+    fn enter_answered(&mut self) {
+        self.state = State::Answered;
+        self.deadline = None;
+    }
+
+    fn enter_tail(&mut self, state: State, now: Instant) {
+        self.state = state;
+        self.deadline = Some(now + self.limits.linger);
+    }
+
+    fn enter_closed(&mut self) {
+        self.state = State::Closed;
+        self.deadline = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        setup: Duration::from_secs(10),
+        ring: Duration::from_secs(60),
+        linger: Duration::from_secs(40),
+    };
+
+    fn sdp() -> String {
+        "v=0".into()
+    }
+
+    fn after(call: &mut Call, seconds: u64, start: Instant) -> Vec<Effect> {
+        call.handle_timeout(start + Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn answered_call_ends_by_our_bye() {
+        let now = Instant::now();
+        let mut call = Call::outbound(now, LIMITS);
+        assert_eq!(call.handle(now, Event::Trying), [Effect::Tell(Progress::Trying)]);
+        assert_eq!(call.handle(now, Event::Ringing), [Effect::Tell(Progress::Ringing)]);
+        let answered = call.handle(now, Event::Answered { sdp: sdp() });
+        assert_eq!(answered, [Effect::Tell(Progress::Answered { sdp: sdp() })]);
+        assert_eq!(call.poll_timeout(), None);
+        let end = call.handle(now, Event::HangUp);
+        assert_eq!(end, [Effect::SendBye, Effect::TellEnd(SipEnd::LocalHangup)]);
+        assert_eq!(call.handle(now, Event::HangUp), []);
+        call.handle(now, Event::ByeOver);
+        assert_eq!(call.state(), State::Closed);
+    }
+
+    #[test]
+    fn silence_is_unreachable_and_ringing_is_no_answer() {
+        let now = Instant::now();
+        let mut silent = Call::outbound(now, LIMITS);
+        assert_eq!(after(&mut silent, 9, now), []);
+        let effects = after(&mut silent, 10, now);
+        assert!(matches!(effects[..], [Effect::Abandon, Effect::TellEnd(SipEnd::Unreachable { .. })]));
+        let mut ringing = Call::outbound(now, LIMITS);
+        ringing.handle(now, Event::Ringing);
+        assert_eq!(after(&mut ringing, 10, now), []);
+        assert_eq!(after(&mut ringing, 60, now), [Effect::Abandon, Effect::TellEnd(SipEnd::NoAnswer)]);
+    }
+
+    #[test]
+    fn more_ringing_does_not_extend_the_ring() {
+        let now = Instant::now();
+        let mut call = Call::outbound(now, LIMITS);
+        call.handle(now, Event::Trying);
+        call.handle(now + Duration::from_secs(50), Event::Ringing);
+        assert_eq!(call.poll_timeout(), Some(now + LIMITS.ring));
+    }
+
+    #[test]
+    fn answer_that_crosses_a_cancel_is_hung_up() {
+        let now = Instant::now();
+        let mut call = Call::outbound(now, LIMITS);
+        call.handle(now, Event::Ringing);
+        assert_eq!(call.handle(now, Event::HangUp), [Effect::Abandon, Effect::TellEnd(SipEnd::Cancelled)]);
+        assert_eq!(call.handle(now, Event::Answered { sdp: sdp() }), [Effect::SendBye]);
+        assert_eq!(call.state(), State::Closing);
+        assert_eq!(call.handle(now, Event::ByeOver), []);
+        assert_eq!(call.state(), State::Closed);
+    }
+
+    #[test]
+    fn refused_and_unreachable_calls_end_at_once() {
+        let now = Instant::now();
+        let busy = SipEnd::Rejected { status: 486, reason: "Busy Here".into() };
+        let mut call = Call::outbound(now, LIMITS);
+        assert_eq!(call.handle(now, Event::Failed(busy.clone())), [Effect::TellEnd(busy)]);
+        assert_eq!(call.state(), State::Closed);
+    }
+
+    #[test]
+    fn peers_cancel_beats_our_answer_or_loses_to_it() {
+        let now = Instant::now();
+        let mut call = Call::inbound(now, LIMITS);
+        assert_eq!(call.handle(now, Event::PeerCancelled), [Effect::TellEnd(SipEnd::Cancelled)]);
+        assert_eq!(call.handle(now, Event::Accept { sdp: sdp() }), []);
+        let mut call = Call::inbound(now, LIMITS);
+        assert_eq!(call.handle(now, Event::Accept { sdp: sdp() }), [Effect::SendAnswer { sdp: sdp() }]);
+        assert_eq!(call.handle(now, Event::PeerCancelled), []);
+        assert_eq!(call.handle(now, Event::PeerHungUp), [Effect::TellEnd(SipEnd::RemoteHangup)]);
+    }
+
+    #[test]
+    fn unanswered_inbound_call_is_refused_in_time() {
+        let now = Instant::now();
+        let mut call = Call::inbound(now, LIMITS);
+        let effects = after(&mut call, 60, now);
+        assert_eq!(effects, [Effect::SendRefusal { status: 480 }, Effect::TellEnd(SipEnd::NoAnswer)]);
+    }
+
+    #[test]
+    fn byes_that_cross_end_the_call_once() {
+        let now = Instant::now();
+        let mut call = Call::outbound(now, LIMITS);
+        call.handle(now, Event::Answered { sdp: sdp() });
+        call.handle(now, Event::HangUp);
+        assert_eq!(call.handle(now, Event::PeerHungUp), []);
+        assert_eq!(call.state(), State::Closed);
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            Just(Event::Trying),
+            Just(Event::Ringing),
+            Just(Event::EarlyMedia { sdp: sdp() }),
+            Just(Event::Answered { sdp: sdp() }),
+            Just(Event::Failed(SipEnd::AuthRejected)),
+            Just(Event::InviteOver),
+            Just(Event::Accept { sdp: sdp() }),
+            Just(Event::Refuse { status: 486 }),
+            Just(Event::PeerCancelled),
+            Just(Event::PeerHungUp),
+            Just(Event::Broke(SipEnd::AuthRejected)),
+            Just(Event::HangUp),
+            Just(Event::ByeOver),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_call_ends_once_and_closes(
+            inbound: bool,
+            events in proptest::collection::vec((0u64..30, event()), 0..30),
+        ) {
+            let mut now = Instant::now();
+            let mut call = if inbound { Call::inbound(now, LIMITS) } else { Call::outbound(now, LIMITS) };
+            let mut effects = Vec::new();
+            for (seconds, event) in events {
+                now += Duration::from_secs(seconds);
+                effects.extend(call.handle_timeout(now));
+                effects.extend(call.handle(now, event));
+            }
+            effects.extend(call.handle(now, Event::HangUp));
+            while let Some(deadline) = call.poll_timeout() {
+                effects.extend(call.handle_timeout(deadline));
+            }
+            prop_assert_eq!(call.state(), State::Closed);
+            prop_assert_eq!(effects.iter().filter(|e| matches!(e, Effect::TellEnd(_))).count(), 1);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! How a call ended, in SIP's words.
+
+use crate::base::Fault;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SipEnd {
+    /// A final response other than success: 486 busy, 404 unknown, 603 declined.
+    Rejected {
+        status: u16,
+        reason: String,
+    },
+    /// It rang for as long as was allowed.
+    NoAnswer,
+    /// Taken back before an answer: by us if the call was ours, by the caller if it was not.
+    Cancelled,
+    RemoteHangup,
+    LocalHangup,
+    /// Nobody is there: no response, a closed port, a name that does not resolve.
+    Unreachable {
+        detail: String,
+    },
+    /// The trunk's credentials are missing or wrong.
+    AuthRejected,
+    /// The peer said something that cannot be acted on.
+    ProtocolError {
+        detail: String,
+    },
+}
+
+impl SipEnd {
+    /// Whose doing it was; nobody's if the call was had.
+    pub fn fault(&self) -> Option<Fault> {
+        match self {
+            SipEnd::Rejected { status, .. } => Some(fault_of_status(*status)),
+            SipEnd::NoAnswer => Some(Fault::Callee),
+            SipEnd::Cancelled => Some(Fault::Caller),
+            SipEnd::RemoteHangup | SipEnd::LocalHangup => None,
+            SipEnd::Unreachable { .. } | SipEnd::ProtocolError { .. } => Some(Fault::Carrier),
+            SipEnd::AuthRejected => Some(Fault::Us),
+        }
+    }
+}
+
+fn fault_of_status(status: u16) -> Fault {
+    match status {
+        // Not available, busy, gone while ringing; everywhere busy, declined, unwanted.
+        408 | 480 | 486 | 487 | 600 | 603 | 607 => Fault::Callee,
+        // Unknown, gone, incomplete, ambiguous: the number is wrong.
+        404 | 410 | 484 | 485 | 604 => Fault::Caller,
+        // What we wrote, or the session we offered, is not acceptable.
+        400 | 405 | 406 | 415 | 420 | 421 | 422 | 488 | 606 => Fault::Us,
+        _ => Fault::Carrier,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn busy_is_the_callees_and_congestion_the_carriers() {
+        let fault = |status| SipEnd::Rejected { status, reason: String::new() }.fault();
+        assert_eq!(fault(486), Some(Fault::Callee));
+        assert_eq!(fault(404), Some(Fault::Caller));
+        assert_eq!(fault(503), Some(Fault::Carrier));
+        assert_eq!(SipEnd::RemoteHangup.fault(), None);
+    }
+}

@@ -1,0 +1,182 @@
+//! What is looked at before a message reaches the parser: its size, its `Content-Length` against its
+//! body (RFC 3261 section 18.3; the parser accepts a negative one and two of them), and where it came
+//! from. What is refused gets no answer, so that a scanner learns nothing.
+
+use std::{collections::HashSet, net::IpAddr, sync::Arc};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::trunk::Network;
+
+/// Largest datagram read. The stack's buffer is one byte longer, so a longer datagram shows.
+pub(super) const MAX_DATAGRAM: usize = 8_191;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    TooLong,
+    NoHeaderEnd,
+    BadContentLength,
+    RepeatedContentLength,
+    BodyShorterThanContentLength,
+}
+
+/// How many bytes of a datagram are the message: what follows the body that `Content-Length` declares
+/// is no part of it.
+pub(super) fn message_length(datagram: &[u8]) -> Result<usize, Refusal> {
+    if datagram.len() > MAX_DATAGRAM {
+        return Err(Refusal::TooLong);
+    }
+    if is_keepalive(datagram) {
+        return Ok(datagram.len());
+    }
+    let headers = find(datagram, b"\r\n\r\n").ok_or(Refusal::NoHeaderEnd)?;
+    let body_start = headers + 4;
+    let Some(declared) = content_length(&datagram[..headers])? else { return Ok(datagram.len()) };
+    if declared > datagram.len() - body_start {
+        return Err(Refusal::BodyShorterThanContentLength);
+    }
+    Ok(body_start + declared)
+}
+
+/// RFC 5626 section 3.5.1.
+fn is_keepalive(datagram: &[u8]) -> bool {
+    !datagram.is_empty() && datagram.iter().all(u8::is_ascii_whitespace)
+}
+
+fn content_length(headers: &[u8]) -> Result<Option<usize>, Refusal> {
+    let mut declared = None;
+    for line in headers.split(|b| *b == b'\n') {
+        let Some(colon) = line.iter().position(|b| *b == b':') else { continue };
+        let name = line[..colon].trim_ascii_end();
+        if !name.eq_ignore_ascii_case(b"content-length") && !name.eq_ignore_ascii_case(b"l") {
+            continue;
+        }
+        let value = parse_content_length(&line[colon + 1..]).ok_or(Refusal::BadContentLength)?;
+        if declared.replace(value).is_some() {
+            return Err(Refusal::RepeatedContentLength);
+        }
+    }
+    Ok(declared)
+}
+
+/// Digits alone; `None` for a sign, for nothing, and for more than a message can hold.
+pub(super) fn parse_content_length(text: &[u8]) -> Option<usize> {
+    let digits = text.trim_ascii();
+    let plausible = (1..=8).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+    plausible.then(|| digits.iter().fold(0, |sum, digit| sum * 10 + usize::from(digit - b'0')))
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+/// Who may speak to us: trunks by address, and anyone who names a call that lives. A carrier may
+/// send a BYE from a machine that no configuration lists; its Call-ID proves that it belongs.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sources(Arc<Lists>);
+
+#[derive(Debug, Default)]
+struct Lists {
+    /// What each trunk's `allow` says, by the trunk's place in the configuration.
+    networks: RwLock<Vec<(usize, Network)>>,
+    /// What each trunk's server resolves to.
+    servers: RwLock<Vec<(usize, IpAddr)>>,
+    calls: Mutex<HashSet<String>>,
+}
+
+impl Sources {
+    pub fn allow_networks(&self, trunk: usize, networks: &[Network]) {
+        self.0.networks.write().extend(networks.iter().map(|network| (trunk, *network)));
+    }
+
+    /// Adds what a trunk's server resolved to; an address once seen stays until the next `replace`.
+    pub fn allow_server(&self, trunk: usize, address: IpAddr) {
+        let mut servers = self.0.servers.write();
+        let entry = (trunk, address.to_canonical());
+        if !servers.contains(&entry) {
+            servers.push(entry);
+        }
+    }
+
+    /// The trunks an address belongs to, in the order of the configuration.
+    pub fn trunks_of(&self, address: IpAddr) -> Vec<usize> {
+        let address = address.to_canonical();
+        let networks = self.0.networks.read();
+        let servers = self.0.servers.read();
+        let by_network = networks.iter().filter(|(_, net)| net.contains(address)).map(|(trunk, _)| *trunk);
+        let by_server = servers.iter().filter(|(_, ip)| *ip == address).map(|(trunk, _)| *trunk);
+        let mut trunks: Vec<usize> = by_server.chain(by_network).collect();
+        trunks.sort_unstable();
+        trunks.dedup();
+        trunks
+    }
+
+    pub fn allows(&self, address: IpAddr) -> bool {
+        !self.trunks_of(address).is_empty()
+    }
+
+    pub fn knows_call(&self, call_id: &str) -> bool {
+        self.0.calls.lock().contains(call_id)
+    }
+
+    pub fn call_began(&self, call_id: &str) {
+        self.0.calls.lock().insert(call_id.to_owned());
+    }
+
+    pub fn call_ended(&self, call_id: &str) {
+        self.0.calls.lock().remove(call_id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(content_length: &str, body: &str) -> Vec<u8> {
+        format!("OPTIONS sip:a SIP/2.0\r\nCall-ID: x\r\n{content_length}\r\n\r\n{body}").into_bytes()
+    }
+
+    #[test]
+    fn body_is_cut_to_its_content_length() {
+        let exact = message("Content-Length: 4", "body");
+        assert_eq!(message_length(&exact), Ok(exact.len()));
+        assert_eq!(message_length(&message("l : 4", "body and more")), Ok(message("l : 4", "body").len()));
+        let none = message("X: y", "body");
+        assert_eq!(message_length(&none), Ok(none.len()));
+    }
+
+    #[test]
+    fn wrong_content_length_is_refused() {
+        let refused = |header: &str| message_length(&message(header, "body")).unwrap_err();
+        assert_eq!(refused("Content-Length: -999"), Refusal::BadContentLength);
+        assert_eq!(refused("Content-Length: "), Refusal::BadContentLength);
+        assert_eq!(refused("Content-Length: +4"), Refusal::BadContentLength);
+        assert_eq!(refused("Content-Length: 18446744073709551615"), Refusal::BadContentLength);
+        assert_eq!(refused("Content-Length: 4\r\nContent-Length: 4"), Refusal::RepeatedContentLength);
+        assert_eq!(refused("Content-Length: 4\r\nl: 5"), Refusal::RepeatedContentLength);
+        assert_eq!(refused("Content-Length: 9999"), Refusal::BodyShorterThanContentLength);
+    }
+
+    #[test]
+    fn oversize_and_endless_headers_are_refused() {
+        assert_eq!(message_length(&[b'a'; MAX_DATAGRAM + 1]), Err(Refusal::TooLong));
+        assert_eq!(message_length(b"OPTIONS sip:a SIP/2.0\r\n"), Err(Refusal::NoHeaderEnd));
+        assert_eq!(message_length(b""), Err(Refusal::NoHeaderEnd));
+        assert_eq!(message_length(b"\r\n\r\n"), Ok(4));
+    }
+
+    #[test]
+    fn sources_are_known_by_trunk_or_by_live_call() {
+        let sources = Sources::default();
+        sources.allow_networks(0, &["192.0.2.0/24".parse().unwrap()]);
+        sources.allow_server(1, "198.51.100.1".parse().unwrap());
+        sources.allow_server(0, "198.51.100.1".parse().unwrap());
+        assert_eq!(sources.trunks_of("192.0.2.9".parse().unwrap()), [0]);
+        assert_eq!(sources.trunks_of("::ffff:198.51.100.1".parse().unwrap()), [0, 1]);
+        assert!(!sources.allows("203.0.113.1".parse().unwrap()));
+        sources.call_began("a@b");
+        assert!(sources.knows_call("a@b"));
+        sources.call_ended("a@b");
+        assert!(!sources.knows_call("a@b"));
+    }
+}

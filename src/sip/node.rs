@@ -1,0 +1,538 @@
+//! The SIP node: one UDP socket, one TCP port, its trunks and its calls.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use rsipstack::{
+    EndpointBuilder,
+    dialog::{authenticate::Credential, dialog_layer::DialogLayer},
+    sip::{Auth, HostWithPort, Method, Param, Scheme, SipMessage, StatusCode, StatusCodeKind, Uri},
+    transaction::{
+        CallIdFormat,
+        endpoint::{EndpointInnerRef, EndpointOption},
+        key::{TransactionKey, TransactionRole},
+        make_tag,
+        transaction::Transaction,
+    },
+    transport::{SipAddr, TransportLayer, udp::UdpConnection},
+};
+use tokio::{
+    net::{TcpListener, UdpSocket},
+    sync::{broadcast, mpsc, watch},
+    task::JoinHandle,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    call::{CallHandle, IncomingCall, SipCall},
+    config::{Config, InvalidConfig, ring_timeout_is_valid},
+    dialog::Limits,
+    digest::DigestTranslator,
+    driver,
+    guard::Sources,
+    registration::{self, RegistrationState},
+    router,
+    trunk::{Transport, TrunkConfig},
+    wire::GuardedSocket,
+};
+use crate::base::E164;
+
+/// Calls that came in and wait for the application; one more is refused with 503.
+const INCOMING: usize = 64;
+/// ICMP errors a call may be behind on.
+const UNREACHABLE: usize = 64;
+/// Ports tried for UDP and TCP alike when the system chooses one.
+const PORT_ATTEMPTS: usize = 16;
+/// How often the trunks' names are looked up again.
+const RESOLVE_EVERY: Duration = Duration::from_secs(60);
+/// How long a shutdown waits for BYEs, and then for REGISTERs, to be answered.
+const SHUTDOWN_STEP: Duration = Duration::from_secs(3);
+
+#[derive(Debug, thiserror::Error)]
+pub enum SipError {
+    #[error(transparent)]
+    Config(#[from] InvalidConfig),
+    #[error("sip.bind: cannot listen on {transport} {address}: {source}")]
+    Bind { transport: &'static str, address: SocketAddr, source: io::Error },
+    #[error("no trunk is named `{0}`")]
+    UnknownTrunk(String),
+    #[error("no trunk is configured: add one to `sip.trunks`")]
+    NoTrunk,
+    #[error("ring_timeout must be 0.1 to 170 s")]
+    RingTimeout,
+    #[error("{0} calls are up, which is what `sip.max_calls` allows")]
+    TooManyCalls(usize),
+    #[error("the node is shutting down")]
+    ShuttingDown,
+    #[error("the call is over")]
+    CallOver,
+    #[error("the peer refuses with {0}")]
+    Refused(u16),
+    #[error("unreachable: {0}")]
+    Unreachable(String),
+    #[error("the SIP stack cannot do this: {0}")]
+    Stack(String),
+}
+
+impl From<rsipstack::Error> for SipError {
+    fn from(error: rsipstack::Error) -> Self {
+        SipError::Stack(error.to_string())
+    }
+}
+
+impl From<rsipstack::sip::Error> for SipError {
+    fn from(error: rsipstack::sip::Error) -> Self {
+        SipError::Stack(error.to_string())
+    }
+}
+
+/// A call to place.
+#[derive(Debug, Clone)]
+pub struct Dial {
+    /// Name of a trunk; the first one if `None`.
+    pub trunk: Option<String>,
+    pub to: E164,
+    /// Number to show; the trunk's `caller_id` if `None`.
+    pub from: Option<E164>,
+    /// SDP.
+    pub offer: String,
+    /// `sip.ring_timeout_secs` if `None`.
+    pub ring_timeout: Option<Duration>,
+}
+
+/// A trunk's answer to OPTIONS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pong {
+    pub round_trip: Duration,
+    /// Whatever was answered; 200 by most, and any answer shows that the trunk lives.
+    pub status: u16,
+}
+
+/// What the node holds right now. All of it goes back to zero when the last call is over, the
+/// transactions after 64 T1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    pub calls: usize,
+    pub dialogs: usize,
+    pub transactions: usize,
+    /// Datagrams dropped unread since the start.
+    pub refused_datagrams: u64,
+}
+
+/// A running node. Clones share it; it stops at [`SipNode::shutdown`] or when the last is dropped.
+#[derive(Clone)]
+pub struct SipNode {
+    core: Arc<Core>,
+    _stop: Arc<tokio_util::sync::DropGuard>,
+}
+
+pub(super) struct Core {
+    pub config: Config,
+    pub trunks: Vec<Arc<Trunk>>,
+    pub endpoint: EndpointInnerRef,
+    pub layer: Arc<DialogLayer>,
+    pub sources: Sources,
+    /// Address and port in Via, Contact and our URIs.
+    pub advertised: SocketAddr,
+    /// No new calls; registrations are taken back.
+    pub draining: CancellationToken,
+    pub unreachable: broadcast::Sender<SocketAddr>,
+    pub tasks: TaskTracker,
+    local: SocketAddr,
+    pub stop: CancellationToken,
+    calls: Mutex<HashMap<String, CallHandle>>,
+    refused: Arc<AtomicU64>,
+}
+
+pub(super) struct Trunk {
+    /// Place in the configuration.
+    pub index: usize,
+    pub config: TrunkConfig,
+    pub registration: watch::Receiver<RegistrationState>,
+}
+
+impl SipNode {
+    /// Binds the ports, starts registering, and gives the calls that come in.
+    pub async fn start(config: Config) -> Result<(SipNode, mpsc::Receiver<IncomingCall>), SipError> {
+        config.validate()?;
+        let stop = CancellationToken::new();
+        let (unreachable, _) = broadcast::channel(UNREACHABLE);
+        let refused = Arc::<AtomicU64>::default();
+        let (udp, tcp) = bind(config.bind, config.tcp).await?;
+        let local = udp.local_addr().map_err(|source| bind_error("UDP", config.bind, source))?;
+        let socket = GuardedSocket::new(udp, unreachable.clone(), refused.clone())
+            .map_err(|source| bind_error("UDP", local, source))?;
+        let external = config.public_address.map(|ip| SocketAddr::new(ip, local.port()));
+        let udp = UdpConnection::from_socket(Arc::new(socket), external, Some(stop.child_token())).await?;
+        let advertised = udp.get_addr().get_socketaddr()?;
+        let transport = TransportLayer::new(stop.clone());
+        transport.add_transport(udp.into());
+
+        let sources = Sources::default();
+        let (trunks, registrations) = trunks(&config, &sources);
+        let endpoint = EndpointBuilder::new()
+            .with_user_agent(&config.user_agent)
+            .with_transport_layer(transport)
+            .with_cancel_token(stop.clone())
+            .with_option(timers(config.t1))
+            .with_inspector(Box::new(DigestTranslator))
+            .with_transport_inspector(Box::new(router::SourceFilter(sources.clone())))
+            .build();
+        let requests = endpoint.incoming_transactions()?;
+        let endpoint = endpoint.inner;
+        let core = Arc::new(Core {
+            layer: Arc::new(DialogLayer::new(endpoint.clone())),
+            draining: stop.child_token(),
+            tasks: TaskTracker::new(),
+            calls: Mutex::default(),
+            config,
+            trunks,
+            endpoint,
+            sources,
+            advertised,
+            unreachable,
+            local,
+            stop: stop.clone(),
+            refused,
+        });
+        let (incoming, calls) = mpsc::channel(INCOMING);
+        core.spawn_until_stopped(router::serve(core.clone()));
+        core.spawn_until_stopped(router::route(core.clone(), requests, incoming));
+        core.spawn_until_stopped(keep_resolving(core.clone()));
+        if let Some(listener) = tcp {
+            core.spawn_until_stopped(router::accept(core.clone(), listener));
+        }
+        for (trunk, state) in registrations {
+            core.tasks.spawn(registration::drive(core.clone(), core.trunks[trunk].clone(), state));
+        }
+        Ok((SipNode { core, _stop: Arc::new(stop.drop_guard()) }, calls))
+    }
+
+    /// Where SIP is served, the chosen port included.
+    pub fn local_address(&self) -> SocketAddr {
+        self.core.local
+    }
+
+    /// Our address as peers are told it: where RTP should be advertised, too.
+    pub fn advertised_address(&self) -> IpAddr {
+        self.core.advertised.ip()
+    }
+
+    /// Places a call. Everything that can go wrong on the network comes as the call's end.
+    pub async fn dial(&self, dial: Dial) -> Result<SipCall, SipError> {
+        let trunk = self.trunk(dial.trunk.as_deref())?;
+        let ring = dial.ring_timeout.unwrap_or(self.core.config.ring_timeout);
+        if !ring_timeout_is_valid(ring) {
+            return Err(SipError::RingTimeout);
+        }
+        driver::dial(&self.core, trunk, dial, ring)
+    }
+
+    /// Asks the trunk (the first if `None`) whether it lives.
+    pub async fn options(&self, trunk: Option<&str>) -> Result<Pong, SipError> {
+        let trunk = self.trunk(trunk)?;
+        let limit = self.core.config.setup_timeout;
+        let ping = self.core.ping(&trunk);
+        tokio::time::timeout(limit, ping).await.unwrap_or_else(|_| {
+            Err(SipError::Unreachable(format!("no response within {} s", limit.as_secs_f32())))
+        })
+    }
+
+    /// Follows a trunk's registration.
+    pub fn registration(&self, trunk: &str) -> Result<watch::Receiver<RegistrationState>, SipError> {
+        Ok(self.trunk(Some(trunk))?.registration.clone())
+    }
+
+    pub fn stats(&self) -> Stats {
+        let transactions = self.core.endpoint.get_stats();
+        Stats {
+            calls: self.core.calls.lock().len(),
+            dialogs: self.core.layer.len(),
+            transactions: transactions.running_transactions + transactions.finished_transactions,
+            refused_datagrams: self.core.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Takes no more calls, hangs up those there are, unregisters, and closes the ports: at most a
+    /// few seconds, whatever the peers do.
+    pub async fn shutdown(&self) {
+        let core = &self.core;
+        core.draining.cancel();
+        core.calls.lock().values().for_each(CallHandle::hang_up);
+        core.tasks.close();
+        // Calls that still owe a BYE and registrations are tasks; those of peers that are gone are cut.
+        let _ = tokio::time::timeout(SHUTDOWN_STEP, core.tasks.wait()).await;
+        core.stop.cancel();
+        let _ = tokio::time::timeout(SHUTDOWN_STEP, core.tasks.wait()).await;
+    }
+
+    fn trunk(&self, name: Option<&str>) -> Result<Arc<Trunk>, SipError> {
+        let trunks = &self.core.trunks;
+        match name {
+            None => trunks.first().cloned().ok_or(SipError::NoTrunk),
+            Some(name) => trunks
+                .iter()
+                .find(|trunk| trunk.config.name == name)
+                .cloned()
+                .ok_or_else(|| SipError::UnknownTrunk(name.to_owned())),
+        }
+    }
+}
+
+impl Core {
+    /// Runs `task` until the node stops, outside what a shutdown waits for first.
+    fn spawn_until_stopped(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        let stop = self.stop.clone();
+        tokio::spawn(async move {
+            stop.run_until_cancelled(task).await;
+        })
+    }
+
+    /// Counts a call in, or says that there are too many.
+    pub fn admit(&self, call_id: &str, handle: CallHandle) -> Result<(), SipError> {
+        if self.draining.is_cancelled() {
+            return Err(SipError::ShuttingDown);
+        }
+        let mut calls = self.calls.lock();
+        if calls.len() >= self.config.max_calls {
+            return Err(SipError::TooManyCalls(calls.len()));
+        }
+        calls.insert(call_id.to_owned(), handle);
+        self.sources.call_began(call_id);
+        Ok(())
+    }
+
+    pub fn release(&self, call_id: &str) {
+        self.calls.lock().remove(call_id);
+        self.sources.call_ended(call_id);
+    }
+
+    pub fn limits(&self, ring: Duration) -> Limits {
+        // The stack gives a transaction 64 T1; what has not settled by then never will.
+        Limits { setup: self.config.setup_timeout, ring, linger: self.config.t1 * 68 }
+    }
+
+    /// Where the trunk's requests go now, over its transport, which is connected if it is TCP.
+    pub async fn resolve(&self, trunk: &Trunk) -> Result<SipAddr, SipError> {
+        let target = trunk.address()?;
+        let found = self.endpoint.transport_layer.lookup(&target, None).await;
+        let server = &trunk.config.server;
+        let (_, address) = found.map_err(|e| SipError::Unreachable(format!("{server}: {}", reason(&e))))?;
+        if let Ok(address) = address.get_socketaddr() {
+            self.sources.allow_server(trunk.index, address.ip());
+        }
+        Ok(address)
+    }
+
+    /// Where a peer reaches us in this trunk's dialogs.
+    pub fn contact(&self, trunk: &Trunk) -> Result<Uri, SipError> {
+        let user = trunk.config.username.clone().unwrap_or_else(|| "callbox".into());
+        let transport = (trunk.config.transport == Transport::Tcp)
+            .then_some(Param::Transport(rsipstack::sip::Transport::Tcp));
+        Ok(Uri {
+            scheme: Some(Scheme::Sip),
+            auth: Some(Auth { user, password: None }),
+            host_with_port: self.advertised.into(),
+            params: transport.into_iter().collect(),
+            headers: vec![],
+        })
+    }
+
+    async fn ping(&self, trunk: &Trunk) -> Result<Pong, SipError> {
+        let target = self.resolve(trunk).await?;
+        let mut unreachable = self.unreachable.subscribe();
+        let mut transaction = self.options_request(trunk, &target)?;
+        let started = Instant::now();
+        transaction.send().await?;
+        let status = loop {
+            tokio::select! {
+                message = transaction.receive() => match message {
+                    Some(SipMessage::Response(r)) if r.status_code.kind() != StatusCodeKind::Provisional => {
+                        break r.status_code;
+                    }
+                    Some(_) => {}
+                    None => return Err(SipError::Unreachable("no response".into())),
+                },
+                Ok(address) = unreachable.recv() => if target.get_socketaddr().is_ok_and(|to| to == address) {
+                    return Err(SipError::Unreachable(format!("nobody listens at {address}")));
+                },
+            }
+        };
+        Ok(Pong { round_trip: started.elapsed(), status: status.code() })
+    }
+
+    fn options_request(&self, trunk: &Trunk, target: &SipAddr) -> Result<Transaction, SipError> {
+        let via = self.endpoint.get_via(Some(self.via_address(target)), None)?;
+        let from = rsipstack::sip::typed::From { display_name: None, uri: trunk.our_uri()?, params: vec![] };
+        let to =
+            rsipstack::sip::typed::To { display_name: None, uri: trunk.server_uri(None)?, params: vec![] };
+        let from = from.with_tag(make_tag());
+        let uri = trunk.server_uri(None)?;
+        let request = self.endpoint.make_request(Method::Options, uri, via, from, to, 1, None);
+        let key = TransactionKey::from_request(&request, TransactionRole::Client)?;
+        let mut transaction = Transaction::new_client(key, request, self.endpoint.clone(), None);
+        transaction.destination = Some(target.clone());
+        Ok(transaction)
+    }
+
+    fn via_address(&self, target: &SipAddr) -> SipAddr {
+        SipAddr { r#type: target.r#type, addr: self.advertised.into() }
+    }
+}
+
+impl Trunk {
+    pub fn credential(&self) -> Option<Credential> {
+        let config = &self.config;
+        let username = config.username.clone().or_else(|| config.auth_username.clone())?;
+        Some(Credential {
+            username,
+            password: config.password.as_ref().map(|p| p.expose().clone()).unwrap_or_default(),
+            realm: None,
+            auth_username: config.auth_username.clone(),
+        })
+    }
+
+    /// `sip:user@server`, which a request to the trunk is addressed to.
+    pub fn server_uri(&self, user: Option<&str>) -> Result<Uri, SipError> {
+        let mut uri = parse_uri(&self.config.server.to_string(), user)?;
+        if self.config.transport == Transport::Tcp {
+            uri.params.push(Param::Transport(rsipstack::sip::Transport::Tcp));
+        }
+        Ok(uri)
+    }
+
+    /// `sip:user@domain`, our own address of record.
+    pub fn our_uri(&self) -> Result<Uri, SipError> {
+        self.domain_uri(self.config.username.as_deref().unwrap_or("callbox"))
+    }
+
+    pub fn domain_uri(&self, user: &str) -> Result<Uri, SipError> {
+        parse_uri(&super::trunk::BracketedHost(self.config.domain()).to_string(), Some(user))
+    }
+
+    pub fn registrar_uri(&self) -> Result<Uri, SipError> {
+        let mut uri = match &self.config.from_domain {
+            Some(domain) => parse_uri(&super::trunk::BracketedHost(domain).to_string(), None)?,
+            None => parse_uri(&self.config.server.to_string(), None)?,
+        };
+        if self.config.transport == Transport::Tcp {
+            uri.params.push(Param::Transport(rsipstack::sip::Transport::Tcp));
+        }
+        Ok(uri)
+    }
+
+    fn address(&self) -> Result<SipAddr, SipError> {
+        let transport = match self.config.transport {
+            Transport::Udp => rsipstack::sip::Transport::Udp,
+            Transport::Tcp => rsipstack::sip::Transport::Tcp,
+        };
+        let addr = HostWithPort::try_from(self.config.server.to_string().as_str())?;
+        Ok(SipAddr { r#type: Some(transport), addr })
+    }
+}
+
+fn parse_uri(host: &str, user: Option<&str>) -> Result<Uri, SipError> {
+    let mut uri = Uri::try_from(format!("sip:{host}").as_str())?;
+    uri.auth = user.map(|user| Auth { user: user.to_owned(), password: None });
+    Ok(uri)
+}
+
+/// What an error says, without the addresses and messages some of the stack's errors repeat.
+fn reason(error: &rsipstack::Error) -> String {
+    match error {
+        rsipstack::Error::DnsResolutionError(_) => "the name does not resolve".into(),
+        rsipstack::Error::IoError(e) => e.to_string(),
+        _ => "no transport to it".into(),
+    }
+}
+
+fn timers(t1: Duration) -> EndpointOption {
+    EndpointOption {
+        t1,
+        t2: t1 * 8,
+        t4: t1 * 10,
+        t1x64: t1 * 64,
+        // An empty suffix would leave an `@`; a bare UUID names nobody.
+        callid_format: CallIdFormat::Uuid,
+        ..EndpointOption::default()
+    }
+}
+
+type Registrations = Vec<(usize, watch::Sender<RegistrationState>)>;
+
+/// The trunks, and the senders of those that register.
+fn trunks(config: &Config, sources: &Sources) -> (Vec<Arc<Trunk>>, Registrations) {
+    let mut registrations = Vec::new();
+    let make = |(index, config): (usize, &TrunkConfig)| {
+        let (state, registration) = watch::channel(RegistrationState::NotConfigured);
+        if config.register {
+            registrations.push((index, state));
+        }
+        sources.allow_networks(index, &config.allow);
+        if let Ok(address) = config.server.host.parse() {
+            sources.allow_server(index, address);
+        }
+        Arc::new(Trunk { index, config: config.clone(), registration })
+    };
+    (config.trunks.iter().enumerate().map(make).collect(), registrations)
+}
+
+async fn keep_resolving(core: Arc<Core>) {
+    let named = |trunk: &&Arc<Trunk>| trunk.config.server.host.parse::<IpAddr>().is_err();
+    let mut ticks = tokio::time::interval(RESOLVE_EVERY);
+    loop {
+        ticks.tick().await;
+        for trunk in core.trunks.iter().filter(named) {
+            let server = &trunk.config.server;
+            let addresses =
+                tokio::net::lookup_host((server.host.as_str(), server.port.unwrap_or(5060))).await;
+            match addresses {
+                Ok(found) => found.for_each(|address| core.sources.allow_server(trunk.index, address.ip())),
+                Err(error) => {
+                    tracing::warn!(trunk = %trunk.config.name, %error, "trunk's server has no address")
+                }
+            }
+            if trunk.config.transport == Transport::Udp {
+                // SRV may name hosts that the plain lookup does not.
+                let _ = core.resolve(trunk).await;
+            }
+        }
+    }
+}
+
+async fn bind(address: SocketAddr, with_tcp: bool) -> Result<(UdpSocket, Option<TcpListener>), SipError> {
+    let mut attempts = if address.port() == 0 { PORT_ATTEMPTS } else { 1 };
+    loop {
+        let udp = UdpSocket::bind(address).await.map_err(|source| bind_error("UDP", address, source))?;
+        if !with_tcp {
+            return Ok((udp, None));
+        }
+        let same_port = udp.local_addr().map_err(|source| bind_error("UDP", address, source))?;
+        match TcpListener::bind(same_port).await {
+            Ok(tcp) => return Ok((udp, Some(tcp))),
+            Err(source) => {
+                attempts -= 1;
+                if attempts == 0 {
+                    return Err(bind_error("TCP", same_port, source));
+                }
+            }
+        }
+    }
+}
+
+fn bind_error(transport: &'static str, address: SocketAddr, source: io::Error) -> SipError {
+    SipError::Bind { transport, address, source }
+}
+
+pub(super) fn is_success(status: &StatusCode) -> bool {
+    status.kind() == StatusCodeKind::Successful
+}

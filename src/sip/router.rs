@@ -1,0 +1,295 @@
+//! What comes in from the network and belongs to no call yet.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use rsipstack::{
+    dialog::dialog::Dialog,
+    sip::{
+        Header, Method, Request, SipMessage, StatusCode, Uri,
+        prelude::{HasHeaders, HeadersExt, ToTypedHeader},
+    },
+    transaction::{TransactionReceiver, endpoint::TransportEventInspector, transaction::Transaction},
+    transport::{SipAddr, SipConnection, TransportEvent, tcp::TcpConnection},
+};
+use tokio::{net::TcpListener, sync::mpsc};
+
+use super::{
+    call::{IncomingCall, Party},
+    driver,
+    guard::{self, Sources},
+    node::{Core, SipError, Trunk},
+};
+use crate::base::{E164, Pii};
+
+/// Methods served, in and out of a dialog.
+pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
+/// TCP connections at once; one more is closed at once.
+const MAX_CONNECTIONS: usize = 256;
+
+/// Drops requests from sources that no trunk allows, and stream messages whose length is in doubt,
+/// before the stack answers them.
+pub(super) struct SourceFilter(pub Sources);
+
+#[async_trait::async_trait]
+impl TransportEventInspector for SourceFilter {
+    async fn handle(&self, event: TransportEvent) -> Option<TransportEvent> {
+        let TransportEvent::Incoming(message, connection, from) = &event else { return Some(event) };
+        let length_is_sound = !connection.is_reliable() || has_sound_length(message);
+        let welcome = match message {
+            SipMessage::Response(_) => true,
+            SipMessage::Request(request) => self.is_welcome(request, from),
+        };
+        if length_is_sound && welcome {
+            return Some(event);
+        }
+        tracing::debug!(source = %from, length_is_sound, welcome, "SIP message dropped");
+        None
+    }
+}
+
+impl SourceFilter {
+    fn is_welcome(&self, request: &Request, from: &SipAddr) -> bool {
+        let by_address = from.get_socketaddr().is_ok_and(|from| self.0.allows(from.ip()));
+        by_address || request.call_id_header().is_ok_and(|id| self.0.knows_call(id.value()))
+    }
+}
+
+/// On a stream exactly one `Content-Length` delimits a message (RFC 3261 section 20.14).
+fn has_sound_length(message: &SipMessage) -> bool {
+    let mut lengths = message.headers().iter().filter_map(|header| match header {
+        Header::ContentLength(length) => Some(length.value()),
+        _ => None,
+    });
+    let first = lengths.next().and_then(|text| guard::parse_content_length(text.as_bytes()));
+    let body = match message {
+        SipMessage::Request(request) => &request.body,
+        SipMessage::Response(response) => &response.body,
+    };
+    first == Some(body.len()) && lengths.next().is_none()
+}
+
+/// Runs the stack.
+pub(super) async fn serve(core: Arc<Core>) {
+    if let Err(error) = core.endpoint.serve().await {
+        tracing::error!(%error, "SIP stack stopped");
+    }
+}
+
+/// Accepts TCP connections from the trunks' addresses; others are closed unread.
+pub(super) async fn accept(core: Arc<Core>, listener: TcpListener) {
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "SIP TCP port cannot accept");
+                // Out of descriptors, most likely: without a pause the loop would spin.
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let transport = &core.endpoint.transport_layer;
+        if !core.sources.allows(peer.ip()) || transport.connections_count() >= MAX_CONNECTIONS {
+            tracing::debug!(source = %peer.ip(), "SIP connection dropped");
+            continue;
+        }
+        let local = SipAddr { r#type: Some(rsipstack::sip::Transport::Tcp), addr: core.advertised.into() };
+        match TcpConnection::from_stream(stream, local, Some(core.stop.child_token())) {
+            Ok(connection) => transport.add_connection(SipConnection::Tcp(connection)),
+            Err(error) => tracing::debug!(%error, "SIP connection lost at once"),
+        }
+    }
+}
+
+/// Hands each request to its dialog, or answers it.
+pub(super) async fn route(
+    core: Arc<Core>,
+    mut requests: TransactionReceiver,
+    incoming: mpsc::Sender<IncomingCall>,
+) {
+    while let Some(mut request) = requests.recv().await {
+        let in_dialog = match request.original.to_header().and_then(|to| to.tag()) {
+            Ok(tag) => tag.is_some(),
+            Err(_) => {
+                tokio::spawn(async move { refuse(request, StatusCode::BadRequest, vec![]).await });
+                continue;
+            }
+        };
+        match (in_dialog, request.original.method) {
+            (true, _) => match core.layer.match_dialog(&request) {
+                Some(dialog) => drop(tokio::spawn(handle_in_dialog(dialog, request))),
+                None => drop(tokio::spawn(refuse(request, StatusCode::CallTransactionDoesNotExist, vec![]))),
+            },
+            (false, Method::Invite) => invite(&core, request, &incoming),
+            (false, Method::Options) => drop(tokio::spawn(async move {
+                let headers = vec![Header::Allow(ALLOW.into()), Header::Accept("application/sdp".into())];
+                let _ = request.reply_with(StatusCode::OK, headers, None).await;
+            })),
+            (false, Method::Ack) => {}
+            (false, Method::Bye | Method::Info | Method::Update | Method::PRack) => {
+                drop(tokio::spawn(refuse(request, StatusCode::CallTransactionDoesNotExist, vec![])));
+            }
+            (false, _) => {
+                let allow = vec![Header::Allow(ALLOW.into())];
+                drop(tokio::spawn(refuse(request, StatusCode::MethodNotAllowed, allow)));
+            }
+        }
+    }
+}
+
+async fn handle_in_dialog(mut dialog: Dialog, mut request: Transaction) {
+    if let Err(error) = dialog.handle(&mut request).await {
+        tracing::debug!(method = %request.original.method, %error, "in-dialog request failed");
+    }
+}
+
+/// Answers with a final status and, for an INVITE, stays until its ACK.
+async fn refuse(mut request: Transaction, status: StatusCode, headers: Vec<Header>) {
+    if request.original.method == Method::Ack {
+        return;
+    }
+    if request.reply_with(status, headers, None).await.is_ok() && request.original.method == Method::Invite {
+        while request.receive().await.is_some() {}
+    }
+}
+
+fn invite(core: &Arc<Core>, request: Transaction, incoming: &mpsc::Sender<IncomingCall>) {
+    let refusal = match admit_invite(core, &request) {
+        Ok((trunk, source)) => match incoming.try_reserve() {
+            Ok(place) => match driver::receive(core, &trunk, source, request) {
+                Ok(call) => return place.send(call),
+                Err((request, error)) => (request, status_of(&error), vec![]),
+            },
+            Err(_) => (request, StatusCode::ServiceUnavailable, vec![]),
+        },
+        Err((status, headers)) => (request, status, headers),
+    };
+    let (request, status, headers) = refusal;
+    tokio::spawn(refuse(request, status, headers));
+}
+
+fn status_of(error: &SipError) -> StatusCode {
+    match error {
+        SipError::ShuttingDown | SipError::TooManyCalls(_) => StatusCode::ServiceUnavailable,
+        _ => StatusCode::BadRequest,
+    }
+}
+
+type Refusal = (StatusCode, Vec<Header>);
+
+/// The trunk an INVITE comes by, or why it is refused.
+fn admit_invite(core: &Core, request: &Transaction) -> Result<(Arc<Trunk>, SocketAddr), Refusal> {
+    let source = request.connection.as_ref().and_then(SipConnection::get_remote_addr);
+    let source = source.and_then(|source| source.get_socketaddr().ok());
+    let source = source.ok_or((StatusCode::BadRequest, vec![]))?;
+    let trunk = trunk_of(core, source).ok_or((StatusCode::Forbidden, vec![]))?;
+    let headers = request.original.headers();
+    if let Some(unknown) = required_extensions(headers.iter()) {
+        return Err((StatusCode::BadExtension, vec![Header::Unsupported(unknown.into())]));
+    }
+    let is_sdp =
+        |kind: &str| kind.split(';').next().is_some_and(|k| k.trim().eq_ignore_ascii_case("application/sdp"));
+    let foreign_body = !request.original.body().is_empty()
+        && headers.iter().any(|h| matches!(h, Header::ContentType(kind) if !is_sdp(kind.value())));
+    if foreign_body {
+        return Err((StatusCode::UnsupportedMediaType, vec![Header::Accept("application/sdp".into())]));
+    }
+    Ok((trunk, source))
+}
+
+/// Where several trunks share an address, the one whose server's port the request came from.
+fn trunk_of(core: &Core, source: SocketAddr) -> Option<Arc<Trunk>> {
+    let trunks: Vec<_> = core.sources.trunks_of(source.ip()).into_iter().map(|i| &core.trunks[i]).collect();
+    let by_port = trunks.iter().find(|trunk| trunk.config.server.port == Some(source.port()));
+    by_port.or(trunks.first()).map(|trunk| Arc::clone(trunk))
+}
+
+/// None is supported as a requirement yet.
+fn required_extensions<'a>(headers: impl Iterator<Item = &'a Header>) -> Option<String> {
+    let required = headers.filter_map(|header| match header {
+        Header::Require(extensions) => Some(extensions.value().trim()),
+        _ => None,
+    });
+    let required: Vec<_> = required.filter(|extensions| !extensions.is_empty()).collect();
+    (!required.is_empty()).then(|| required.join(", "))
+}
+
+/// Who calls: the trunk's word before the caller's own.
+pub(super) fn caller(request: &Request) -> Option<Party> {
+    let asserted = request.headers.iter().find_map(|header| match header {
+        Header::PAssertedIdentity(value) => uri_in(value.value()),
+        _ => None,
+    });
+    let own = || request.from_header().ok()?.typed().ok().map(|from| from.uri);
+    asserted.or_else(own).and_then(|uri| party(&uri))
+}
+
+pub(super) fn callee(request: &Request) -> Option<Party> {
+    let to = request.to_header().ok().and_then(|to| to.typed().ok()).and_then(|to| party(&to.uri));
+    match (to, party(&request.uri)) {
+        (Some(Party::Number(number)), _) | (_, Some(Party::Number(number))) => Some(Party::Number(number)),
+        (to, uri) => to.or(uri),
+    }
+}
+
+/// The first URI of a name-addr list.
+fn uri_in(value: &str) -> Option<Uri> {
+    let uri = match value.split_once('<') {
+        Some((_, rest)) => rest.split_once('>')?.0,
+        None => value.split(';').next()?.trim(),
+    };
+    Uri::try_from(uri).ok()
+}
+
+fn party(uri: &Uri) -> Option<Party> {
+    let user = uri.auth.as_ref().map(|auth| auth.user.as_str()).filter(|user| !user.is_empty())?;
+    if user.eq_ignore_ascii_case("anonymous") {
+        return None;
+    }
+    let number = user.split(';').next().unwrap_or(user);
+    let international = if number.starts_with('+') { number.to_owned() } else { format!("+{number}") };
+    // Fewer than ten digits without a plus is an extension, not a number of the world.
+    let plausible = number.starts_with('+') || number.len() >= 10;
+    match international.parse::<E164>() {
+        Ok(number) if plausible => Some(Party::Number(number)),
+        _ => Some(Party::Other(Pii::new(user.to_owned()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(headers: &str) -> Request {
+        let text = format!(
+            "INVITE sip:14155550100@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK1\r\n\
+             Call-ID: a\r\nCSeq: 1 INVITE\r\n{headers}\r\n\r\n"
+        );
+        Request::try_from(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn asserted_identity_beats_from_and_anonymous_is_nobody() {
+        let number = |text: &str| Some(Party::Number(text.parse().unwrap()));
+        let from = "From: \"x\" <sip:+4930123456@a>;tag=1\r\nTo: <sip:b@c>";
+        assert_eq!(caller(&request(from)), number("+4930123456"));
+        let asserted = format!("{from}\r\nP-Asserted-Identity: \"Y\" <sip:14155550123@a>");
+        assert_eq!(caller(&request(&asserted)), number("+14155550123"));
+        let anonymous = "From: <sip:anonymous@anonymous.invalid>;tag=1\r\nTo: <sip:b@c>";
+        assert_eq!(caller(&request(anonymous)), None);
+        let extension = "From: <sip:1001@a>;tag=1\r\nTo: <sip:b@c>";
+        assert_eq!(caller(&request(extension)), Some(Party::Other(Pii::new("1001".into()))));
+        assert_eq!(callee(&request(extension)), number("+14155550100"));
+    }
+
+    #[test]
+    fn stream_message_needs_exactly_one_true_length() {
+        let sound = |lengths: &str| {
+            has_sound_length(&request(&format!("From: <sip:a@b>;tag=1\r\nTo: <sip:b@c>{lengths}")).into())
+        };
+        assert!(sound("\r\nContent-Length: 0"));
+        assert!(!sound(""));
+        assert!(!sound("\r\nContent-Length: 5"));
+        assert!(!sound("\r\nContent-Length: 0\r\nContent-Length: 0"));
+        assert!(!sound("\r\nContent-Length: -1"));
+    }
+}

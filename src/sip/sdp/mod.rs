@@ -1,0 +1,229 @@
+//! Offer and answer (RFC 3264) for one audio stream of G.711 and telephone events (RFC 4733).
+//!
+//! In: our address and codecs, and the peer's description as text. Out: our description as text and
+//! what was [`Negotiated`]. Pure: no socket, no clock.
+
+mod parse;
+
+use std::net::{IpAddr, SocketAddr};
+
+use self::parse::{Description, Media};
+use crate::base::audio::{Codec, Direction};
+
+/// Payload type we offer for telephone events; any dynamic one would do, 101 is what carriers use.
+const TELEPHONE_EVENT: u8 = 101;
+const TELEPHONE_EVENT_NAME: &str = "telephone-event";
+/// Milliseconds of audio in each packet we send.
+const PTIME: u16 = 20;
+
+/// Our side of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Local {
+    /// Where we receive RTP. The port belongs to this call alone.
+    pub address: SocketAddr,
+    /// In order of preference; never empty.
+    pub codecs: Vec<Codec>,
+    /// What we want; the peer can only narrow it.
+    pub direction: Direction,
+    /// `o=` session id: the same in every description of one call.
+    pub session: u64,
+    /// `o=` version: one more in every description that differs from the last.
+    pub version: u64,
+}
+
+impl Local {
+    /// Both G.711 codecs, μ-law first, both directions.
+    pub fn new(address: SocketAddr, session: u64) -> Self {
+        Local {
+            address,
+            codecs: vec![Codec::Pcmu, Codec::Pcma],
+            direction: Direction::SendRecv,
+            session,
+            version: 1,
+        }
+    }
+
+    /// The next description of the same session, wanting `direction`.
+    pub fn next(&self, direction: Direction) -> Self {
+        Local { direction, version: self.version + 1, ..self.clone() }
+    }
+}
+
+/// What two descriptions agree on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Negotiated {
+    /// Where to send RTP. Unspecified (`0.0.0.0`) while the peer holds the call the old way, and then
+    /// `direction` does not send.
+    pub remote: SocketAddr,
+    pub codec: Codec,
+    /// RTP payload type of `codec`, by the peer's numbering.
+    pub payload_type: u8,
+    /// RTP payload type of telephone events, if the peer takes them.
+    pub telephone_event: Option<u8>,
+    /// From our side.
+    pub direction: Direction,
+    /// Milliseconds per packet the peer asked for; what it sends may still differ.
+    pub ptime: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SdpError {
+    #[error("SDP is {bytes} bytes long, more than {limit}")]
+    TooLong { bytes: usize, limit: usize },
+    #[error("SDP line {line}: {what}")]
+    Malformed { line: usize, what: &'static str },
+    #[error("SDP has no `m=audio` line")]
+    NoAudio,
+    #[error("SDP refuses the audio stream (`m=audio 0`)")]
+    Refused,
+    #[error("SDP offers audio as `{profile}`; only `RTP/AVP` is spoken here")]
+    Profile { profile: String },
+    #[error("SDP has no `c=` line for the audio stream")]
+    NoConnection,
+    #[error("SDP has no codec we speak (PCMU, PCMA) among its formats `{formats}`")]
+    NoCommonCodec { formats: String },
+}
+
+/// Our offer: `local`'s codecs and telephone events.
+pub fn offer(local: &Local) -> String {
+    let codecs: Vec<_> = local.codecs.iter().map(|&codec| (codec.static_payload_type(), codec)).collect();
+    let mut sdp = session_lines(local);
+    sdp += &audio_lines(local.address.port(), &codecs, Some((TELEPHONE_EVENT, "0-16")), local.direction);
+    sdp
+}
+
+/// Answers `offer` with the first of its codecs that we speak, its payload types, and every other
+/// stream refused in place (RFC 3264 section 6).
+pub fn answer(local: &Local, offer: &str) -> Result<(String, Negotiated), SdpError> {
+    let description = parse::parse(offer)?;
+    let (chosen, negotiated) = negotiate(local, &description)?;
+    let mut sdp = session_lines(local);
+    for (index, media) in description.media.iter().enumerate() {
+        sdp += &if index == chosen {
+            let events = negotiated.telephone_event.map(|pt| (pt, events_taken(media, pt)));
+            let codec = (negotiated.payload_type, negotiated.codec);
+            audio_lines(local.address.port(), &[codec], events, negotiated.direction)
+        } else {
+            format!("m={} 0 {} {}\r\n", media.kind, media.profile, media.formats.join(" "))
+        };
+    }
+    Ok((sdp, negotiated))
+}
+
+/// Reads the peer's answer to the offer made from `local`.
+pub fn accept(local: &Local, answer: &str) -> Result<Negotiated, SdpError> {
+    negotiate(local, &parse::parse(answer)?).map(|(_, negotiated)| negotiated)
+}
+
+fn negotiate(local: &Local, description: &Description) -> Result<(usize, Negotiated), SdpError> {
+    let mut problem = SdpError::NoAudio;
+    for (index, media) in description.media.iter().enumerate().filter(|(_, m)| m.kind == "audio") {
+        match negotiate_stream(local, description, media) {
+            Ok(negotiated) => return Ok((index, negotiated)),
+            // The first stream's problem is the one to tell: it is the one the peer meant.
+            Err(e) if problem == SdpError::NoAudio => problem = e,
+            Err(_) => {}
+        }
+    }
+    Err(problem)
+}
+
+fn negotiate_stream(local: &Local, session: &Description, media: &Media) -> Result<Negotiated, SdpError> {
+    if media.port == 0 {
+        return Err(SdpError::Refused);
+    }
+    if media.profile != "RTP/AVP" {
+        return Err(SdpError::Profile { profile: media.profile.chars().take(32).collect() });
+    }
+    let address = media.connection.or(session.connection).ok_or(SdpError::NoConnection)?;
+    let (payload_type, codec) = media
+        .payload_types()
+        .find_map(|pt| Some((pt, codec_of(media, pt).filter(|codec| local.codecs.contains(codec))?)))
+        .ok_or_else(|| SdpError::NoCommonCodec { formats: media.formats.join(" ") })?;
+    let peer = media.direction.or(session.direction).unwrap_or_default();
+    Ok(Negotiated {
+        remote: SocketAddr::new(address, media.port),
+        codec,
+        payload_type,
+        telephone_event: media.payload_types().find(|&pt| is_telephone_event(media, pt, codec)),
+        direction: our_direction(local.direction, peer, address),
+        ptime: media.ptime.unwrap_or(PTIME),
+    })
+}
+
+/// The codec behind a payload type. Where `rtpmap` contradicts the static table the `rtpmap` wins: a
+/// gateway that rewrites one writes what it means there.
+fn codec_of(media: &Media, payload_type: u8) -> Option<Codec> {
+    let codecs = [Codec::Pcmu, Codec::Pcma];
+    match media.rtpmap(payload_type) {
+        Some(map) => codecs.into_iter().find(|codec| {
+            map.name.eq_ignore_ascii_case(codec.encoding_name()) && map.clock_rate == codec.clock_rate()
+        }),
+        None => codecs.into_iter().find(|codec| codec.static_payload_type() == payload_type),
+    }
+}
+
+/// Telephone events run on the clock of the codec they interrupt (RFC 4733 section 2.1).
+fn is_telephone_event(media: &Media, payload_type: u8, codec: Codec) -> bool {
+    media.rtpmap(payload_type).is_some_and(|map| {
+        map.name.eq_ignore_ascii_case(TELEPHONE_EVENT_NAME) && map.clock_rate == codec.clock_rate()
+    })
+}
+
+/// 16 is the flash hook: taken only if offered, since an answer must not exceed the offer.
+fn events_taken(media: &Media, payload_type: u8) -> &'static str {
+    let offered = media.fmtps.iter().find(|(pt, _)| *pt == payload_type);
+    if offered.is_some_and(|(_, events)| events == "0-16") { "0-16" } else { "0-15" }
+}
+
+fn our_direction(wanted: Direction, peer: Direction, address: IpAddr) -> Direction {
+    // An unspecified address is hold as RFC 2543 did it: nothing can be sent there.
+    let sends = wanted.sends() && peer.receives() && !address.is_unspecified();
+    let receives = wanted.receives() && peer.sends();
+    match (sends, receives) {
+        (true, true) => Direction::SendRecv,
+        (true, false) => Direction::SendOnly,
+        (false, true) => Direction::RecvOnly,
+        (false, false) => Direction::Inactive,
+    }
+}
+
+fn session_lines(local: &Local) -> String {
+    let ip = local.address.ip();
+    let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
+    let (session, version) = (local.session, local.version);
+    format!("v=0\r\no=- {session} {version} IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\n")
+}
+
+fn audio_lines(
+    port: u16,
+    codecs: &[(u8, Codec)],
+    events: Option<(u8, &str)>,
+    direction: Direction,
+) -> String {
+    let formats = codecs.iter().map(|(pt, _)| *pt).chain(events.map(|(pt, _)| pt));
+    let mut sdp = format!("m=audio {port} RTP/AVP");
+    formats.for_each(|pt| sdp += &format!(" {pt}"));
+    sdp += "\r\n";
+    for (pt, codec) in codecs {
+        sdp += &format!("a=rtpmap:{pt} {}/{}\r\n", codec.encoding_name(), codec.clock_rate());
+    }
+    if let Some((pt, events)) = events {
+        let clock_rate = codecs.first().map_or(8_000, |(_, codec)| codec.clock_rate());
+        sdp += &format!("a=rtpmap:{pt} {TELEPHONE_EVENT_NAME}/{clock_rate}\r\na=fmtp:{pt} {events}\r\n");
+    }
+    sdp += &format!("a=ptime:{PTIME}\r\na={}\r\n", direction_name(direction));
+    sdp
+}
+
+const fn direction_name(direction: Direction) -> &'static str {
+    match direction {
+        Direction::SendRecv => "sendrecv",
+        Direction::SendOnly => "sendonly",
+        Direction::RecvOnly => "recvonly",
+        Direction::Inactive => "inactive",
+    }
+}
+
+#[cfg(test)]
+mod tests;

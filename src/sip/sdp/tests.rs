@@ -1,0 +1,147 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn local() -> Local {
+    Local::new("192.0.2.1:40000".parse().unwrap(), 7)
+}
+
+fn described(body: &str) -> String {
+    format!("v=0\r\no=- 1 1 IN IP4 198.51.100.7\r\ns=-\r\nt=0 0\r\n{body}")
+}
+
+fn answered(body: &str) -> (String, Negotiated) {
+    answer(&local(), &described(body)).unwrap()
+}
+
+#[test]
+fn our_offer_is_answered_by_our_own_answer() {
+    let offer = offer(&local());
+    let peer = Local { codecs: vec![Codec::Pcma], ..Local::new("192.0.2.9:5004".parse().unwrap(), 9) };
+    let (answer, theirs) = answer(&peer, &offer).unwrap();
+    assert_eq!(theirs.codec, Codec::Pcma);
+    let ours = accept(&local(), &answer).unwrap();
+    assert_eq!(ours.codec, Codec::Pcma);
+    assert_eq!(ours.remote, peer.address);
+    assert_eq!(ours.telephone_event, Some(101));
+    assert!(answer.contains("a=fmtp:101 0-16\r\n"), "{answer}");
+}
+
+#[test]
+fn answer_takes_the_offers_payload_types_and_no_codec_outside_it() {
+    let (sdp, n) = answered(
+        "c=IN IP4 198.51.100.7\r\nm=audio 4000 RTP/AVP 18 96 8 97\r\na=rtpmap:18 G729/8000\r\n\
+         a=rtpmap:96 pcma/8000\r\na=rtpmap:97 telephone-event/8000\r\na=fmtp:97 0-15\r\na=ptime:30\r\n",
+    );
+    assert_eq!((n.codec, n.payload_type, n.telephone_event, n.ptime), (Codec::Pcma, 96, Some(97), 30));
+    assert!(sdp.contains("m=audio 40000 RTP/AVP 96 97\r\n"), "{sdp}");
+    assert!(sdp.contains("a=fmtp:97 0-15\r\n"), "{sdp}");
+}
+
+#[test]
+fn rtpmap_wins_over_the_static_table() {
+    let (_, n) = answered(
+        "c=IN IP4 198.51.100.7\r\nm=audio 4000 RTP/AVP 0 8\r\na=rtpmap:0 PCMA/8000\r\na=rtpmap:8 PCMU/8000\r\n",
+    );
+    assert_eq!((n.codec, n.payload_type), (Codec::Pcma, 0));
+    let wide = described("c=IN IP4 198.51.100.7\r\nm=audio 4000 RTP/AVP 0\r\na=rtpmap:0 PCMU/16000\r\n");
+    assert!(matches!(answer(&local(), &wide), Err(SdpError::NoCommonCodec { .. })));
+}
+
+#[test]
+fn telephone_events_at_another_clock_rate_are_not_taken() {
+    let (sdp, n) = answered(
+        "c=IN IP4 198.51.100.7\r\nm=audio 4000 RTP/AVP 0 100 101\r\na=rtpmap:100 telephone-event/48000\r\n\
+         a=rtpmap:101 telephone-event/8000\r\n",
+    );
+    assert_eq!(n.telephone_event, Some(101));
+    assert!(!sdp.contains("48000"));
+}
+
+#[test]
+fn media_address_overrides_the_sessions() {
+    let (_, n) = answered("c=IN IP4 203.0.113.1\r\nm=audio 4000 RTP/AVP 0\r\nc=IN IP4 203.0.113.2\r\n");
+    assert_eq!(n.remote, "203.0.113.2:4000".parse().unwrap());
+    let (_, n) = answered("m=audio 4000 RTP/AVP 0\r\nc=IN IP6 2001:db8::1\r\n");
+    assert_eq!(n.remote, "[2001:db8::1]:4000".parse().unwrap());
+}
+
+#[test]
+fn hold_is_mirrored_in_all_its_forms() {
+    let held = |body: &str| answered(&format!("c=IN IP4 203.0.113.1\r\nm=audio 4000 RTP/AVP 0\r\n{body}"));
+    let (sdp, n) = held("a=sendonly\r\n");
+    assert_eq!(n.direction, Direction::RecvOnly);
+    assert!(sdp.ends_with("a=recvonly\r\n"), "{sdp}");
+    assert_eq!(held("a=recvonly\r\n").1.direction, Direction::SendOnly);
+    assert_eq!(held("a=inactive\r\n").1.direction, Direction::Inactive);
+    assert_eq!(held("").1.direction, Direction::SendRecv);
+    let (_, n) = answered("c=IN IP4 0.0.0.0\r\nm=audio 4000 RTP/AVP 0\r\n");
+    assert_eq!(n.direction, Direction::RecvOnly);
+    let (_, n) = answered("c=IN IP4 203.0.113.1\r\na=sendonly\r\nm=audio 4000 RTP/AVP 0\r\n");
+    assert_eq!(n.direction, Direction::RecvOnly, "session level counts too");
+}
+
+#[test]
+fn what_we_want_narrows_the_direction() {
+    let hold = local().next(Direction::SendOnly);
+    assert_eq!(hold.version, 2);
+    let peer = "v=0\nc=IN IP4 203.0.113.1\nm=audio 4000 RTP/AVP 0\na=recvonly\n";
+    assert_eq!(accept(&hold, peer).unwrap().direction, Direction::SendOnly);
+    let deaf = "v=0\nc=IN IP4 203.0.113.1\nm=audio 4000 RTP/AVP 0\na=inactive\n";
+    assert_eq!(accept(&hold, deaf).unwrap().direction, Direction::Inactive);
+}
+
+#[test]
+fn other_streams_are_refused_in_place() {
+    let (sdp, n) = answered(
+        "c=IN IP4 203.0.113.1\r\nm=video 5000 RTP/AVP 96 97\r\na=rtpmap:96 H264/90000\r\n\
+         m=audio 5002 RTP/SAVP 0\r\nm=audio 5004 RTP/AVP 0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n",
+    );
+    assert_eq!(n.remote.port(), 5004);
+    let lines: Vec<_> = sdp.lines().filter(|line| line.starts_with("m=")).collect();
+    assert_eq!(
+        lines,
+        [
+            "m=video 0 RTP/AVP 96 97",
+            "m=audio 0 RTP/SAVP 0",
+            "m=audio 40000 RTP/AVP 0",
+            "m=application 0 UDP/DTLS/SCTP webrtc-datachannel",
+        ]
+    );
+}
+
+#[test]
+fn errors_name_what_is_wrong() {
+    let error = |sdp: &str| answer(&local(), sdp).unwrap_err();
+    assert_eq!(error("hello"), SdpError::Malformed { line: 1, what: "must begin with `v=0`" });
+    assert_eq!(error(&described("m=video 1 RTP/AVP 96\r\n")), SdpError::NoAudio);
+    assert_eq!(error(&described("m=audio 0 RTP/AVP 0\r\n")), SdpError::Refused);
+    assert_eq!(error(&described("m=audio 4000 RTP/AVP 0\r\n")), SdpError::NoConnection);
+    assert_eq!(
+        error(&described("c=IN IP4 pbx.example\r\n")),
+        SdpError::Malformed { line: 5, what: "`c=` must carry an IP address" }
+    );
+    let srtp = error(&described("c=IN IP4 203.0.113.1\r\nm=audio 4000 RTP/SAVP 0\r\n"));
+    assert!(srtp.to_string().contains("RTP/SAVP"), "{srtp}");
+    assert!(matches!(error(&format!("v=0\r\n{}", "a=x\r\n".repeat(4000))), SdpError::TooLong { .. }));
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in "\\PC{0,400}") {
+        let _ = answer(&local(), &text);
+    }
+
+    #[test]
+    fn no_mangled_description_panics(cuts in proptest::collection::vec((0usize..600, any::<u8>()), 1..20)) {
+        let mut bytes = described(
+            "c=IN IP4 198.51.100.7\r\nm=audio 4000 RTP/AVP 18 96 8 97\r\na=rtpmap:96 pcma/8000/1\r\n\
+             a=rtpmap:97 telephone-event/8000\r\na=fmtp:97 0-15\r\na=ptime:30\r\na=sendonly\r\n",
+        ).into_bytes();
+        for (at, byte) in cuts {
+            let at = at % bytes.len();
+            bytes[at] = byte;
+        }
+        let _ = answer(&local(), &String::from_utf8_lossy(&bytes));
+    }
+}

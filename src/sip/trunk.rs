@@ -1,0 +1,327 @@
+//! A trunk: a carrier, PBX or plain peer that calls go out to and come in from.
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::base::{E164, Pii};
+
+/// One `[[trunks]]` entry.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrunkConfig {
+    /// What the rest of the configuration and the API call it.
+    pub name: String,
+    /// `host` or `host:port`. A host without a port is looked up by SRV first, then as an address.
+    pub server: Server,
+    #[serde(default)]
+    pub transport: Transport,
+    /// User of the address of record, and of digest unless `auth_username` says otherwise.
+    #[serde(default)]
+    pub username: Option<String>,
+    #[serde(default)]
+    pub password: Option<Pii<String>>,
+    /// Digest user, where the carrier gives out one that differs from `username`.
+    #[serde(default)]
+    pub auth_username: Option<String>,
+    /// Whether to REGISTER; a trunk that knows us by address needs none.
+    #[serde(default)]
+    pub register: bool,
+    /// Seconds of registration asked for; the registrar may grant fewer.
+    #[serde(default = "TrunkConfig::default_register_expires")]
+    pub register_expires: u32,
+    /// Domain in From, To and the registrar's URI, if it is not the server's.
+    #[serde(default)]
+    pub from_domain: Option<String>,
+    /// Number shown to the one who is called when a call names none.
+    #[serde(default)]
+    pub caller_id: Option<E164>,
+    /// Addresses (`192.0.2.7`) and networks (`192.0.2.0/24`) that calls may come from, besides the
+    /// server's own.
+    #[serde(default)]
+    pub allow: Vec<Network>,
+    #[serde(default)]
+    pub number_format: NumberFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    #[default]
+    Udp,
+    Tcp,
+}
+
+/// How numbers are written in the URIs sent to a trunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NumberFormat {
+    /// `+14155550123`
+    #[default]
+    E164,
+    /// `14155550123`
+    E164WithoutPlus,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("trunk `{trunk}`: `{field}` {problem}")]
+pub struct InvalidTrunk {
+    pub trunk: String,
+    pub field: &'static str,
+    pub problem: &'static str,
+}
+
+impl TrunkConfig {
+    /// A trunk to `server` that needs neither registration nor a password.
+    pub fn peer(name: impl Into<String>, server: Server) -> Self {
+        TrunkConfig {
+            name: name.into(),
+            server,
+            transport: Transport::Udp,
+            username: None,
+            password: None,
+            auth_username: None,
+            register: false,
+            register_expires: Self::default_register_expires(),
+            from_domain: None,
+            caller_id: None,
+            allow: Vec::new(),
+            number_format: NumberFormat::E164,
+        }
+    }
+
+    const fn default_register_expires() -> u32 {
+        600
+    }
+
+    /// What serde cannot see: that the fields fit each other and can be written in a SIP message.
+    pub fn validate(&self) -> Result<(), InvalidTrunk> {
+        let fail = |field, problem| Err(InvalidTrunk { trunk: self.name.clone(), field, problem });
+        if self.name.is_empty() {
+            return fail("name", "must not be empty");
+        }
+        if self.register && self.username.is_none() {
+            return fail("username", "must be set, since `register = true`");
+        }
+        if self.password.is_some() && self.username.is_none() && self.auth_username.is_none() {
+            return fail("username", "must be set, since `password` is");
+        }
+        if !(30..=86_400).contains(&self.register_expires) {
+            return fail("register_expires", "must be 30 to 86400 seconds");
+        }
+        if self.username.as_deref().is_some_and(|user| !is_user(user)) {
+            return fail("username", "must be letters, digits and `-_.+~!*'()` only");
+        }
+        if self.from_domain.as_deref().is_some_and(|domain| !is_host(domain)) {
+            return fail("from_domain", "must be a host name or an address, without a port");
+        }
+        Ok(())
+    }
+
+    /// `number` as this trunk writes it.
+    pub fn write_number<'a>(&self, number: &'a E164) -> &'a str {
+        match self.number_format {
+            NumberFormat::E164 => number.as_str(),
+            NumberFormat::E164WithoutPlus => number.digits(),
+        }
+    }
+
+    /// Domain of our own address of record.
+    pub fn domain(&self) -> &str {
+        self.from_domain.as_deref().unwrap_or(&self.server.host)
+    }
+}
+
+fn is_user(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.+~!*'()".contains(&b);
+    (1..=128).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+fn is_host(text: &str) -> bool {
+    let name = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
+    text.parse::<IpAddr>().is_ok() || ((1..=253).contains(&text.len()) && text.bytes().all(name))
+}
+
+/// `host`, `host:port`, `[v6]:port`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// A name or an address, an IPv6 one without its brackets.
+    pub host: String,
+    pub port: Option<u16>,
+}
+
+impl FromStr for Server {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WRONG: &str = "must be `host` or `host:port`, such as sip.example.com or 192.0.2.7:5060";
+        if let Ok(address) = text.parse::<std::net::SocketAddr>() {
+            return Ok(Server { host: address.ip().to_string(), port: Some(address.port()) });
+        }
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if !host.contains(':') => (host, Some(port.parse().map_err(|_| WRONG)?)),
+            _ => (text.trim_start_matches('[').trim_end_matches(']'), None),
+        };
+        let valid = is_host(host) && port != Some(0);
+        if valid { Ok(Server { host: host.to_owned(), port }) } else { Err(WRONG) }
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = BracketedHost(&self.host);
+        match self.port {
+            Some(port) => write!(f, "{host}:{port}"),
+            None => write!(f, "{host}"),
+        }
+    }
+}
+
+impl From<std::net::SocketAddr> for Server {
+    fn from(address: std::net::SocketAddr) -> Self {
+        Server { host: address.ip().to_string(), port: Some(address.port()) }
+    }
+}
+
+/// A host as a URI writes it.
+pub(super) struct BracketedHost<'a>(pub &'a str);
+
+impl fmt::Display for BracketedHost<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.contains(':') { write!(f, "[{}]", self.0) } else { f.write_str(self.0) }
+    }
+}
+
+/// An address or a network in CIDR notation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Network {
+    /// Whether `address` is in the network; IPv4 written as IPv6 counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(net), IpAddr::V4(ip)) => {
+                same_bits(net.to_bits().into(), ip.to_bits().into(), 32 - self.prefix)
+            }
+            (IpAddr::V6(net), IpAddr::V6(ip)) => same_bits(net.to_bits(), ip.to_bits(), 128 - self.prefix),
+            _ => false,
+        }
+    }
+}
+
+fn same_bits(a: u128, b: u128, ignored_low_bits: u8) -> bool {
+    (a ^ b).checked_shr(ignored_low_bits.into()).unwrap_or(0) == 0
+}
+
+impl FromStr for Network {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WRONG: &str = "must be an address or a network, such as 192.0.2.7 or 192.0.2.0/24";
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix.parse::<u8>().map_err(|_| WRONG)?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| WRONG)?;
+        let widest = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.unwrap_or(widest);
+        if prefix <= widest { Ok(Network { address, prefix }) } else { Err(WRONG) }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+macro_rules! serde_as_text {
+    ($($type:ty),+) => {$(
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )+};
+}
+
+serde_as_text!(Server, Network);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trunk(toml: &str) -> Result<TrunkConfig, String> {
+        toml::from_str(toml).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn smallest_trunk_is_a_name_and_a_server() {
+        let trunk = trunk("name = 'a'\nserver = 'sip.example.com'").unwrap();
+        assert_eq!(trunk.server, Server { host: "sip.example.com".into(), port: None });
+        assert_eq!(trunk.transport, Transport::Udp);
+        assert_eq!(trunk.validate(), Ok(()));
+    }
+
+    #[test]
+    fn unknown_and_wrong_fields_are_named() {
+        let error = trunk("name = 'a'\nserver = 'x'\nsecret = 'y'").unwrap_err();
+        assert!(error.contains("secret"), "{error}");
+        let error = trunk("name = 'a'\nserver = 'x:port'").unwrap_err();
+        assert!(error.contains("host:port"), "{error}");
+        let error = trunk("name = 'a'\nserver = 'x'\nallow = ['10.0.0.0/33']").unwrap_err();
+        assert!(error.contains("192.0.2.0/24"), "{error}");
+        let error = trunk("name = 'a'\nserver = 'x'\nregister = true").unwrap().validate().unwrap_err();
+        assert_eq!(error.to_string(), "trunk `a`: `username` must be set, since `register = true`");
+    }
+
+    #[test]
+    fn header_injection_is_refused() {
+        let mut trunk = TrunkConfig::peer("a", "x".parse().unwrap());
+        trunk.username = Some("a\r\nVia: b".into());
+        assert_eq!(trunk.validate().unwrap_err().field, "username");
+        assert!("x>\r\n".parse::<Server>().is_err());
+    }
+
+    #[test]
+    fn password_never_prints() {
+        let trunk = trunk("name='a'\nserver='x'\nusername='u'\npassword='hunter2'").unwrap();
+        assert!(!format!("{trunk:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn networks_contain_what_they_should() {
+        let net: Network = "192.0.2.0/24".parse().unwrap();
+        assert!(net.contains("192.0.2.255".parse().unwrap()));
+        assert!(net.contains("::ffff:192.0.2.1".parse().unwrap()));
+        assert!(!net.contains("192.0.3.1".parse().unwrap()));
+        let all: Network = "0.0.0.0/0".parse().unwrap();
+        assert!(all.contains("203.0.113.1".parse().unwrap()));
+        assert!(!all.contains("2001:db8::1".parse().unwrap()));
+        let one: Network = "2001:db8::1".parse().unwrap();
+        assert!(one.contains("2001:db8::1".parse().unwrap()));
+        assert!(!one.contains("2001:db8::2".parse().unwrap()));
+    }
+
+    #[test]
+    fn servers_parse_and_print() {
+        for text in
+            ["sip.example.com", "sip.example.com:5080", "192.0.2.1", "192.0.2.1:5060", "[2001:db8::1]:5060"]
+        {
+            assert_eq!(text.parse::<Server>().unwrap().to_string(), text);
+        }
+        assert_eq!("2001:db8::1".parse::<Server>().unwrap().to_string(), "[2001:db8::1]");
+        for text in ["", "a b", "host:0", "host:99999", "http://x"] {
+            assert!(text.parse::<Server>().is_err(), "{text}");
+        }
+    }
+}
