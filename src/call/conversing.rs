@@ -67,10 +67,19 @@ pub(super) struct Session {
 /// Runs the call to its end and tells how it ended; then its recording and its summary.
 pub(super) async fn run(parts: &Parts, plan: &CallPlan, teller: &Teller, stop: &Stop, session: Session) {
     let Session { mut call, leg, agreed, prepared, direction } = session;
+    let (mut audio, heard) = match leg.start(&agreed) {
+        Ok(started) => started,
+        Err(error) => {
+            tracing::error!(%error, "the audio of a call cannot start");
+            call.handle.hang_up();
+            let known =
+                Circumstances { direction, talked_secs: None, closing: None, stopped_by: None, signalled: None };
+            return teller.tell(CallChange::Ended(Box::new(ending(known)))).await;
+        }
+    };
     let answered = Instant::now();
     teller.status(CallStatus::InProgress).await;
     teller.tell(CallChange::Answered { answered_by: AnsweredBy::Unknown }).await;
-    let (mut audio, heard) = leg.start(&agreed);
     let file = plan.record.then(|| format!("{}.wav", teller.call));
     if let Some(file) = &file {
         record(&audio, parts.recordings.join(file));
@@ -149,7 +158,9 @@ fn renegotiate(audio: &mut Audio, reoffer: Reoffer) {
 }
 
 fn record(audio: &Audio, path: PathBuf) {
-    audio.handle.record(path);
+    if let Err(error) = audio.handle.record(path) {
+        tracing::error!(%error, "the call is not recorded");
+    }
 }
 
 async fn finish_recording(audio: &Audio, file: String, teller: &Teller) {

@@ -1,6 +1,6 @@
 //! The live calls: placing, ending, capacity, shutdown.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -39,7 +39,7 @@ pub struct Parts {
     pub advertise: IpAddr,
     pub engines: EngineSource,
     pub voices: VoicePicker,
-    pub personas: HashMap<String, Persona>,
+    pub personas: BTreeMap<String, Persona>,
     /// Folder of the recordings; exists.
     pub recordings: PathBuf,
     pub events: CallEvents,

@@ -9,14 +9,12 @@ use crate::base::audio::{Codec, Direction};
 use crate::media::{self, MediaError, MediaEvent, MediaHandle, MediaPlane, SessionConfig, SessionUpdate};
 use crate::sip::sdp::{self, Local, Negotiated, SdpError};
 
-/// Without a packet for this long the far end counts as gone.
-const RTP_TIMEOUT: Duration = Duration::from_secs(20);
-
 /// A port for audio, and what we say about it in SDP.
 pub(super) struct Leg {
     reserved: media::Leg,
     local: Local,
     jitter: media::jitter::Config,
+    rtp_timeout: Duration,
 }
 
 impl Leg {
@@ -26,7 +24,8 @@ impl Leg {
         let address = SocketAddr::new(advertise, reserved.local_addr().port());
         // Sixty-two bits, since some peers read the session id as a signed number.
         let local = Local::new(address, rand::random::<u64>() >> 2);
-        Ok(Leg { reserved, local, jitter: plane.config().jitter.clone() })
+        let config = plane.config();
+        Ok(Leg { reserved, local, jitter: config.jitter, rtp_timeout: config.rtp_timeout() })
     }
 
     pub(super) fn offer(&self) -> String {
@@ -55,7 +54,10 @@ impl Leg {
     }
 
     /// Media flows from here on.
-    pub(super) fn start(self, agreed: &Negotiated) -> (Audio, mpsc::Receiver<MediaEvent>) {
+    pub(super) fn start(
+        self,
+        agreed: &Negotiated,
+    ) -> Result<(Audio, mpsc::Receiver<MediaEvent>), MediaError> {
         let config = SessionConfig {
             codec: agreed.codec,
             payload_type: agreed.payload_type,
@@ -63,11 +65,11 @@ impl Leg {
             remote: agreed.remote,
             direction: agreed.direction,
             jitter: self.jitter,
-            rtp_timeout: RTP_TIMEOUT,
+            rtp_timeout: self.rtp_timeout,
             seed: rand::random(),
         };
-        let (handle, events) = self.reserved.start(config);
-        (Audio { handle, local: self.local }, events)
+        let (handle, events) = self.reserved.start(config)?;
+        Ok((Audio { handle, local: self.local }, events))
     }
 }
 
@@ -96,12 +98,15 @@ impl Audio {
     }
 
     fn follow(&self, agreed: &Negotiated) {
-        self.handle.update(SessionUpdate {
+        let update = SessionUpdate {
             codec: agreed.codec,
             payload_type: agreed.payload_type,
             telephone_event: agreed.telephone_event,
             remote: agreed.remote,
             direction: agreed.direction,
-        });
+        };
+        if let Err(error) = self.handle.update(update) {
+            tracing::error!(%error, "the media session could not follow a new offer");
+        }
     }
 }

@@ -42,8 +42,6 @@ pub struct Config {
     pub ring_timeout_secs: u64,
     /// Name of the `[personas]` entry that answers calls that come in; empty refuses them.
     pub inbound_persona: String,
-    /// Folder of the recordings, under the data folder unless absolute.
-    pub recordings: std::path::PathBuf,
     /// Write a summary after each answered call.
     pub summary: bool,
 }
@@ -54,7 +52,6 @@ impl Default for Config {
             max_concurrent: 20,
             ring_timeout_secs: 45,
             inbound_persona: String::new(),
-            recordings: "recordings".into(),
             summary: true,
         }
     }

@@ -86,7 +86,7 @@ pub struct Config {
 pub struct EngineConfig {
     /// A name from this module's tables.
     pub engine: String,
-    /// A name in the catalogue of models, or a path.
+    /// A name in the catalogue of models, or a path; `auto` is for the node to fill in.
     #[serde(default)]
     pub model: String,
     /// Threads one instance computes with.
@@ -136,11 +136,11 @@ impl Default for Config {
     fn default() -> Self {
         let light = |engine, model| EngineConfig { threads: 1, ..EngineConfig::new(engine, model) };
         Config {
-            asr: EngineConfig::new("whisper", "whisper-base"),
-            llm: EngineConfig::new("llama", "qwen2.5-coder-0.5b"),
-            tts: EngineConfig::new("piper", "joe"),
-            vad: light("silero", "silero-vad"),
-            turn: light("smart-turn", "smart-turn"),
+            asr: EngineConfig::new("whisper", "auto"),
+            llm: EngineConfig::new("llama", "auto"),
+            tts: EngineConfig::new("piper", "auto"),
+            vad: light("silero", "auto"),
+            turn: light("smart-turn", "auto"),
         }
     }
 }

@@ -25,7 +25,7 @@ pub mod voices;
 
 use std::{path::PathBuf, time::Duration};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use catalog::{Catalog, Kind, Model};
 pub use check::{Checked, Health, check};
@@ -35,7 +35,7 @@ pub use pull::{Outcome, Pulled, pull};
 pub use store::{Listed, Store};
 
 /// `[models]` of the configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Where models lie; `$XDG_CACHE_HOME/callbox/models` or `~/.cache/callbox/models` when absent.

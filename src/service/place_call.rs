@@ -98,7 +98,7 @@ impl PlaceCall {
         let unwrapped = "no error was kept, so every check gave a value";
         let (voicemail_action, voicemail_message) = voicemail.expect(unwrapped);
         Ok(CallPlan {
-            to: to.expect(unwrapped),
+            to: Some(to.expect(unwrapped)),
             from: from.expect(unwrapped),
             task: task.expect(unwrapped),
             first_sentence: first_sentence.expect(unwrapped),

@@ -21,7 +21,7 @@ fn on_disk(dir: &tempfile::TempDir) -> Config {
 
 pub(crate) fn plan() -> CallPlan {
     CallPlan {
-        to: "+14155550123".parse().unwrap(),
+        to: Some("+14155550123".parse().unwrap()),
         from: Some("+14155550100".parse().unwrap()),
         task: Pii::new("Ask for the opening hours.".into()),
         first_sentence: None,

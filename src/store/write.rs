@@ -86,7 +86,7 @@ async fn create(
     )
     .bind(call.to_string())
     .bind(direction.as_str())
-    .bind(plan.to.as_str())
+    .bind(plan.to.as_ref().map(|to| to.as_str().to_owned()))
     .bind(plan.from.as_ref().map(|from| from.as_str().to_owned()))
     .bind(json)
     .bind(CallStatus::Queued.as_str())

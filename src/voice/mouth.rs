@@ -10,7 +10,7 @@ use crate::base::audio::NARROWBAND_HZ;
 use crate::engine::worker::TtsHandle;
 use crate::engine::{AudioChunk, EngineError, Utterance};
 use crate::media::resample::Resampler;
-use crate::media::{MediaHandle, UtteranceId};
+use crate::media::{MediaError, MediaHandle, UtteranceId};
 use crate::voice::Event;
 use crate::voice::event::{ClauseId, EngineKind};
 
@@ -63,7 +63,9 @@ impl Mouth {
     pub fn stop(&self) {
         let media = self.playout.lock();
         self.silenced.send_modify(|epoch| *epoch += 1);
-        media.stop_playing();
+        if let Err(error) = media.stop_playing() {
+            tracing::error!(%error, "the agent could not be silenced");
+        }
     }
 }
 
@@ -110,29 +112,36 @@ impl Speaker {
                 let _ = self.events.send(Event::ClauseAudio { clause: due.clause }).await;
             }
             samples += pcm.len() as u64;
-            self.queue(due, pcm);
+            self.queue(due, pcm)?;
         }
         if let Some((_, mut resampler)) = resampler {
             let mut rest = Vec::new();
             resampler.flush(&mut rest);
             samples += rest.len() as u64;
-            self.queue(due, rest);
+            self.queue(due, rest)?;
         }
         if samples == 0 {
             return Err(EngineError::Request("no audio for a clause".into()));
         }
-        let media = self.playout.lock();
-        if *self.epoch.borrow() == due.epoch {
-            media.finish(UtteranceId(due.clause.0));
-        }
+        self.play(due, |media, utterance| media.finish(utterance))?;
         Ok(samples)
     }
 
-    fn queue(&self, due: &Due, pcm: Vec<i16>) {
+    fn queue(&self, due: &Due, pcm: Vec<i16>) -> Result<(), EngineError> {
+        if pcm.is_empty() { Ok(()) } else { self.play(due, |media, utterance| media.play(utterance, pcm)) }
+    }
+
+    /// Does something to the playout, unless the clause has been silenced meanwhile.
+    fn play(
+        &self,
+        due: &Due,
+        act: impl FnOnce(&MediaHandle, UtteranceId) -> Result<(), MediaError>,
+    ) -> Result<(), EngineError> {
         let media = self.playout.lock();
-        if *self.epoch.borrow() == due.epoch && !pcm.is_empty() {
-            media.play(UtteranceId(due.clause.0), pcm);
+        if *self.epoch.borrow() != due.epoch {
+            return Ok(());
         }
+        act(&media, UtteranceId(due.clause.0)).map_err(|error| EngineError::Request(error.to_string()))
     }
 }
 

@@ -95,7 +95,7 @@ pub struct CallAnswer {
     fault: Option<Fault>,
     end_reason: Option<String>,
     from: Option<E164>,
-    to: E164,
+    to: Option<E164>,
     transcript: String,
     concatenated_transcript: String,
     transcripts: Vec<Line>,

@@ -9,7 +9,10 @@ mod error;
 mod layer;
 mod print;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use figment::{
     Figment,
@@ -19,7 +22,14 @@ use serde::{Deserialize, Serialize};
 
 pub use error::ConfigError;
 
-use crate::{api, node::telemetry, service::policy, store};
+use crate::{
+    api,
+    call::{self, persona::Persona},
+    engine, media, models,
+    node::telemetry,
+    service::policy,
+    sip, store, voice,
+};
 
 /// The embedded defaults; every key, explained.
 pub const DEFAULTS: &str = include_str!("../../../config/callbox.toml");
@@ -36,6 +46,14 @@ const FILES: [&str; 2] = ["callbox.toml", "/etc/callbox/callbox.toml"];
 pub struct NodeConfig {
     pub http: api::Config,
     pub policy: policy::Config,
+    pub sip: sip::Config,
+    pub media: media::Config,
+    pub engines: engine::registry::Config,
+    pub voice: voice::Config,
+    pub call: call::Config,
+    /// Who answers calls that come in, by name.
+    pub personas: BTreeMap<String, Persona>,
+    pub models: models::Config,
     pub store: store::Config,
     pub log: telemetry::Config,
 }

@@ -2,7 +2,7 @@
 CREATE TABLE calls (
     id          TEXT PRIMARY KEY,            -- call_…, sorts by time
     direction   TEXT NOT NULL,
-    to_number   TEXT NOT NULL,               -- E.164
+    to_number   TEXT,                        -- E.164; NULL for a call that came in to a name
     from_number TEXT,
     plan        TEXT NOT NULL,
     status      TEXT NOT NULL,

@@ -1,0 +1,224 @@
+//! Plugs the floors together: a configuration becomes a running node.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::mpsc;
+
+use crate::base::CallId;
+use crate::call::directory::{Directory, Parts, Refusal};
+use crate::call::record::{CallPlan, EndedBy};
+use crate::media::MediaPlane;
+use crate::models;
+use crate::node::config::{NodeConfig, Sources};
+use crate::node::engines::EngineRoom;
+use crate::node::front::{self, Backend};
+use crate::node::health::HealthBoard;
+use crate::node::{Books, Shutdown, http};
+use crate::service::{Admin, AdminError, Calls, HangUpError, PlaceError, Voices};
+use crate::sip::{IncomingCall, RegistrationState, SipNode};
+
+/// How long live calls have to end when the node stops.
+const FAREWELL: Duration = Duration::from_secs(10);
+/// How long open requests have.
+const LAST_REQUESTS: Duration = Duration::from_secs(2);
+
+/// A node whose parts run. [`Node::serve`] serves HTTP until it is told to stop.
+pub struct Node {
+    config: NodeConfig,
+    books: Books,
+    directory: Directory,
+    sip: SipNode,
+    backend: Backend,
+    listener: tokio::net::TcpListener,
+    room: Arc<EngineRoom>,
+}
+
+impl Node {
+    /// Starts every part. `sources` are read again on reload. Models load in the background.
+    pub async fn start(config: NodeConfig, sources: Sources, metrics: PrometheusHandle) -> anyhow::Result<Node> {
+        let listener = http::bind(config.http.bind).await?;
+        let models = models::Store::open(&config.models)?;
+        let room = Arc::new(EngineRoom::start(&config.engines, models)?);
+        let books = Books::open(&config.store).await?;
+        let recordings = config.store.recordings();
+        std::fs::create_dir_all(&recordings)
+            .with_context(|| format!("cannot make the recordings folder {}", recordings.display()))?;
+        let media = Arc::new(MediaPlane::start(config.media.clone())?);
+        let (sip, incoming) = SipNode::start(config.sip.clone()).await?;
+        let (source, picker) = (room.clone(), room.clone());
+        let directory = Directory::new(Parts {
+            config: config.call.clone(),
+            voice: config.voice.clone(),
+            sip: sip.clone(),
+            media,
+            advertise: advertised_address(&config),
+            engines: Arc::new(move || source.voices()),
+            voices: Arc::new(move |asked, language| picker.pick_voice(asked, language)),
+            personas: config.personas.clone(),
+            recordings,
+            events: books.events.clone(),
+        });
+        tokio::spawn(take_calls(directory.clone(), incoming));
+        warn_of_silence(&config);
+        let health = HealthBoard::default();
+        EngineRoom::watch(&room, &health);
+        watch_trunks(&config, &sip, &health);
+        let backend = Backend {
+            calls: Arc::new(Lines { directory: directory.clone(), sip: sip.clone() }),
+            voices: Arc::new(VoiceNames(room.clone())),
+            admin: Arc::new(Operator { room: room.clone(), sources }),
+            health,
+            metrics,
+        };
+        Ok(Node { config, books, directory, sip, backend, listener, room })
+    }
+
+    pub fn http_address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    pub fn sip_address(&self) -> SocketAddr {
+        self.sip.local_addr()
+    }
+
+    pub fn engines(&self) -> Arc<EngineRoom> {
+        self.room.clone()
+    }
+
+    /// Serves until `shutdown` begins, then ends live calls and writes the books.
+    pub async fn serve(self, shutdown: Shutdown) -> anyhow::Result<()> {
+        let Node { config, books, directory, sip, backend, listener, room } = self;
+        let admin = backend.admin.clone();
+        shutdown.listen(move || {
+            let admin = admin.clone();
+            async move { log_reload(admin.reload().await) }
+        })?;
+        let router = front::open(&config, &books, backend)?;
+        tracing::info!(http = %listener.local_addr()?, sip = %sip.local_addr(), "ready to take calls");
+        let served = http::serve(listener, router, shutdown, LAST_REQUESTS).await;
+        directory.shutdown(FAREWELL).await;
+        sip.shutdown().await;
+        drop((directory, room));
+        if !Shutdown::within(FAREWELL, books.close()).await {
+            tracing::warn!("the books were not closed in time");
+        }
+        served
+    }
+}
+
+async fn take_calls(directory: Directory, mut incoming: mpsc::Receiver<IncomingCall>) {
+    while let Some(call) = incoming.recv().await {
+        directory.take(call);
+    }
+}
+
+/// The address SDP names: the one configured, or the one of the interface that leads to the first trunk.
+fn advertised_address(config: &NodeConfig) -> IpAddr {
+    if let Some(public) = config.sip.public_address {
+        return public;
+    }
+    if !config.media.bind.is_unspecified() {
+        return config.media.bind;
+    }
+    if !config.sip.bind.ip().is_unspecified() {
+        return config.sip.bind.ip();
+    }
+    let trunk = config.sip.trunks.first().map(|trunk| trunk.server.to_string());
+    trunk.and_then(|server| route_to(&server)).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+/// Our address on the way to `server`; connecting a UDP socket sends nothing.
+fn route_to(server: &str) -> Option<IpAddr> {
+    let with_port = if server.contains(':') { server.to_owned() } else { format!("{server}:5060") };
+    let target = with_port.to_socket_addrs().ok()?.find(SocketAddr::is_ipv4)?;
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect(target).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+fn warn_of_silence(config: &NodeConfig) {
+    if config.voice.phrases.disclosure.trim().is_empty() {
+        tracing::warn!(
+            "voice.phrases.disclosure is empty: calls begin without saying that an AI speaks, which the law of \
+             many places asks for"
+        );
+    }
+}
+
+fn watch_trunks(config: &NodeConfig, sip: &SipNode, health: &HealthBoard) {
+    for trunk in &config.sip.trunks {
+        let Some(state) = sip.registration(&trunk.name) else { continue };
+        health.add(&format!("trunk {}", trunk.name), move || {
+            let state = state.borrow().clone();
+            async move {
+                match state {
+                    RegistrationState::Registered { .. } => Ok("registered".to_owned()),
+                    other => Err(other.to_string()),
+                }
+            }
+        });
+    }
+}
+
+fn log_reload(outcome: Result<Vec<String>, AdminError>) {
+    match outcome {
+        Ok(changed) if changed.is_empty() => tracing::info!("reloaded: nothing that can change has changed"),
+        Ok(changed) => tracing::info!(?changed, "reloaded"),
+        Err(error) => tracing::error!(%error, "the configuration was not reloaded"),
+    }
+}
+
+/// The directory as the service sees it.
+struct Lines {
+    directory: Directory,
+    sip: SipNode,
+}
+
+impl Calls for Lines {
+    fn place(&self, plan: CallPlan) -> Result<CallId, PlaceError> {
+        if !self.sip.has_trunk() {
+            return Err(PlaceError::NoTrunk("add one to [[sip.trunks]]".into()));
+        }
+        self.directory.place(plan).map_err(|refusal| match refusal {
+            Refusal::AtCapacity { limit } => PlaceError::AtCapacity { limit },
+            Refusal::Stopping => PlaceError::Stopping,
+        })
+    }
+
+    fn hang_up(&self, call: CallId) -> Result<(), HangUpError> {
+        if self.directory.hang_up(call, EndedBy::Client) { Ok(()) } else { Err(HangUpError) }
+    }
+}
+
+struct VoiceNames(Arc<EngineRoom>);
+
+impl Voices for VoiceNames {
+    fn names(&self) -> Vec<String> {
+        self.0.voice_names()
+    }
+}
+
+struct Operator {
+    room: Arc<EngineRoom>,
+    sources: Sources,
+}
+
+impl Admin for Operator {
+    fn use_model<'a>(&'a self, kind: &'a str, name: &'a str) -> BoxFuture<'a, Result<(), AdminError>> {
+        self.room.use_model(kind, name).boxed()
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Result<Vec<String>, AdminError>> {
+        async move {
+            let loaded = self.sources.load().map_err(|error| AdminError::Failed(error.to_string()))?;
+            self.room.reload(&loaded.config.engines).await
+        }
+        .boxed()
+    }
+}
