@@ -132,4 +132,6 @@ fn configuration_is_flat_and_refuses_what_it_does_not_know() {
     assert!(config.partials && config.language.is_none() && config.max_seconds == 60);
     let error = toml::from_str::<OpenAiAsrConfig>("base_url = 'http://h/v1'\nmodel = 'm'\npartial = true");
     assert!(error.unwrap_err().to_string().contains("partial"));
+    let endless = OpenAiAsr::new(OpenAiAsrConfig { max_seconds: u32::MAX, ..config });
+    assert!(matches!(endless, Err(EngineError::Start(why)) if why.contains("`max_seconds`")));
 }
