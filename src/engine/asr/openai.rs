@@ -21,6 +21,8 @@ use crate::engine::{
 
 /// The API refuses less than a tenth of a second.
 const SHORTEST_SAMPLES: usize = WIDEBAND_HZ as usize / 10;
+/// Longest `max_seconds`: 10 minutes are 19 MB a caller.
+const MAX_SECONDS: u32 = 600;
 /// Whisper reads the last 224 tokens of its prompt; these are about as many characters.
 const PROMPT_CHARS: usize = 800;
 
@@ -66,6 +68,9 @@ struct Spoken {
 impl OpenAiAsr {
     /// Fails on a configuration that cannot work; a server that is down fails each utterance instead.
     pub fn new(config: OpenAiAsrConfig) -> Result<Self, EngineError> {
+        if !(1..=MAX_SECONDS).contains(&config.max_seconds) {
+            return Err(EngineError::Start(format!("`max_seconds` must be 1 to {MAX_SECONDS}")));
+        }
         let endpoint = Endpoint::new(config.http.clone())?;
         Ok(OpenAiAsr { endpoint, config, utterances: HashMap::new() })
     }

@@ -12,6 +12,8 @@
 
 pub mod answer;
 pub mod mailbox;
+#[cfg(test)]
+pub(crate) mod peer;
 pub mod sse;
 pub mod wire_audio;
 

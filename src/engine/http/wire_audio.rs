@@ -142,7 +142,7 @@ fn parse_format(chunk: &[u8]) -> Result<u32, NotAudio> {
     if (8_000..=96_000).contains(&rate) { Ok(rate) } else { Err(NotAudio::Rate(rate)) }
 }
 
-/// A WAV file of 16 kHz mono samples.
+/// A WAV file of mono samples at `rate` Hz; the format holds at most 4 GB.
 pub fn wav_of(pcm: &[i16], rate: u32) -> Vec<u8> {
     let data = pcm.len() as u32 * 2;
     let mut file = Vec::with_capacity(44 + data as usize);

@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     fn tone(samples: usize) -> Vec<i16> {
-        let wave = |n: usize| (6_000.0 * (2.0 * std::f64::consts::PI * 440.0 * n as f64 / 16_000.0).sin());
+        let wave = |n: usize| 6_000.0 * (std::f64::consts::TAU * 440.0 * n as f64 / 16_000.0).sin();
         (0..samples).map(|n| wave(n).round() as i16).collect()
     }
 
