@@ -15,11 +15,33 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     Asr, EngineError, Llm, Tts, Turn, Vad,
-    asr::{RemoteAsr, ScriptedAsr, scripted::AsrScript},
-    llm::{RemoteLlm, ScriptedLlm, scripted::LlmScript},
+    asr::{
+        RemoteAsr, ScriptedAsr,
+        openai::{OpenAiAsr, OpenAiAsrConfig},
+        scripted::AsrScript,
+    },
+    llm::{
+        RemoteLlm, ScriptedLlm,
+        openai::{OpenAiLlm, OpenAiLlmConfig},
+        scripted::LlmScript,
+    },
     native,
     process::Program,
-    tts::{RemoteTts, ScriptedTts, scripted::TtsScript},
+    tts::{
+        RemoteTts, ScriptedTts,
+        openai::{OpenAiTts, OpenAiTtsConfig},
+        scripted::TtsScript,
+    },
+    turn::{
+        scripted::ScriptedTurn,
+        smart_turn::{SmartTurn, SmartTurnConfig},
+    },
+    vad::{
+        energy::EnergyGateConfig,
+        gated::Gated,
+        scripted::LoudnessVad,
+        silero::{SileroConfig, SileroVad},
+    },
     worker::{AsrHandle, Factory, LlmHandle, TtsHandle, TurnHandle, VadHandle, WorkerConfig},
 };
 
@@ -28,6 +50,10 @@ type Constructor<E> = fn(&Blueprint<'_>) -> Result<Factory<E>, EngineError>;
 
 const ASR: &[(&str, Constructor<dyn Asr>)] = &[
     ("whisper", |b| native::whisper(b).map(asr_process)),
+    ("openai", |b| {
+        let config = b.options::<OpenAiAsrConfig>()?;
+        Ok(Arc::new(move || Ok(Box::new(OpenAiAsr::new(config.clone())?))))
+    }),
     ("process", |b| native::any(b).map(asr_process)),
     ("scripted", |b| {
         let script = Arc::new(b.options::<AsrScript>()?);
@@ -37,6 +63,10 @@ const ASR: &[(&str, Constructor<dyn Asr>)] = &[
 
 const LLM: &[(&str, Constructor<dyn Llm>)] = &[
     ("llama", |b| native::llama(b).map(llm_process)),
+    ("openai", |b| {
+        let config = b.options::<OpenAiLlmConfig>()?;
+        Ok(Arc::new(move || Ok(Box::new(OpenAiLlm::new(config.clone())?))))
+    }),
     ("process", |b| native::any(b).map(llm_process)),
     ("scripted", |b| {
         let script = Arc::new(b.options::<LlmScript>()?);
@@ -46,6 +76,10 @@ const LLM: &[(&str, Constructor<dyn Llm>)] = &[
 
 const TTS: &[(&str, Constructor<dyn Tts>)] = &[
     ("piper", |b| native::piper(b).map(tts_process)),
+    ("openai", |b| {
+        let config = b.options::<OpenAiTtsConfig>()?;
+        Ok(Arc::new(move || Ok(Box::new(OpenAiTts::new(config.clone())?))))
+    }),
     ("process", |b| native::any(b).map(tts_process)),
     ("scripted", |b| {
         let script = Arc::new(b.options::<TtsScript>()?);
@@ -53,9 +87,21 @@ const TTS: &[(&str, Constructor<dyn Tts>)] = &[
     }),
 ];
 
-const VAD: &[(&str, Constructor<dyn Vad>)] = &[];
+const VAD: &[(&str, Constructor<dyn Vad>)] = &[
+    ("silero", |b| {
+        let config = SileroConfig { path: b.model()?, ..b.options()? };
+        Ok(Arc::new(move || Ok(Box::new(Gated::new(SileroVad::load(&config)?, EnergyGateConfig::default())))))
+    }),
+    ("scripted", |_| Ok(Arc::new(|| Ok(Box::new(LoudnessVad::default()))))),
+];
 
-const TURN: &[(&str, Constructor<dyn Turn>)] = &[];
+const TURN: &[(&str, Constructor<dyn Turn>)] = &[
+    ("smart-turn", |b| {
+        let config = SmartTurnConfig { path: b.model()?, threads: b.config.threads };
+        Ok(Arc::new(move || Ok(Box::new(SmartTurn::load(&config)?))))
+    }),
+    ("scripted", |_| Ok(Arc::new(|| Ok(Box::new(ScriptedTurn::always(0.9)))))),
+];
 
 fn asr_process(program: Program) -> Factory<dyn Asr> {
     Arc::new(move || Ok(Box::new(RemoteAsr::spawn(&program)?)))
@@ -210,14 +256,8 @@ impl Engines {
             asr: start_asr(&config.asr, surroundings)?,
             llm: start_llm(&config.llm, surroundings)?,
             tts: start_tts(&config.tts, surroundings)?,
-            vad: VadHandle::spawn(
-                &config.vad.worker("vad"),
-                construct(VAD, "vad", &config.vad, surroundings)?,
-            ),
-            turn: TurnHandle::spawn(
-                &config.turn.worker("turn"),
-                construct(TURN, "turn", &config.turn, surroundings)?,
-            ),
+            vad: start_vad(&config.vad, surroundings)?,
+            turn: start_turn(&config.turn, surroundings)?,
         })
     }
 
@@ -244,6 +284,14 @@ pub fn start_llm(config: &EngineConfig, surroundings: &Surroundings) -> Result<L
 
 pub fn start_tts(config: &EngineConfig, surroundings: &Surroundings) -> Result<TtsHandle, EngineError> {
     Ok(TtsHandle::spawn(&config.worker("tts"), construct(TTS, "tts", config, surroundings)?))
+}
+
+pub fn start_vad(config: &EngineConfig, surroundings: &Surroundings) -> Result<VadHandle, EngineError> {
+    Ok(VadHandle::spawn(&config.worker("vad"), construct(VAD, "vad", config, surroundings)?))
+}
+
+pub fn start_turn(config: &EngineConfig, surroundings: &Surroundings) -> Result<TurnHandle, EngineError> {
+    Ok(TurnHandle::spawn(&config.worker("turn"), construct(TURN, "turn", config, surroundings)?))
 }
 
 fn construct<E: ?Sized>(

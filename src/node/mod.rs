@@ -7,10 +7,12 @@ pub mod books;
 pub mod call_metrics;
 pub mod config;
 pub mod doctor;
+pub mod engines;
 pub mod health;
 pub mod http;
 pub mod shutdown;
 pub mod telemetry;
+pub mod wiring;
 
 pub use books::Books;
 pub use config::NodeConfig;

@@ -1,6 +1,6 @@
 //! Plugs the floors together: a configuration becomes a running node.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ impl Node {
             voice: config.voice.clone(),
             sip: sip.clone(),
             media,
-            advertise: advertised_address(&config),
+            advertise: advertised_address(&config, &sip),
             engines: Arc::new(move || source.voices()),
             voices: Arc::new(move |asked, language| picker.pick_voice(asked, language)),
             personas: config.personas.clone(),
@@ -70,7 +70,7 @@ impl Node {
         EngineRoom::watch(&room, &health);
         watch_trunks(&config, &sip, &health);
         let backend = Backend {
-            calls: Arc::new(Lines { directory: directory.clone(), sip: sip.clone() }),
+            calls: Arc::new(Lines { directory: directory.clone(), has_trunk: !config.sip.trunks.is_empty() }),
             voices: Arc::new(VoiceNames(room.clone())),
             admin: Arc::new(Operator { room: room.clone(), sources }),
             health,
@@ -84,7 +84,7 @@ impl Node {
     }
 
     pub fn sip_address(&self) -> SocketAddr {
-        self.sip.local_addr()
+        self.sip.local_address()
     }
 
     pub fn engines(&self) -> Arc<EngineRoom> {
@@ -100,7 +100,7 @@ impl Node {
             async move { log_reload(admin.reload().await) }
         })?;
         let router = front::open(&config, &books, backend)?;
-        tracing::info!(http = %listener.local_addr()?, sip = %sip.local_addr(), "ready to take calls");
+        tracing::info!(http = %listener.local_addr()?, sip = %sip.local_address(), "ready to take calls");
         let served = http::serve(listener, router, shutdown, LAST_REQUESTS).await;
         directory.shutdown(FAREWELL).await;
         sip.shutdown().await;
@@ -118,28 +118,11 @@ async fn take_calls(directory: Directory, mut incoming: mpsc::Receiver<IncomingC
     }
 }
 
-/// The address SDP names: the one configured, or the one of the interface that leads to the first trunk.
-fn advertised_address(config: &NodeConfig) -> IpAddr {
-    if let Some(public) = config.sip.public_address {
-        return public;
-    }
-    if !config.media.bind.is_unspecified() {
-        return config.media.bind;
-    }
-    if !config.sip.bind.ip().is_unspecified() {
-        return config.sip.bind.ip();
-    }
-    let trunk = config.sip.trunks.first().map(|trunk| trunk.server.to_string());
-    trunk.and_then(|server| route_to(&server)).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
-}
-
-/// Our address on the way to `server`; connecting a UDP socket sends nothing.
-fn route_to(server: &str) -> Option<IpAddr> {
-    let with_port = if server.contains(':') { server.to_owned() } else { format!("{server}:5060") };
-    let target = with_port.to_socket_addrs().ok()?.find(SocketAddr::is_ipv4)?;
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    socket.connect(target).ok()?;
-    Some(socket.local_addr().ok()?.ip())
+/// The address SDP names: the public one, else the one that media is bound to, else the one that SIP
+/// tells its peers.
+fn advertised_address(config: &NodeConfig, sip: &SipNode) -> IpAddr {
+    let bound = Some(config.media.bind).filter(|address| !address.is_unspecified());
+    config.sip.public_address.or(bound).unwrap_or_else(|| sip.advertised_address())
 }
 
 fn warn_of_silence(config: &NodeConfig) {
@@ -153,13 +136,16 @@ fn warn_of_silence(config: &NodeConfig) {
 
 fn watch_trunks(config: &NodeConfig, sip: &SipNode, health: &HealthBoard) {
     for trunk in &config.sip.trunks {
-        let Some(state) = sip.registration(&trunk.name) else { continue };
+        let Ok(state) = sip.registration(&trunk.name) else { continue };
         health.add(&format!("trunk {}", trunk.name), move || {
             let state = state.borrow().clone();
             async move {
                 match state {
+                    RegistrationState::NotConfigured => Ok("configured, without registration".to_owned()),
                     RegistrationState::Registered { .. } => Ok("registered".to_owned()),
-                    other => Err(other.to_string()),
+                    RegistrationState::Registering => Err("is registering".to_owned()),
+                    RegistrationState::Failed { detail, .. } => Err(detail),
+                    RegistrationState::Unregistered => Err("has been unregistered".to_owned()),
                 }
             }
         });
@@ -177,12 +163,12 @@ fn log_reload(outcome: Result<Vec<String>, AdminError>) {
 /// The directory as the service sees it.
 struct Lines {
     directory: Directory,
-    sip: SipNode,
+    has_trunk: bool,
 }
 
 impl Calls for Lines {
     fn place(&self, plan: CallPlan) -> Result<CallId, PlaceError> {
-        if !self.sip.has_trunk() {
+        if !self.has_trunk {
             return Err(PlaceError::NoTrunk("add one to [[sip.trunks]]".into()));
         }
         self.directory.place(plan).map_err(|refusal| match refusal {

@@ -1,12 +1,12 @@
-//! The caller's audio on its way to the engines: 8 kHz frames are lifted to 16 kHz, gated by energy,
-//! judged by the VAD, and given to the recogniser while an utterance is open.
+//! The caller's audio on its way to the engines: 8 kHz frames are lifted to 16 kHz, judged by the VAD,
+//! and given to the recogniser while an utterance is open.
 
 use std::collections::VecDeque;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
 use crate::base::audio::{NARROWBAND_HZ, WIDEBAND_HZ, duration_of, samples_in};
-use crate::engine::vad::energy::{EnergyGate, EnergyGateConfig};
+use crate::engine::vad::energy::level_dbfs;
 use crate::engine::worker::{AsrStream, VadStream};
 use crate::engine::{EngineError, SpeechHint};
 use crate::media::resample::Resampler;
@@ -17,18 +17,16 @@ use crate::voice::{Event, ms};
 const MEMORY: Duration = ms(8_000);
 /// Audio before the decision that speech began: the onset itself and what leads to it.
 const PRE_ROLL: Duration = ms(450);
-/// A VAD that has not answered by now is passed over: the energy gate decides alone.
+/// A VAD that has not answered by now is passed over: loudness decides.
 const VAD_PATIENCE: Duration = ms(150);
-/// Frames the VAD hears before the gate opened, so that its state knows the line.
-const RUN_UP: usize = 2;
+/// Without a VAD, frames louder than this are speech, in dBFS.
+const SPEECH_DBFS: f32 = -40.0;
 
 pub struct Ear {
     lift: Resampler,
     lifted: Vec<i16>,
     memory: VecDeque<i16>,
     frame: Vec<i16>,
-    run_up: VecDeque<Vec<i16>>,
-    gate: EnergyGate,
     vad: VadStream,
     activity: Activity,
     asr: AsrStream,
@@ -55,8 +53,6 @@ impl Ear {
             lifted: Vec::new(),
             memory: VecDeque::new(),
             frame: Vec::new(),
-            run_up: VecDeque::new(),
-            gate: EnergyGate::new(EnergyGateConfig::default()),
             vad,
             activity: Activity::new(activity, frame),
             asr,
@@ -99,23 +95,14 @@ impl Ear {
         event
     }
 
-    /// The VAD's word on a frame, or the energy gate's where the VAD has nothing to say.
+    /// The VAD's word on a frame, or its loudness where the VAD has nothing to say.
     async fn probability(&mut self, frame: Vec<i16>) -> f32 {
-        if !self.gate.is_open(&frame) {
-            self.run_up.push_back(frame);
-            if self.run_up.len() > RUN_UP {
-                self.run_up.pop_front();
-            }
-            return 0.0;
-        }
-        for earlier in std::mem::take(&mut self.run_up) {
-            drop(self.vad.probability(earlier));
-        }
+        let loud = level_dbfs(&frame) > SPEECH_DBFS;
         match tokio::time::timeout(VAD_PATIENCE, self.vad.probability(frame)).await {
             Ok(Ok(judged)) => judged.value,
             Ok(Err(_)) | Err(_) => {
                 metrics::counter!("callbox_vad_missed_total").increment(1);
-                1.0
+                if loud { 1.0 } else { 0.0 }
             }
         }
     }
