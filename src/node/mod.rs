@@ -7,6 +7,7 @@ pub mod books;
 pub mod call_metrics;
 pub mod config;
 pub mod doctor;
+pub mod front;
 pub mod health;
 pub mod http;
 pub mod shutdown;
