@@ -24,6 +24,7 @@ use chrono::{TimeZone, Utc};
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tower::ServiceExt;
 
 pub const KEY: &str = "cbx_test";
@@ -33,6 +34,8 @@ pub const KEY: &str = "cbx_test";
 pub struct FakeCalls {
     pub plans: Mutex<Vec<CallPlan>>,
     pub hung_up: Mutex<Vec<CallId>>,
+    /// The call that was hung up last.
+    pub hung_up_at: watch::Sender<Option<CallId>>,
     pub refusal: Mutex<Option<PlaceError>>,
     pub over: AtomicBool,
     /// Stands for a bug.
@@ -56,6 +59,7 @@ impl Calls for FakeCalls {
             return Err(HangUpError);
         }
         self.hung_up.lock().push(call);
+        self.hung_up_at.send_replace(Some(call));
         Ok(())
     }
 }

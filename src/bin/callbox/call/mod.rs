@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use client::Client;
 use print::Printer;
 use sse::Event;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Exit status of a call that did not come to a conversation: busy, no answer, refused.
 const NOT_COMPLETED: u8 = 3;
@@ -95,6 +96,7 @@ pub async fn run(args: Args, config: &NodeConfig) -> anyhow::Result<ExitCode> {
 
 /// Prints events until nothing more comes. The first interrupt hangs up, the second leaves.
 async fn follow(client: &Client, call: &str, printer: &mut Printer) -> anyhow::Result<()> {
+    let mut interrupts = signal(SignalKind::interrupt()).context("cannot hear interrupts")?;
     let mut events = client.events(call).await?;
     let mut interrupted = false;
     loop {
@@ -103,8 +105,7 @@ async fn follow(client: &Client, call: &str, printer: &mut Printer) -> anyhow::R
                 Some(Event { name, data }) => printer.event(&name, &data),
                 None => return Ok(()),
             },
-            signal = tokio::signal::ctrl_c() => {
-                signal.context("cannot hear interrupts")?;
+            _ = interrupts.recv() => {
                 anyhow::ensure!(!interrupted, "left while the call was ending; read it with GET /api/call/{call}");
                 interrupted = true;
                 printer.note("hanging up; interrupt again to leave");
