@@ -88,9 +88,8 @@ impl Fields {
 
     fn take<T>(&mut self, field: &str, kind: &str, read: impl FnOnce(Value) -> Option<T>) -> Option<T> {
         let value = self.map.remove(field).filter(|value| !value.is_null())?;
-        let read = read(value).ok_or_else(|| {
-            FieldError::invalid(field, "has the wrong type", format!("send {kind}"))
-        });
+        let read = read(value)
+            .ok_or_else(|| FieldError::invalid(field, "has the wrong type", format!("send {kind}")));
         self.errors.check(read)
     }
 }

@@ -118,11 +118,15 @@ impl ApiError {
                 "send one JSON object with `Content-Type: application/json`",
             ),
             ApiError::TooLarge { .. } => Problem::new("body_too_large", self, "send a shorter body"),
-            ApiError::Unauthorized { .. } => {
-                Problem::new("unauthorized", self, "send `Authorization: Bearer <key>` with the operator's key")
-            }
+            ApiError::Unauthorized { .. } => Problem::new(
+                "unauthorized",
+                self,
+                "send `Authorization: Bearer <key>` with the operator's key",
+            ),
             ApiError::NotFound(_) => Problem::new("not_found", self, ""),
-            ApiError::Method => Problem::new("method_not_allowed", self, "use a method of the `Allow` header"),
+            ApiError::Method => {
+                Problem::new("method_not_allowed", self, "use a method of the `Allow` header")
+            }
             ApiError::NotLive(_) => Problem::new("not_live", self, "read the call to see how it ended"),
             ApiError::Unavailable(error) => unavailable(error),
             ApiError::Admin(AdminError::Request { field, problem, fix }) => {
@@ -152,7 +156,9 @@ fn unavailable(error: &PlaceError) -> Problem {
     let (code, fix) = match error {
         PlaceError::AtCapacity { .. } => ("at_capacity", "try again when a call has ended"),
         PlaceError::NoTrunk(_) => ("no_trunk", "try again; the operator sees the trunk's state in /health"),
-        PlaceError::NoEngine(_) => ("no_engine", "try again; the operator sees the engine's state in /health"),
+        PlaceError::NoEngine(_) => {
+            ("no_engine", "try again; the operator sees the engine's state in /health")
+        }
         PlaceError::Stopping => ("stopping", "try again when the node is back"),
     };
     Problem::new(code, error, fix)

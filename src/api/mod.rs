@@ -58,6 +58,11 @@ impl Config {
         if !self.public_url.is_empty() {
             return self.public_url.trim_end_matches('/').to_owned();
         }
+        self.local_url()
+    }
+
+    /// The address programs on this machine reach it at.
+    pub fn local_url(&self) -> String {
         let mut address = self.bind;
         if address.ip().is_unspecified() {
             address.set_ip(if address.is_ipv6() {

@@ -51,7 +51,8 @@ fn page(query: &str) -> Result<Page, ApiError> {
                 page.limit = limit.ok_or_else(|| wrong("is not a number of calls", "use 1 to 200"))?;
             }
             "before" => {
-                let id = value.parse().map_err(|_| wrong("is not a call id", "use `next_before` of a page"))?;
+                let id =
+                    value.parse().map_err(|_| wrong("is not a call id", "use `next_before` of a page"))?;
                 page.before = Some(id);
             }
             _ => return Err(wrong("is not a parameter of this list", "use `limit` and `before`")),

@@ -58,6 +58,19 @@ pub enum Kind {
     Runtime,
 }
 
+impl Kind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Asr => "asr",
+            Kind::Llm => "llm",
+            Kind::Tts => "tts",
+            Kind::Vad => "vad",
+            Kind::Turn => "turn",
+            Kind::Runtime => "runtime",
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Gender {

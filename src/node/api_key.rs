@@ -51,11 +51,9 @@ pub fn find(config: &NodeConfig) -> anyhow::Result<Option<OperatorKey>> {
         Ok(text) if text.trim().is_empty() => {
             anyhow::bail!("{} is empty; delete it and a new key is made at the next start", file.display())
         }
-        Ok(text) => Ok(Some(OperatorKey {
-            key: Pii::new(text.trim().to_owned()),
-            file: Some(file),
-            is_new: false,
-        })),
+        Ok(text) => {
+            Ok(Some(OperatorKey { key: Pii::new(text.trim().to_owned()), file: Some(file), is_new: false }))
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read the API key from {}", file.display())),
     }

@@ -33,8 +33,11 @@ fn count(change: &CallChange) {
         }
         CallChange::Ended(ending) => {
             let fault = ending.fault.map_or("none", |fault| fault.as_str());
-            let labels =
-                [("status", ending.status.as_str()), ("ended_by", ending.ended_by.as_str()), ("fault", fault)];
+            let labels = [
+                ("status", ending.status.as_str()),
+                ("ended_by", ending.ended_by.as_str()),
+                ("fault", fault),
+            ];
             metrics::counter!("callbox_calls_ended_total", &labels).increment(1);
             if let Some(secs) = ending.length_secs {
                 metrics::histogram!("callbox_call_length_seconds").record(secs);

@@ -10,9 +10,9 @@ use super::Shutdown;
 
 /// Binds first, so that a port in use ends the start and not the running node.
 pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address} (`http.bind`); another program has the port, or the address is not this machine's")
-    })
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}; free the port or change `http.bind`"))
 }
 
 /// Serves until stopping begins, then gives open requests `grace` to end. Live views never end by

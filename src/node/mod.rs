@@ -8,6 +8,7 @@ pub mod call_metrics;
 pub mod config;
 pub mod doctor;
 pub mod engines;
+pub mod front;
 pub mod health;
 pub mod http;
 pub mod shutdown;

@@ -20,7 +20,12 @@ pub enum Verdict {
 
 impl FieldError {
     pub fn invalid(field: impl Into<String>, problem: impl Into<String>, fix: impl Into<String>) -> Self {
-        FieldError { field: field.into(), verdict: Verdict::Invalid, problem: problem.into(), fix: fix.into() }
+        FieldError {
+            field: field.into(),
+            verdict: Verdict::Invalid,
+            problem: problem.into(),
+            fix: fix.into(),
+        }
     }
 
     pub fn refused(field: impl Into<String>, problem: impl Into<String>, fix: impl Into<String>) -> Self {

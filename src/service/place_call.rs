@@ -80,7 +80,8 @@ impl PlaceCall {
     pub fn plan(&self, request: CallRequest) -> Result<CallPlan, Vec<FieldError>> {
         let mut errors = FieldErrors::default();
         let to = errors.check(self.policy.callable("phone_number", &request.phone_number));
-        let from = errors.check(optional(request.from.as_deref(), |text| self.policy.caller_id("from", text)));
+        let from =
+            errors.check(optional(request.from.as_deref(), |text| self.policy.caller_id("from", text)));
         let transfer = request.transfer_phone_number.as_deref();
         let transfer_to =
             errors.check(optional(transfer, |text| self.policy.callable("transfer_phone_number", text)));

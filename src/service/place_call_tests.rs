@@ -123,11 +123,7 @@ async fn all_wrong_fields_are_told_at_once() {
     let fields: Vec<_> = errors.iter().map(|error| (error.field.as_str(), error.verdict)).collect();
     assert_eq!(
         fields,
-        [
-            ("phone_number", Verdict::Refused),
-            ("task", Verdict::Invalid),
-            ("max_duration", Verdict::Invalid),
-        ]
+        [("phone_number", Verdict::Refused), ("task", Verdict::Invalid), ("max_duration", Verdict::Invalid),]
     );
 }
 

@@ -64,7 +64,11 @@ impl Policy {
         };
         if let Some(prefix) = begins(&self.config.denied_prefixes) {
             let fix = "do not try this number again; the operator decides by `policy.denied_prefixes`";
-            return Err(FieldError::refused(field, format!("begins with {prefix}, which is not called"), fix));
+            return Err(FieldError::refused(
+                field,
+                format!("begins with {prefix}, which is not called"),
+                fix,
+            ));
         }
         if begins(&self.config.allowed_prefixes).is_none() {
             let allowed = self.config.allowed_prefixes.join(", ");
@@ -141,8 +145,19 @@ mod tests {
     #[test]
     fn services_and_premium_numbers_are_refused_however_written() {
         for number in [
-            "911", "+911", "+1911", "9-1-1", "112", "988", "+1988", "411", "+1611", "+19005550123",
-            "+14159760123", "+17105550123", "+19885550123",
+            "911",
+            "+911",
+            "+1911",
+            "9-1-1",
+            "112",
+            "988",
+            "+1988",
+            "411",
+            "+1611",
+            "+19005550123",
+            "+14159760123",
+            "+17105550123",
+            "+19885550123",
         ] {
             assert_eq!(verdict(number), Err(Verdict::Refused), "{number}");
         }
@@ -150,7 +165,8 @@ mod tests {
 
     #[test]
     fn numbers_outside_the_plan_are_invalid() {
-        for number in ["4155550123", "+1415555012", "+141555501234", "+11155550123", "+14159110123", "", "+1"] {
+        for number in ["4155550123", "+1415555012", "+141555501234", "+11155550123", "+14159110123", "", "+1"]
+        {
             assert_eq!(verdict(number), Err(Verdict::Invalid), "{number}");
         }
     }

@@ -32,7 +32,11 @@ pub struct WatchCall {
 
 impl WatchCall {
     /// Listens before it reads, so that no change falls between the state and the feed.
-    pub(super) async fn begin(id: CallId, store: Store, feed: &Feed) -> Result<Option<WatchCall>, StoreError> {
+    pub(super) async fn begin(
+        id: CallId,
+        store: Store,
+        feed: &Feed,
+    ) -> Result<Option<WatchCall>, StoreError> {
         let feed = feed.listen();
         let Some(snapshot) = store.snapshot(id).await? else { return Ok(None) };
         Ok(Some(WatchCall { id, store, feed, pending: Some(snapshot), revision: 0, closed: false }))
@@ -50,10 +54,17 @@ impl WatchCall {
             match self.feed.recv().await {
                 Ok(recorded) if self.is_news(&recorded) => return Ok(Some(self.pass(recorded))),
                 Ok(_) => {}
-                Err(RecvError::Lagged(_)) => self.pending = self.store.snapshot(self.id).await?,
+                Err(RecvError::Lagged(_)) => self.start_over().await?,
                 Err(RecvError::Closed) => return Ok(None),
             }
         }
+    }
+
+    /// What the feed still holds is older than the state read now: skip it, lest it overtake us again.
+    async fn start_over(&mut self) -> Result<(), StoreError> {
+        self.feed = self.feed.resubscribe();
+        self.pending = self.store.snapshot(self.id).await?;
+        Ok(())
     }
 
     fn give(&mut self, snapshot: Snapshot) -> Update {

@@ -36,8 +36,10 @@ impl Store {
     /// Row and turns are read in one transaction, so that they belong together.
     pub async fn snapshot(&self, id: CallId) -> Result<Option<Snapshot>, StoreError> {
         let mut tx = self.pool.begin().await?;
-        let row: Option<CallRow> =
-            sqlx::query_as("SELECT * FROM calls WHERE id = ?").bind(id.to_string()).fetch_optional(&mut *tx).await?;
+        let row: Option<CallRow> = sqlx::query_as("SELECT * FROM calls WHERE id = ?")
+            .bind(id.to_string())
+            .fetch_optional(&mut *tx)
+            .await?;
         let Some(row) = row else { return Ok(None) };
         let turns: Vec<TurnRow> =
             sqlx::query_as("SELECT * FROM turns WHERE call_id = ? ORDER BY start_ms, speaker DESC")

@@ -48,8 +48,11 @@ fn created(call: CallId) -> CallEvent {
 }
 
 fn turn(speaker: Speaker, start_ms: u64, text: &str) -> CallChange {
-    let latency = (speaker == Speaker::Agent)
-        .then(|| LatencySplit { endpoint_ms: 200, total_ms: 640, ..LatencySplit::default() });
+    let latency = (speaker == Speaker::Agent).then(|| LatencySplit {
+        endpoint_ms: 200,
+        total_ms: 640,
+        ..LatencySplit::default()
+    });
     let turn = TurnRecord {
         speaker,
         text: Pii::new(text.into()),

@@ -26,11 +26,12 @@ impl Store {
         // Immediate: a read that turns into a write fails with SQLITE_BUSY without waiting.
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         write(&mut tx, event).await?;
-        let revision = sqlx::query_scalar("UPDATE calls SET revision = revision + 1 WHERE id = ? RETURNING revision")
-            .bind(event.call.to_string())
-            .fetch_optional(&mut *tx)
-            .await?
-            .ok_or(StoreError::UnknownCall(event.call))?;
+        let revision =
+            sqlx::query_scalar("UPDATE calls SET revision = revision + 1 WHERE id = ? RETURNING revision")
+                .bind(event.call.to_string())
+                .fetch_optional(&mut *tx)
+                .await?
+                .ok_or(StoreError::UnknownCall(event.call))?;
         tx.commit().await?;
         Ok(Some(revision))
     }
@@ -42,14 +43,18 @@ async fn write(db: &mut SqliteConnection, event: &CallEvent) -> Result<(), Store
         CallChange::Created { direction, plan } => create(db, *call, *at, *direction, plan).await?,
         CallChange::Status { status } => set_status(db, *call, *status).await?,
         CallChange::Answered { answered_by } => {
-            sqlx::query("UPDATE calls SET answered_at = coalesce(answered_at, ?), answered_by = ? WHERE id = ?")
-                .bind(at)
-                .bind(answered_by.as_str())
-                .bind(call.to_string())
-                .execute(db)
-                .await?
+            sqlx::query(
+                "UPDATE calls SET answered_at = coalesce(answered_at, ?), answered_by = ? WHERE id = ?",
+            )
+            .bind(at)
+            .bind(answered_by.as_str())
+            .bind(call.to_string())
+            .execute(db)
+            .await?
         }
-        CallChange::Voice { name } => set_text(db, "UPDATE calls SET voice_used = ? WHERE id = ?", *call, name).await?,
+        CallChange::Voice { name } => {
+            set_text(db, "UPDATE calls SET voice_used = ? WHERE id = ?", *call, name).await?
+        }
         CallChange::Turn { turn } => {
             // A turn of a call that is not there is a foreign-key error; name it for what it is.
             if !exists(db, *call).await? {

@@ -1,1 +1,62 @@
-fn main() {}
+//! The product's command line. Each subcommand is a file.
+
+mod call;
+mod config;
+mod doctor;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use callbox::node::config::{Loaded, Sources};
+use clap::{Parser, Subcommand};
+
+/// A pay phone for AI agents: places telephone calls, holds the conversation on local models, and
+/// keeps what was said.
+#[derive(Parser)]
+#[command(name = "callbox", version, propagate_version = true)]
+struct Cli {
+    /// Configuration file [default: callbox.toml, then /etc/callbox/callbox.toml, where they exist]
+    #[arg(long, global = true, env = "CALLBOX_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Sets one key over all other configuration, such as `--set http.bind=127.0.0.1:9000`
+    #[arg(long, global = true, value_name = "SECTION.KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Call a number through the running node and follow the conversation
+    Call(call::Args),
+    /// Print the configuration in force, and where it came from
+    Config,
+    /// Check this machine and its configuration
+    Doctor,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write it as section.key=value")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let loaded = Sources::of_process(cli.config, cli.set).load();
+    match run(cli.command, loaded.map_err(anyhow::Error::from)).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("callbox: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The doctor looks at a configuration that cannot be loaded, too; nobody else does.
+async fn run(command: Command, loaded: anyhow::Result<Loaded>) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Call(args) => call::run(args, &loaded?.config).await,
+        Command::Config => config::run(&loaded?),
+        Command::Doctor => doctor::run(loaded),
+    }
+}

@@ -116,7 +116,10 @@ fn what_is_printed_hides_secrets_names_origins_and_loads_again() {
     let loaded = sources(&env, &[("policy.caller_ids", r#"["+14155550100"]"#)]).load().unwrap();
     let printed = loaded.to_toml();
     assert!(!printed.contains("hunter22"), "{printed}");
-    assert!(printed.contains("api_key = \"[redacted]\" # from environment CALLBOX__HTTP__API_KEY"), "{printed}");
+    assert!(
+        printed.contains("api_key = \"[redacted]\" # from environment CALLBOX__HTTP__API_KEY"),
+        "{printed}"
+    );
     assert!(printed.contains("body_limit = 1000 # from environment CALLBOX__HTTP__BODY_LIMIT"), "{printed}");
     assert!(printed.contains("# Address and port of the HTTP API"), "comments are kept");
 

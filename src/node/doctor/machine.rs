@@ -14,7 +14,8 @@ const MEMORY_GOOD: u64 = 4 * GIB;
 
 pub fn writable(name: &str, key: &str, dir: &Path) -> Check {
     let probe = dir.join(format!(".doctor-{}", std::process::id()));
-    let tried = fs::create_dir_all(dir).and_then(|()| fs::write(&probe, b"")).and_then(|()| fs::remove_file(&probe));
+    let tried =
+        fs::create_dir_all(dir).and_then(|()| fs::write(&probe, b"")).and_then(|()| fs::remove_file(&probe));
     match tried {
         Ok(()) => Check::ok(name, format!("{} is writable", dir.display())),
         Err(error) => {
@@ -54,7 +55,11 @@ pub fn memory() -> Check {
     let total = info.totalram as u64 * u64::from(info.mem_unit);
     let detail = gib(total);
     if total < MEMORY_GOOD {
-        return Check::warn("memory", detail, format!("models need about {}; use the smallest", gib(MEMORY_GOOD)));
+        return Check::warn(
+            "memory",
+            detail,
+            format!("models need about {}; use the smallest", gib(MEMORY_GOOD)),
+        );
     }
     Check::ok("memory", detail)
 }

@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn fixes_stand_below_their_findings() {
-        let report = Report(vec![Check::ok("disk", "9 GiB"), Check::fail("trunk", "refused", "check the password")]);
+        let report =
+            Report(vec![Check::ok("disk", "9 GiB"), Check::fail("trunk", "refused", "check the password")]);
         assert_eq!(
             report.to_string(),
             "ok    disk   9 GiB\nFAIL  trunk  refused\n             → check the password\n"

@@ -1,0 +1,45 @@
+//! The HTTP side of the node: what the routes need, gathered from the parts that are running.
+
+use std::sync::Arc;
+
+use axum::Router;
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use super::{Books, NodeConfig, api_key, health::HealthBoard};
+use crate::{
+    api::{Api, ApiKey, router},
+    service::{Admin, Calls, PlaceCall, Policy, Voices},
+};
+
+/// What the rest of the node supplies.
+pub struct Backend {
+    pub calls: Arc<dyn Calls>,
+    pub voices: Arc<dyn Voices>,
+    pub admin: Arc<dyn Admin>,
+    pub health: HealthBoard,
+    pub metrics: PrometheusHandle,
+}
+
+/// All routes, ready to be served. Makes the operator's key where there is none, and says where it is.
+pub fn open(config: &NodeConfig, books: &Books, backend: Backend) -> anyhow::Result<Router> {
+    let operator = api_key::load_or_create(config)?;
+    if let Some(file) = &operator.file {
+        let made = if operator.is_new { "made" } else { "read" };
+        tracing::info!(file = %file.display(), "API key {made}");
+    }
+    std::fs::create_dir_all(config.store.recordings())?;
+    backend.health.add_store(books.store.clone());
+    let policy = Policy::new(config.policy.clone());
+    let metrics = backend.metrics;
+    Ok(router(Api {
+        place: PlaceCall::new(policy, backend.voices, backend.calls.clone(), books.store.clone()),
+        read: books.reader(),
+        calls: backend.calls,
+        admin: backend.admin,
+        health: Arc::new(backend.health),
+        metrics: Arc::new(move || metrics.render()),
+        key: ApiKey::new(operator.key.expose()),
+        recordings: config.store.recordings(),
+        config: Arc::new(config.http.clone()),
+    }))
+}
