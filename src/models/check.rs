@@ -2,7 +2,7 @@
 
 use super::{
     Model, ModelError, Progress, Store,
-    catalog::ModelFile,
+    catalog::{ModelFile, Trust},
     hash::{Sha256, hash_file},
     pins::Pins,
 };
@@ -60,9 +60,11 @@ fn check_file(
     Ok(judge(file, pins, hashed?.0))
 }
 
-/// A hash against what the catalogue and the pins accept for `file`.
+/// A hash against what the catalogue and the pins accept for `file`. A pin counts only where some source
+/// leaves the hash open: where the catalogue states them all, it alone decides.
 pub(crate) fn judge(file: &ModelFile, pins: &Pins, found: Sha256) -> Health {
-    let pinned = pins.files.get(&file.name).map(|p| p.sha256);
+    let open = file.usable_sources().any(|s| !matches!(file.trust(s), Trust::Known(_)));
+    let pinned = pins.files.get(&file.name).filter(|_| open).map(|p| p.sha256);
     let expected: Vec<_> = file.known_hashes().chain(pinned).collect();
     if expected.contains(&found) {
         Health::Sound

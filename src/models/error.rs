@@ -88,3 +88,18 @@ impl ModelError {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn full_disk_is_told_apart_and_ends_the_search_for_sources() {
+        let mut full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let error = ModelError::io("write", "model.gguf")(full.write_all(b"weights").unwrap_err());
+        assert!(matches!(error, ModelError::DiskFull { .. }) && error.is_local(), "{error}");
+        assert!(error.to_string().starts_with("no space left while writing model.gguf"));
+    }
+}

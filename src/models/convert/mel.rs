@@ -17,8 +17,9 @@ pub fn filter_bank(bands: usize) -> Vec<f32> {
         for bin in &bins {
             let rising = -(band[0] - bin) / (band[1] - band[0]);
             let falling = (band[2] - bin) / (band[2] - band[1]);
-            let weight = rising.min(falling).max(0.0);
-            bank.push((if weight > 0.0 { weight * area } else { 0.0 }) as f32);
+            let weight = rising.min(falling);
+            // A negative zero stays one, as in the published files: their hashes see it.
+            bank.push((if weight >= 0.0 { weight * area } else { 0.0 }) as f32);
         }
     }
     bank

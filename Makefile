@@ -1,0 +1,50 @@
+# One profile serves build, demo, test and bench, so that the C++ engines are compiled once. Models and
+# wheels are kept in the user's cache, outside the checkout.
+
+CARGO ?= cargo
+BIN := $(or $(CARGO_TARGET_DIR),target)/debug
+# What follows `callbox bench` and `callbox eval`, such as: make eval ARGS="--calls 20"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test bench eval lint models deny clean
+
+help: ## Show this
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
+
+setup: ## Install what building needs, or say what is missing
+	./deploy/setup.sh build
+
+build: setup ## Build everything
+	$(CARGO) build --locked
+
+models: build ## Fetch the models of the default set
+	$(BIN)/callbox models pull --set default
+
+demo: models ## Call an agent on this machine and talk to it
+	$(BIN)/callbox demo
+
+test: ## Everything a change must pass: tools, build, models, format, lints, tests
+	./deploy/setup.sh test
+	$(CARGO) build --locked
+	$(BIN)/callbox models pull --set test
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) test --locked
+
+bench: models ## Measure engines and the media path on a quiet machine
+	$(BIN)/callbox bench $(ARGS)
+
+eval: models ## Call this node as a stranger would; measure latency, words and interruptions
+	$(BIN)/callbox eval $(ARGS)
+
+lint: ## Format and lints alone
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+deny: ## Licences, advisories and banned crates (needs: cargo install --locked cargo-deny)
+	@$(CARGO) deny --version >/dev/null 2>&1 || { echo "cargo-deny is not installed: cargo install --locked cargo-deny" >&2; exit 1; }
+	$(CARGO) deny --locked check
+
+clean: ## Remove build output; models stay in the cache
+	$(CARGO) clean
