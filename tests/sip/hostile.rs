@@ -1,0 +1,227 @@
+//! What the open network sends: strangers, torture messages (RFC 4475) and noise.
+
+use std::net::SocketAddr;
+
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UdpSocket},
+};
+
+use super::*;
+
+fn request(method: &str, from: SocketAddr, to: SocketAddr, extra: &str, body: &str) -> String {
+    format!(
+        "{method} sip:+14155550123@{to} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK{method}{};rport\r\n\
+         From: <sip:+14155550100@{from}>;tag=1\r\nTo: <sip:+14155550123@{to}>\r\nCall-ID: {method}-hostile\r\n\
+         CSeq: 1 {method}\r\nContact: <sip:a@{from}>\r\nMax-Forwards: 70\r\n{extra}\r\n{body}",
+        extra.len()
+    )
+}
+
+fn options(from: SocketAddr, to: SocketAddr) -> String {
+    request("OPTIONS", from, to, "Content-Length: 0\r\n", "")
+}
+
+async fn socket(ip: &str) -> UdpSocket {
+    UdpSocket::bind((ip, 0)).await.unwrap()
+}
+
+/// The first line of the answer to `message`.
+async fn asked(socket: &UdpSocket, to: SocketAddr, message: &str) -> String {
+    let mut buf = [0; 4000];
+    socket.send_to(message.as_bytes(), to).await.unwrap();
+    let (length, _) = within("an answer", socket.recv_from(&mut buf)).await.unwrap();
+    String::from_utf8_lossy(&buf[..length]).into_owned()
+}
+
+/// A node that a friend on 127.0.0.1 may call.
+async fn target() -> (SipNode, mpsc::Receiver<IncomingCall>) {
+    let friend =
+        TrunkConfig { allow: vec!["127.0.0.1".parse().unwrap()], ..trunk(([127, 0, 0, 1], 9).into()) };
+    node(vec![friend]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_get_no_answer() {
+    let (node, mut calls) = target().await;
+    let to = node.local_address();
+    let (friend, stranger) = (socket("127.0.0.1").await, socket("127.0.0.2").await);
+    let own = stranger.local_addr().unwrap();
+    for method in ["OPTIONS", "INVITE", "REGISTER", "CANCEL", "BYE"] {
+        let message = request(method, own, to, "Content-Length: 0\r\n", "");
+        stranger.send_to(message.as_bytes(), to).await.unwrap();
+    }
+    // Datagrams of one loopback socket are read in order: once the friend has its answer, the
+    // stranger's were read and dropped.
+    let answer = asked(&friend, to, &options(friend.local_addr().unwrap(), to)).await;
+    assert!(answer.starts_with("SIP/2.0 200"), "{answer}");
+    assert!(answer.contains("User-Agent: Callbox\r\n") && answer.contains("Allow: INVITE"), "{answer}");
+    let mut buf = [0; 100];
+    assert!(stranger.try_recv(&mut buf).is_err());
+    assert!(calls.try_recv().is_err());
+    let tcp = tokio::net::TcpSocket::new_v4().unwrap();
+    tcp.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut stream = tcp.connect(to).await.unwrap();
+    let read = within("the close", stream.read(&mut buf)).await;
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_served_is_refused_by_name() {
+    let (node, _calls) = target().await;
+    let (to, friend) = (node.local_address(), socket("127.0.0.1").await);
+    let own = friend.local_addr().unwrap();
+    let ask = async |method: &str, extra: &str, body: &str| {
+        let answer = asked(&friend, to, &request(method, own, to, extra, body)).await;
+        if method == "INVITE" {
+            let tag = answer.split(";tag=").nth(2).and_then(|t| t.split("\r\n").next()).unwrap_or_default();
+            let ack =
+                request("INVITE", own, to, extra, "").replace("INVITE", "ACK").replace("bKACK", "bKINVITE");
+            let ack = ack.replace(&format!("123@{to}>\r\nCall"), &format!("123@{to}>;tag={tag}\r\nCall"));
+            friend.send_to(ack.replace("ACK-hostile", "INVITE-hostile").as_bytes(), to).await.unwrap();
+        }
+        answer
+    };
+    let register = ask("REGISTER", "Content-Length: 0\r\n", "").await;
+    assert!(register.starts_with("SIP/2.0 405") && register.contains("Allow: INVITE"), "{register}");
+    assert!(ask("BYE", "Content-Length: 0\r\n", "").await.starts_with("SIP/2.0 481"));
+    let required = ask("INVITE", "Require: 100rel\r\nContent-Length: 0\r\n", "").await;
+    assert!(required.starts_with("SIP/2.0 420") && required.contains("Unsupported: 100rel"), "{required}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn content_length_that_lies_is_dropped_unread() {
+    let (node, _calls) = target().await;
+    let (to, friend) = (node.local_address(), socket("127.0.0.1").await);
+    let own = friend.local_addr().unwrap();
+    for length in ["Content-Length: -1\r\n", "Content-Length: 0\r\nContent-Length: 0\r\n", "l: 9999\r\n"] {
+        friend.send_to(request("OPTIONS", own, to, length, "").as_bytes(), to).await.unwrap();
+    }
+    friend.send_to(&[b'x'; 20_000], to).await.unwrap();
+    let answer = asked(&friend, to, &options(own, to)).await;
+    assert!(answer.starts_with("SIP/2.0 200"), "{answer}");
+    assert_eq!(node.stats().refused_datagrams, 4);
+}
+
+/// Messages in the spirit of RFC 4475, each broken or strange in its own way.
+fn torture(from: SocketAddr, to: SocketAddr) -> Vec<Vec<u8>> {
+    let plain = options(from, to);
+    let invite = request("INVITE", from, to, "Content-Length: 0\r\n", "");
+    let swap = |a: &str, b: &str| plain.replace(a, b).into_bytes();
+    vec![
+        invite.replace("Content-Length: 0", "Content-Length: 18446744073709551615").into_bytes(),
+        invite.replace("CSeq: 1 INVITE", "CSeq: 36893488147419103232 INVITE").into_bytes(),
+        invite.replace("CSeq: 1 INVITE", "CSeq: 1 OPTIONS").into_bytes(),
+        invite.replace("Contact: <sip:a", "Contact: \"unclosed <sip:a").into_bytes(),
+        invite.replace("Contact:", "X-Contact:").into_bytes(),
+        swap("SIP/2.0\r\nVia", "SIP/7.0\r\nVia"),
+        swap("OPTIONS sip:", "OPTIONS <sip:"),
+        swap("sip:+14155550123@", "nobodyKnowsThisScheme:"),
+        swap("From: <sip", "From: sip:user;par=u%40example.net@example.com <sip"),
+        swap("Call-ID: OPTIONS-hostile\r\n", ""),
+        swap("From:", "f:\t"),
+        swap("To: <", "TO :\r\n  \"\\\"\\\\\" <"),
+        swap("Max-Forwards: 70", "Max-Forwards: 300"),
+        swap("Max-Forwards: 70", "Max-Forwards: 0\r\nDate: Fri, 01 Jan 2010 16:00:00 EST"),
+        swap("Via: SIP/2.0/UDP", "Via: SIP / 2.0\r\n / UDP"),
+        swap(";branch=z9hG4bK", ";branch=z9hG4bK;;;=;\"\0"),
+        swap("\r\n\r\n", "\r\nX: \u{0}\u{1}\u{7f}\u{feff}\r\n\r\n"),
+        swap("\r\n", "\n"),
+        plain.replace("OPTIONS", &"A".repeat(4000)).into_bytes(),
+        plain.replace("Via:", &"Via: SIP/2.0/UDP x;branch=y,\r\n".repeat(100)).into_bytes(),
+        b"SIP/2.0 200\r\n\r\n".to_vec(),
+        b"SIP/2.0 4294967301 better not break\r\nVia: SIP/2.0/UDP a;branch=b\r\n\r\n".to_vec(),
+        b"SIP/2.0 200 OK\r\nCSeq: 0 INVITE\r\nVia:\r\nFrom:\r\nTo:\r\nCall-ID:\r\n\r\n".to_vec(),
+        b"\r\n\r\n".to_vec(),
+        b"\x16\x03\x01\x02\x00\x01".to_vec(),
+        vec![0; 8_000],
+        vec![0xff; 8_000],
+    ]
+}
+
+/// One of `seeds` with a few bytes changed, removed, repeated or replaced by what parsers trip over.
+fn mutated(seeds: &[Vec<u8>], random: &mut StdRng) -> Vec<u8> {
+    const SPICE: [&[u8]; 12] =
+        [b"\r\n", b":", b";", b"<", b"\"", b"%", b"@", b",", b"\0", b"\xc3\x28", b"-1", b"99999999999"];
+    let mut bytes = seeds[random.random_range(0..seeds.len())].clone();
+    for _ in 0..random.random_range(1..6) {
+        let at = random.random_range(0..=bytes.len().saturating_sub(1));
+        match random.random_range(0..4) {
+            0 if !bytes.is_empty() => bytes[at] = random.random(),
+            1 => bytes.truncate(at),
+            2 => drop(bytes.splice(at..at, SPICE[random.random_range(0..SPICE.len())].iter().copied())),
+            _ => {
+                let end = (at + random.random_range(0..40)).min(bytes.len());
+                let piece = bytes[at..end].to_vec();
+                drop(bytes.splice(at..at, piece));
+            }
+        }
+    }
+    bytes
+}
+
+/// A call through the node that was tortured, as proof that it lives.
+async fn still_takes_calls(node: &SipNode, calls: &mut mpsc::Receiver<IncomingCall>) {
+    let (caller, _) = super::node(vec![trunk(node.local_address())]).await;
+    let mut out = caller.dial(dial()).await.unwrap();
+    let incoming = loop {
+        // Noise may have been a valid INVITE now and then.
+        let incoming = within("the call", calls.recv()).await.unwrap();
+        if incoming.id() == out.id {
+            break incoming;
+        }
+    };
+    let (answer, _) = sdp::answer(&local(), incoming.offer.as_deref().unwrap()).unwrap();
+    let _inside = incoming.answer(answer).await.unwrap();
+    answered(&mut out).await;
+    out.handle.hang_up();
+    assert_eq!(end(&mut out).await, SipEnd::LocalHangup);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn node_survives_torture_and_noise_over_udp() {
+    let (node, mut calls) = target().await;
+    let (to, friend) = (node.local_address(), socket("127.0.0.1").await);
+    let own = friend.local_addr().unwrap();
+    let seeds = torture(own, to);
+    let mut random = StdRng::seed_from_u64(4475);
+    let mut buf = [0; 4000];
+    for (n, message) in
+        seeds.clone().into_iter().chain((0..15_000).map(|_| mutated(&seeds, &mut random))).enumerate()
+    {
+        let _ = friend.send_to(&message, to).await;
+        while friend.try_recv(&mut buf).is_ok() {}
+        while calls.try_recv().is_ok() {}
+        if n % 50 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    still_takes_calls(&node, &mut calls).await;
+    drop(friend);
+    settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn node_survives_torture_and_noise_over_tcp() {
+    let (node, mut calls) = target().await;
+    let to = node.local_address();
+    let mut random = StdRng::seed_from_u64(4475);
+    for _ in 0..100 {
+        let mut stream = within("connecting", TcpStream::connect(to)).await.unwrap();
+        let seeds = torture(stream.local_addr().unwrap(), to);
+        for _ in 0..50 {
+            // The node closes a stream whose framing is lost; what follows goes to a new one.
+            let message = mutated(&seeds, &mut random);
+            if within("writing", stream.write_all(&message)).await.is_err() {
+                break;
+            }
+        }
+        while calls.try_recv().is_ok() {}
+    }
+    for message in torture(to, to) {
+        let mut stream = within("connecting", TcpStream::connect(to)).await.unwrap();
+        let _ = within("writing", stream.write_all(&message)).await;
+    }
+    still_takes_calls(&node, &mut calls).await;
+}

@@ -1,0 +1,98 @@
+//! Calls in, from SIPp.
+
+use super::{
+    peers::{Sipp, free_port},
+    *,
+};
+
+/// A node that takes calls from the port SIPp will use.
+async fn called() -> (SipNode, mpsc::Receiver<IncomingCall>, u16) {
+    let port = free_port();
+    let (node, calls) = node(vec![trunk(([127, 0, 0, 1], port).into())]).await;
+    (node, calls, port)
+}
+
+async fn take(calls: &mut mpsc::Receiver<IncomingCall>) -> IncomingCall {
+    within("the call", calls.recv()).await.expect("the node runs")
+}
+
+async fn answer(incoming: IncomingCall) -> SipCall {
+    let description = match &incoming.offer {
+        Some(offer) => sdp::answer(&local(), offer).unwrap().0,
+        None => sdp::offer(&local()),
+    };
+    incoming.answer(description).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn caller_hangs_up() {
+    let (node, mut calls, port) = called().await;
+    let peer = Sipp::uac("uac_call", node.local_address(), port, 1, &[]);
+    let incoming = take(&mut calls).await;
+    incoming.ring().await.unwrap();
+    let mut call = answer(incoming).await;
+    assert_eq!(end(&mut call).await, SipEnd::RemoteHangup);
+    peer.succeeds().await;
+    settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn we_hang_up() {
+    let (node, mut calls, port) = called().await;
+    let peer = Sipp::uac("uac_stay", node.local_address(), port, 1, &[]);
+    let mut call = answer(take(&mut calls).await).await;
+    call.handle.hang_up();
+    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
+    peer.succeeds().await;
+    settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rejected_call_is_acknowledged() {
+    let (node, mut calls, port) = called().await;
+    let peer = Sipp::uac("uac_refused", node.local_address(), port, 1, &[]);
+    take(&mut calls).await.reject(486).await.unwrap();
+    peer.succeeds().await;
+    settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelled_call_ends_while_it_rings() {
+    let (node, mut calls, port) = called().await;
+    let peer = Sipp::uac("uac_cancel", node.local_address(), port, 1, &[]);
+    let mut incoming = take(&mut calls).await;
+    incoming.ring().await.unwrap();
+    assert_eq!(within("the cancel", incoming.ended()).await, SipEnd::Cancelled);
+    peer.succeeds().await;
+    settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invite_without_an_offer_gets_ours_and_brings_the_answer_in_its_ack() {
+    let (node, mut calls, port) = called().await;
+    let peer = Sipp::uac("uac_late", node.local_address(), port, 1, &[]);
+    let incoming = take(&mut calls).await;
+    assert_eq!(incoming.offer, None);
+    let mut call = answer(incoming).await;
+    let Signal::LateAnswer { sdp } = signal(&mut call).await else { panic!("expected the answer") };
+    assert!(sdp::accept(&local(), &sdp).is_ok());
+    assert_eq!(end(&mut call).await, SipEnd::RemoteHangup);
+    peer.succeeds().await;
+    settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_calls_at_once_leave_nothing() {
+    const CALLS: u32 = 50;
+    let (node, mut calls, port) = called().await;
+    let peer = Sipp::uac("uac_call", node.local_address(), port, CALLS, &["-r", "50"]);
+    let mut ends = tokio::task::JoinSet::new();
+    for _ in 0..CALLS {
+        let incoming = take(&mut calls).await;
+        ends.spawn(async move { end(&mut answer(incoming).await).await });
+    }
+    let ends = within("every end", ends.join_all()).await;
+    assert!(ends.iter().all(|end| *end == SipEnd::RemoteHangup), "{ends:?}");
+    peer.succeeds().await;
+    settled(&node).await;
+}

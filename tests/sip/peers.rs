@@ -1,0 +1,173 @@
+//! Real peers, each a process that dies with its value.
+
+use std::{
+    fs::File,
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    os::unix::process::CommandExt,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use crate::eventually;
+
+/// A process in its own group, killed with all its children.
+struct Group(Child);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let id = i32::try_from(self.0.id()).ok().and_then(rustix::process::Pid::from_raw);
+        if let Some(id) = id {
+            let _ = rustix::process::kill_process_group(id, rustix::process::Signal::KILL);
+        }
+        let _ = self.0.wait();
+    }
+}
+
+fn spawn(program: &str, package: &str, command: &mut Command) -> Group {
+    match command.stdin(Stdio::null()).process_group(0).spawn() {
+        Ok(child) => Group(child),
+        Err(e) => panic!("{program} does not start ({e}): install the package `{package}`"),
+    }
+}
+
+/// An unused UDP port, as far as anyone can know.
+pub fn free_port() -> u16 {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+async fn listening(port: u16) {
+    eventually("the peer listens", || UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_err()).await;
+}
+
+pub struct Sipp {
+    process: Group,
+    pub address: SocketAddr,
+    dir: TempDir,
+}
+
+impl Sipp {
+    /// Waits for `calls` calls and plays `scenario`.
+    pub async fn uas(scenario: &str, calls: u32, extra: &[&str]) -> Sipp {
+        let sipp = Sipp::start(scenario, calls, None, extra);
+        listening(sipp.address.port()).await;
+        sipp
+    }
+
+    /// Places `calls` calls to `to`.
+    pub fn uac(scenario: &str, to: SocketAddr, port: u16, calls: u32, extra: &[&str]) -> Sipp {
+        Sipp::start_at(port, scenario, calls, Some(to), extra)
+    }
+
+    fn start(scenario: &str, calls: u32, to: Option<SocketAddr>, extra: &[&str]) -> Sipp {
+        Sipp::start_at(free_port(), scenario, calls, to, extra)
+    }
+
+    fn start_at(port: u16, scenario: &str, calls: u32, to: Option<SocketAddr>, extra: &[&str]) -> Sipp {
+        let dir = tempfile::tempdir().unwrap();
+        let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/sip/scenarios")
+            .join(format!("{scenario}.xml"));
+        let mut command = Command::new("sipp");
+        command.args(to.map(|to| to.to_string()));
+        command.arg("-sf").arg(file).current_dir(dir.path());
+        let (port_text, calls) = (port.to_string(), calls.to_string());
+        command.args([
+            "-i",
+            "127.0.0.1",
+            "-p",
+            &port_text,
+            "-m",
+            &calls,
+            "-nostdin",
+            "-trace_err",
+            "-trace_msg",
+        ]);
+        command.args(["-s", "+14155550123", "-timeout", "40", "-timeout_error", "-recv_timeout", "20000"]);
+        command.args(extra);
+        let log = File::create(dir.path().join("screen")).unwrap();
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        let process = spawn("sipp", "sip-tester", &mut command);
+        Sipp { process, address: (Ipv4Addr::LOCALHOST, port).into(), dir }
+    }
+
+    /// Waits for the end and panics with what SIPp says if a call went off script.
+    pub async fn succeeds(mut self) {
+        let mut status = None;
+        let process = &mut self.process.0;
+        eventually("SIPp finishes", || {
+            status = process.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        assert!(status.unwrap().success(), "SIPp: {:?}\n{}", status.unwrap(), self.log());
+    }
+
+    fn log(&self) -> String {
+        let mut text = String::new();
+        for entry in std::fs::read_dir(self.dir.path()).unwrap() {
+            let path = entry.unwrap().path();
+            let content = std::fs::read(&path).unwrap_or_default();
+            let tail = String::from_utf8_lossy(&content).chars().take(12_000).collect::<String>();
+            text += &format!("--- {}\n{tail}\n", path.file_name().unwrap().to_string_lossy());
+        }
+        text
+    }
+}
+
+pub struct Kamailio {
+    _process: Group,
+    pub address: SocketAddr,
+    _dir: TempDir,
+}
+
+impl Kamailio {
+    /// A proxy that challenges by `kind` (`www` for 401, `proxy` for 407) with `algorithm`, in front
+    /// of `callee`.
+    pub async fn start(kind: &str, algorithm: &str, callee: SocketAddr) -> Kamailio {
+        let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
+        let config = include_str!("kamailio/trunk.cfg")
+            .replace("@PORT@", &port.to_string())
+            .replace("@CALLEE@", &callee.port().to_string())
+            .replace("@ALGORITHM@", algorithm)
+            .replace("@KIND@", kind);
+        let file = dir.path().join("trunk.cfg");
+        std::fs::write(&file, config).unwrap();
+        let log = File::create(dir.path().join("log")).unwrap();
+        let mut command = Command::new("kamailio");
+        command.arg("-f").arg(file).args(["-DD", "-E", "-m", "32", "-M", "4", "-Y"]).arg(dir.path());
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        let process = spawn("kamailio", "kamailio", &mut command);
+        let address = (Ipv4Addr::LOCALHOST, port).into();
+        let kamailio = Kamailio { _process: process, address, _dir: dir };
+        kamailio.answers().await;
+        kamailio
+    }
+
+    /// Its port opens before its workers run: only an answer shows that it serves.
+    async fn answers(&self) {
+        let socket = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let own = socket.local_addr().unwrap();
+        let ping = format!(
+            "OPTIONS sip:{to} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bKready;rport\r\n\
+             From: <sip:test@{own}>;tag=1\r\nTo: <sip:{to}>\r\nCall-ID: ready\r\nCSeq: 1 OPTIONS\r\n\
+             Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
+            to = self.address
+        );
+        let mut buf = [0; 2000];
+        for _ in 0..100 {
+            let _ = socket.send_to(ping.as_bytes(), self.address).await;
+            let answer = tokio::time::timeout(Duration::from_millis(100), socket.recv_from(&mut buf)).await;
+            if matches!(answer, Ok(Ok(_))) {
+                return;
+            }
+        }
+        panic!("Kamailio does not answer:\n{}", self.log());
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self._dir.path().join("log")).unwrap_or_default()
+    }
+}
