@@ -7,6 +7,8 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
+use crate::sip;
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -28,7 +30,8 @@ const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.8, 
 /// Sends logs to standard error. Call once in a process.
 pub fn install_logs(config: &Config) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.level)
-        .with_context(|| format!("`log.level` is not a filter: `{}`", config.level))?;
+        .with_context(|| format!("`log.level` is not a filter: `{}`", config.level))?
+        .add_directive(sip::LOG_FILTER.parse().context("the SIP module's log filter")?);
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let installed = match config.format {
         LogFormat::Json => logs.json().try_init(),

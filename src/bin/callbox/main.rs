@@ -3,6 +3,8 @@
 mod call;
 mod config;
 mod doctor;
+mod models;
+mod serve;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -18,7 +20,7 @@ struct Cli {
     #[arg(long, global = true, env = "CALLBOX_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// Sets one key over all other configuration, such as `--set http.bind=127.0.0.1:9000`
-    #[arg(long, global = true, value_name = "SECTION.KEY=VALUE", value_parser = key_value)]
+    #[arg(long, value_name = "SECTION.KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
     #[command(subcommand)]
     command: Command,
@@ -26,12 +28,16 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Start the node: SIP, media, engines and the HTTP API
+    Serve,
     /// Call a number through the running node and follow the conversation
     Call(call::Args),
     /// Print the configuration in force, and where it came from
     Config,
     /// Check this machine and its configuration
     Doctor,
+    /// List, fetch and check models
+    Models(models::ModelsArgs),
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
@@ -42,8 +48,9 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let loaded = Sources::of_process(cli.config, cli.set).load();
-    match run(cli.command, loaded.map_err(anyhow::Error::from)).await {
+    let sources = Sources::of_process(cli.config, cli.set);
+    let loaded = sources.load();
+    match run(cli.command, loaded.map_err(anyhow::Error::from), sources).await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("callbox: {error:#}");
@@ -53,10 +60,12 @@ async fn main() -> ExitCode {
 }
 
 /// The doctor looks at a configuration that cannot be loaded, too; nobody else does.
-async fn run(command: Command, loaded: anyhow::Result<Loaded>) -> anyhow::Result<ExitCode> {
+async fn run(command: Command, loaded: anyhow::Result<Loaded>, sources: Sources) -> anyhow::Result<ExitCode> {
     match command {
         Command::Call(args) => call::run(args, &loaded?.config).await,
         Command::Config => config::run(&loaded?),
         Command::Doctor => doctor::run(loaded),
+        Command::Models(args) => models::run(args, &loaded?.config.models).await.map(|()| ExitCode::SUCCESS),
+        Command::Serve => serve::run(loaded?, sources).await,
     }
 }
