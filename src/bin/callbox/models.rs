@@ -21,10 +21,10 @@ enum Command {
     /// Fetch, verify and install what is missing.
     Pull {
         /// Names from the catalogue.
-        #[arg(required_unless_present = "set")]
+        #[arg(required_unless_present = "model_set")]
         names: Vec<String>,
         /// A whole set: `default`, `test`, `gpu`.
-        #[arg(long, conflicts_with = "names")]
+        #[arg(id = "model_set", long = "set", value_name = "SET", conflicts_with = "names")]
         set: Option<String>,
     },
     /// Read installed models again and compare their hashes.
