@@ -24,7 +24,7 @@ enum Command {
         #[arg(required_unless_present = "model_set")]
         names: Vec<String>,
         /// A whole set: `default`, `test`, `gpu`.
-        #[arg(id = "model_set", long, value_name = "SET", conflicts_with = "names")]
+        #[arg(id = "model_set", long = "set", value_name = "SET", conflicts_with = "names")]
         set: Option<String>,
     },
     /// Read installed models again and compare their hashes.
