@@ -126,7 +126,7 @@ async fn an_interrupt_hangs_up_and_the_end_is_still_printed() {
     let mut printed = lines(&mut child);
     let call: CallId = next(&mut printed).await.split_once(':').unwrap().0.parse().unwrap();
     node.happen(call, answered()).await;
-    // The view is open, and with it the ear for signals, once a change is printed.
+    // The ear for signals is open before the first state or change is printed.
     while next(&mut printed).await != "  in-progress" {}
     let pid = rustix::process::Pid::from_raw(child.id().unwrap() as i32).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();

@@ -35,7 +35,7 @@ pub fn disk(name: &str, key: &str, dir: &Path) -> Check {
     let fix = format!("make room, or move `{key}` to a larger disk");
     match free {
         ..DISK_LEAST => Check::fail(name, detail, fix),
-        ..DISK_GOOD => Check::warn(name, detail, fix),
+        DISK_LEAST..DISK_GOOD => Check::warn(name, detail, fix),
         _ => Check::ok(name, detail),
     }
 }

@@ -44,6 +44,10 @@ impl Printer {
 
     /// What had happened before the live view began.
     fn state(&self, call: &Value) {
+        match call["status"].as_str() {
+            Some(status) if status != "queued" && !is_final(status) => self.line(&format!("  {status}")),
+            _ => {}
+        }
         for turn in call["transcripts"].as_array().into_iter().flatten() {
             self.turn(turn["user"].as_str() == Some("assistant"), turn);
         }
