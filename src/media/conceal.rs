@@ -213,7 +213,7 @@ pub(super) mod signals {
 mod tests {
     use super::{signals::*, *};
 
-    /// Loses every `one_in`th frame; gives what is heard with concealment and with zeros.
+    /// Loses every `one_in`th frame; gives what is heard with concealment, and with zeros instead.
     fn lose(signal: &[i16], one_in: usize) -> (Vec<i16>, Vec<i16>) {
         let mut concealer = Concealer::default();
         let (mut concealed, mut zeroed) = (Vec::new(), Vec::new());
@@ -231,11 +231,18 @@ mod tests {
         (concealed, zeroed)
     }
 
+    /// Only the frames that were lost; with zeros their signal-to-noise ratio is 0 dB.
+    fn only_lost(pcm: &[i16], one_in: usize, samples: usize) -> Vec<i16> {
+        let lost = pcm.chunks_exact(160).enumerate().filter(|(i, _)| *i > 5 && i % one_in == 0);
+        lost.flat_map(|(_, frame)| frame[..samples].to_vec()).collect()
+    }
+
     #[test]
     fn a_lost_frame_of_a_tone_is_hard_to_tell() {
         let signal = tone(400.0, 8_000.0, 160 * 100);
         let (concealed, zeroed) = lose(&signal, 10);
         let (with, without) = (snr(&signal, &concealed), snr(&signal, &zeroed));
+        println!("tone, 10 % lost: concealed {with:.1} dB, zeros {without:.1} dB");
         assert!(with > without + 15.0, "concealed {with:.1} dB, zeros {without:.1} dB");
     }
 
@@ -243,11 +250,19 @@ mod tests {
     fn speech_keeps_its_energy_through_ten_percent_loss() {
         let signal = speech_like(160 * 500);
         let (concealed, zeroed) = lose(&signal, 10);
-        let (with, without) = (snr(&signal, &concealed), snr(&signal, &zeroed));
-        assert!(with > without + 1.5, "concealed {with:.1} dB, zeros {without:.1} dB");
-        let kept = |heard: &[i16]| rms(heard) / rms(&signal);
-        assert!((kept(&concealed) - 1.0).abs() < 0.03, "{}", kept(&concealed));
-        assert!(kept(&zeroed) < 0.97);
+        // The pitch glides by up to 85 Hz a second, so the wave runs out of phase within the frame;
+        // what must hold is its beginning, its energy and its smoothness.
+        let gain = |part| snr(&only_lost(&signal, 10, part), &only_lost(&concealed, 10, part));
+        let kept = |heard: &[i16]| rms(&only_lost(heard, 10, 160)) / rms(&only_lost(&signal, 10, 160));
+        println!(
+            "speech-like, 10 % lost: {:.1} dB over zeros in the first 5 ms, {:.1} dB in all 20, level kept {:.2}",
+            gain(40),
+            gain(160),
+            kept(&concealed)
+        );
+        assert!(gain(40) > 5.0 && gain(160) > 1.0, "{} {}", gain(40), gain(160));
+        assert!((0.8..1.2).contains(&kept(&concealed)), "{}", kept(&concealed));
+        assert_eq!(kept(&zeroed), 0.0);
         // The largest step between neighbours tells of clicks.
         let step = |pcm: &[i16]| pcm.windows(2).map(|w| (i32::from(w[1]) - i32::from(w[0])).abs()).max();
         assert!(step(&concealed) <= step(&signal).map(|s| s * 3 / 2));

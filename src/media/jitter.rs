@@ -99,6 +99,8 @@ pub struct JitterBuffer {
     state: State,
     /// The next sample to play.
     cursor: i64,
+    /// While filling: what lies before this was already played or passed over.
+    floor: i64,
     /// One past the newest sample held. Only `[cursor, end)` of the ring is ever present.
     end: i64,
     /// Samples invented while the cursor stood still.
@@ -122,6 +124,7 @@ impl JitterBuffer {
             state: State::Idle,
             // Far from 0, so that positions stay positive whatever the first timestamps do.
             cursor: 1 << 40,
+            floor: i64::MIN,
             end: 1 << 40,
             held: 0,
             since_splice: 0,
@@ -164,7 +167,8 @@ impl JitterBuffer {
             return self.resync(now, at, pcm);
         }
         let behind = self.delay.observe(now, at);
-        if self.state != State::Filling && at + len <= self.cursor {
+        let floor = if self.state == State::Filling { self.floor } else { self.cursor };
+        if at + len <= floor {
             self.stats.late_packets += 1;
             return;
         }
@@ -174,9 +178,11 @@ impl JitterBuffer {
         }
         let dry = self.end <= self.cursor;
         match self.state {
-            State::Idle => self.begin(at.max(self.cursor)),
-            State::Playing if marker && dry => self.begin(at.max(self.cursor)),
-            State::Filling if at < self.cursor && self.end - at <= CAPACITY as i64 => self.cursor = at,
+            State::Idle => self.begin(at.max(floor), floor),
+            State::Playing if marker && dry => self.begin(at.max(floor), floor),
+            State::Filling if at < self.cursor && self.end - at <= CAPACITY as i64 => {
+                self.cursor = at.max(floor);
+            }
             _ => {}
         }
         self.store(at, pcm);
@@ -202,8 +208,9 @@ impl JitterBuffer {
         self.delay.wanted().clamp(self.min_delay, self.max_delay)
     }
 
-    fn begin(&mut self, at: i64) {
+    fn begin(&mut self, at: i64, floor: i64) {
         self.cursor = at;
+        self.floor = floor;
         self.end = at;
         self.held = 0;
         self.state = State::Filling;
@@ -213,7 +220,7 @@ impl JitterBuffer {
         self.stats.resyncs += u64::from(self.started);
         self.started = true;
         self.ring.clear();
-        self.begin(at);
+        self.begin(at, i64::MIN);
         self.delay.rebase(now);
         self.delay.observe(now, at);
         self.store(at, pcm);
@@ -346,3 +353,6 @@ impl JitterBuffer {
 fn to_duration(samples: i64) -> Duration {
     duration_of(samples.max(0) as u64, NARROWBAND_HZ)
 }
+
+#[cfg(test)]
+mod tests;

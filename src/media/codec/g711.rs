@@ -123,19 +123,26 @@ mod tests {
         }
     }
 
-    /// The definition: the nearest decision interval of the piecewise-linear approximation.
-    fn nearest(table: &[i16; 256], sample: i16) -> i32 {
-        table.iter().map(|&v| (i32::from(v) - i32::from(sample)).abs()).min().unwrap()
+    /// Decision values of table 2a where segments meet are no midpoints: 479 parts 471 from 495.
+    #[test]
+    fn segments_meet_at_the_published_decision_values() {
+        for edge in [31, 95, 223, 479, 991, 2015, 4063] {
+            let around = [edge * 4 - 1, edge * 4].map(|s| ULAW[usize::from(encode_ulaw(s))] / 4);
+            assert!(around[0] < edge && edge < around[1], "{edge}: {around:?}");
+        }
     }
 
     proptest! {
         #[test]
-        fn encoding_picks_a_nearest_value(sample: i16) {
-            // One's complement of negative samples moves a decision value by at most one 16-bit unit.
-            for (byte, table, unit) in [(encode_ulaw(sample), &ULAW, 4), (encode_alaw(sample), &ALAW, 16)] {
-                let error = (i32::from(table[usize::from(byte)]) - i32::from(sample)).abs();
-                prop_assert!(error <= nearest(table, sample) + unit, "{} error {}", sample, error);
-            }
+        fn the_error_is_at_most_half_a_step(sample: i16) {
+            // One's complement moves the decision for negative samples by one 16-bit unit.
+            let error = |value: i16| (i32::from(value) - i32::from(sample)).abs();
+            let byte = encode_ulaw(sample);
+            let clipped = (i32::from(sample).abs() - 32_635).max(0);
+            prop_assert!(error(ULAW[usize::from(byte)]) <= (4 << (!byte >> 4 & 7)) + 1 + clipped);
+            let byte = encode_alaw(sample);
+            let exponent = ((byte ^ ALAW_TOGGLE) >> 4 & 7).max(1);
+            prop_assert!(error(ALAW[usize::from(byte)]) <= (8 << (exponent - 1)) + 1);
         }
 
         #[test]

@@ -1,0 +1,260 @@
+//! Streams of samples that count upwards, so that what is heard tells where it comes from.
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::media::{conceal::signals::*, netem::Link};
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// Sends `signal` in packets of `ptime` samples from `first` on, over `link`; gives the frames heard.
+fn hear(
+    signal: &[i16],
+    ptime: usize,
+    first: u32,
+    mut link: Link<(u32, Vec<i16>)>,
+) -> (Vec<i16>, Vec<FrameKind>, JitterBuffer) {
+    let start = Instant::now();
+    let mut buffer = JitterBuffer::new(Config::default(), start);
+    for (n, packet) in signal.chunks(ptime).enumerate() {
+        let at = start + duration_of((n * ptime) as u64, NARROWBAND_HZ);
+        link.send(at, (first.wrapping_add((n * ptime) as u32), packet.to_vec()));
+    }
+    let (mut heard, mut kinds) = (Vec::new(), Vec::new());
+    for n in 0..signal.len() / FRAME_SAMPLES + 10 {
+        let now = start + super::super::pacer::frames(n as u32);
+        while let Some((arrival, (timestamp, pcm))) = link.poll(now) {
+            buffer.push(arrival, Timestamp(timestamp), false, &pcm);
+        }
+        let mut out = [0; FRAME_SAMPLES];
+        kinds.push(buffer.frame(now, &mut out));
+        heard.extend(out);
+    }
+    (heard, kinds, buffer)
+}
+
+fn count(kinds: &[FrameKind], kind: FrameKind) -> usize {
+    kinds.iter().filter(|k| **k == kind).count()
+}
+
+#[test]
+fn any_packet_time_comes_out_whole_across_the_wrap() {
+    let signal: Vec<i16> = (0..16_000).map(|n| (n + 1) as i16).collect();
+    for ptime in [80, 160, 240, 320, 480] {
+        let (heard, kinds, buffer) = hear(&signal, ptime, u32::MAX - 5_000, Link::seeded(1));
+        let begin = heard.iter().position(|&s| s == 1).unwrap();
+        assert!((320..=720).contains(&begin), "ptime {ptime}: {begin}");
+        assert_eq!(heard[begin..begin + 16_000], signal[..], "ptime {ptime}");
+        assert_eq!(count(&kinds[..100], FrameKind::Concealed), 0, "ptime {ptime}");
+        assert_eq!(buffer.stats().late_packets + buffer.stats().resyncs, 0);
+    }
+}
+
+#[test]
+fn jitter_within_the_delay_is_not_heard() {
+    let signal = speech_like(8_000 * 10);
+    let link = Link::seeded(3).jitter(35).duplicates(0.1);
+    let (_, kinds, buffer) = hear(&signal, 160, 0, link);
+    assert_eq!(count(&kinds[10..490], FrameKind::Received), 480);
+    assert!(buffer.stats().concealed <= 480, "only the end fades out");
+}
+
+#[test]
+fn the_delay_grows_with_jitter_and_shrinks_after_it() {
+    let signal = speech_like(8_000 * 40);
+    let start = Instant::now();
+    let mut buffer = JitterBuffer::new(Config::default(), start);
+    let mut link: Link<usize> = Link::seeded(5);
+    let mut delays = Vec::new();
+    let mut concealed = [0u64; 4];
+    for n in 0..2_000 {
+        let now = start + super::super::pacer::frames(n as u32);
+        link.jitter = if (500..1_000).contains(&n) { ms(85) } else { ms(2) };
+        link.send(now, n);
+        while let Some((arrival, n)) = link.poll(now) {
+            let pcm = &signal[n * FRAME_SAMPLES..(n + 1) * FRAME_SAMPLES];
+            buffer.push(arrival, Timestamp((n * FRAME_SAMPLES) as u32), false, pcm);
+        }
+        buffer.frame(now, &mut [0; FRAME_SAMPLES]);
+        delays.push(buffer.delay(now).as_millis());
+        concealed[n / 500] = buffer.stats().concealed;
+    }
+    let mean = |from: usize| delays[from..from + 50].iter().sum::<u128>() / 50;
+    let (calm, rough, after) = (mean(400), mean(950), mean(1_950));
+    assert!((40..=65).contains(&calm) && (75..=125).contains(&rough) && after < 70, "{calm} {rough} {after}");
+    let late_in_rough = concealed[1] - concealed[0];
+    assert!(late_in_rough < 160 * 25, "{late_in_rough} samples concealed of 80000");
+}
+
+#[test]
+fn a_lost_packet_is_concealed_and_costs_no_delay() {
+    let start = Instant::now();
+    let mut buffer = JitterBuffer::new(Config::default(), start);
+    let signal = speech_like(160 * 200);
+    let mut kinds = Vec::new();
+    let mut delays = Vec::new();
+    for n in 0..200usize {
+        let now = start + super::super::pacer::frames(n as u32);
+        if !(50..52).contains(&n) && n != 90 {
+            buffer.push(now, Timestamp((n * 160) as u32), false, &signal[n * 160..(n + 1) * 160]);
+        }
+        kinds.push(buffer.frame(now, &mut [0; FRAME_SAMPLES]));
+        delays.push(buffer.delay(now));
+    }
+    assert_eq!(count(&kinds[10..], FrameKind::Concealed), 3);
+    assert_eq!(delays[40], delays[199]);
+}
+
+#[test]
+fn late_packet_is_dropped_not_replayed() {
+    let start = Instant::now();
+    let mut buffer = JitterBuffer::new(Config::default(), start);
+    let mut heard = Vec::new();
+    for n in 0..60u32 {
+        let now = start + super::super::pacer::frames(n);
+        let value = n as i16 + 1;
+        if n != 20 {
+            buffer.push(now, Timestamp(n * 160), false, &[value; 160]);
+        }
+        if n == 30 {
+            buffer.push(now, Timestamp(20 * 160), false, &[-999; 160]);
+        }
+        let mut out = [0; FRAME_SAMPLES];
+        buffer.frame(now, &mut out);
+        heard.extend(out);
+    }
+    assert_eq!(buffer.stats().late_packets, 1);
+    assert!(!heard.contains(&-999) && heard.iter().filter(|&&s| s == 31).count() == 160);
+}
+
+#[test]
+fn speech_after_a_pause_begins_at_the_wanted_delay() {
+    let start = Instant::now();
+    let mut buffer = JitterBuffer::new(Config::default(), start);
+    let mut kinds = Vec::new();
+    for n in 0..200u32 {
+        let now = start + super::super::pacer::frames(n);
+        if !(50..120).contains(&n) {
+            buffer.push(now, Timestamp(n * 160), n == 0 || n == 120, &[1_000; 160]);
+        }
+        kinds.push(buffer.frame(now, &mut [0; FRAME_SAMPLES]));
+    }
+    assert_eq!(count(&kinds[60..120], FrameKind::Silence), 60, "{kinds:?}");
+    assert_eq!(count(&kinds[120..122], FrameKind::Silence), 2);
+    assert_eq!(count(&kinds[122..], FrameKind::Received), 78);
+}
+
+#[test]
+fn a_timestamp_jump_begins_anew_and_is_soon_heard() {
+    for jump in [1_000_000u32, 0x8000_0000, 0u32.wrapping_sub(50_000)] {
+        let start = Instant::now();
+        let mut buffer = JitterBuffer::new(Config::default(), start);
+        let mut kinds = Vec::new();
+        for n in 0..100u32 {
+            let now = start + super::super::pacer::frames(n);
+            let base = if n < 50 { 7 } else { jump };
+            buffer.push(now, Timestamp(base.wrapping_add(n * 160)), false, &[500; 160]);
+            kinds.push(buffer.frame(now, &mut [0; FRAME_SAMPLES]));
+        }
+        assert_eq!(buffer.stats().resyncs, 1);
+        assert_eq!(count(&kinds[54..], FrameKind::Received), 46, "{jump} {kinds:?}");
+    }
+}
+
+#[test]
+fn a_standstill_of_the_node_does_not_leave_a_delay_behind() {
+    let start = Instant::now();
+    let mut buffer = JitterBuffer::new(Config::default(), start);
+    for n in 0..400u32 {
+        let now = start + super::super::pacer::frames(n);
+        // Packets of the 300 ms in which nothing was read are read at once.
+        let arrival = if (100..115).contains(&n) { start + super::super::pacer::frames(115) } else { now };
+        buffer.push(arrival, Timestamp(n * 160), false, &[500; 160]);
+        if !(100..115).contains(&n) {
+            buffer.frame(now, &mut [0; FRAME_SAMPLES]);
+        }
+    }
+    let delay = buffer.delay(start + super::super::pacer::frames(399));
+    assert!(delay < ms(125), "{delay:?}");
+}
+
+#[test]
+fn drift_between_the_clocks_is_followed() {
+    // The sender's clock is 0.1 % fast or slow, for a minute.
+    for ppm in [-1_000i64, 1_000] {
+        let start = Instant::now();
+        let mut buffer = JitterBuffer::new(Config::default(), start);
+        let signal = speech_like(160 * 3_100);
+        let (mut sent, mut kinds) = (0usize, Vec::new());
+        for n in 0..3_000u64 {
+            let now = start + ms(20 * n);
+            while sent as i64 * (1_000_000 - ppm) / 50_000 <= (20 * n) as i64 && sent < 3_100 {
+                let pcm = &signal[sent * 160..(sent + 1) * 160];
+                buffer.push(now, Timestamp((sent * 160) as u32), false, pcm);
+                sent += 1;
+            }
+            kinds.push(buffer.frame(now, &mut [0; FRAME_SAMPLES]));
+        }
+        let delay = buffer.delay(start + ms(20 * 2_999));
+        assert!(delay < ms(110), "{ppm} ppm: {delay:?}");
+        assert!(count(&kinds[10..], FrameKind::Received) > 2_970, "{ppm} ppm");
+    }
+}
+
+proptest! {
+    /// Whatever arrives, in whatever order and at whatever time: frames come out whole, and no sample
+    /// is heard twice unless it was repeated on purpose.
+    #[test]
+    fn hostile_packets_never_break_the_buffer(
+        packets in proptest::collection::vec((any::<u32>(), 0usize..5_000, any::<bool>(), 0u64..60), 1..80),
+        base: u32,
+    ) {
+        let start = Instant::now();
+        let mut now = start;
+        let mut buffer = JitterBuffer::new(Config::default(), start);
+        for (n, (jump, len, marker, step)) in packets.into_iter().enumerate() {
+            let timestamp = if n % 3 == 0 { jump } else { base.wrapping_add(jump % 8_000) };
+            buffer.push(now, Timestamp(timestamp), marker, &vec![i16::MIN; len]);
+            now += ms(step);
+            buffer.frame(now, &mut [0; FRAME_SAMPLES]);
+            prop_assert!(buffer.end - buffer.cursor <= CAPACITY as i64);
+            for at in 0..CAPACITY as i64 {
+                let at = buffer.cursor + at;
+                prop_assert!(at < buffer.end || !buffer.ring.is_present(at));
+            }
+        }
+    }
+
+    /// Loss, jitter, reordering and duplicates: what is heard moves forward only, and nearly all of
+    /// what arrives in time is heard.
+    #[test]
+    fn nothing_is_ever_replayed(
+        seed: u64, loss in 0.0..0.3, jitter in 0u64..120, duplicates in 0.0..0.3,
+        ptime in proptest::sample::select(&[80usize, 160, 240, 320, 480]), first: u32,
+    ) {
+        let start = Instant::now();
+        let mut buffer = JitterBuffer::new(Config::default(), start);
+        let mut link = Link::seeded(seed).loss(loss).jitter(jitter).duplicates(duplicates);
+        for n in 0..400usize * 160 / ptime {
+            link.send(start + duration_of((n * ptime) as u64, NARROWBAND_HZ), n * ptime);
+        }
+        let mut played = 0;
+        for n in 0..420u32 {
+            let now = start + super::super::pacer::frames(n);
+            while let Some((arrival, at)) = link.poll(now) {
+                let samples = vec![500; ptime];
+                buffer.push(arrival, Timestamp(first.wrapping_add(at as u32)), false, &samples);
+            }
+            prop_assert!(buffer.cursor >= played);
+            buffer.frame(now, &mut [0; FRAME_SAMPLES]);
+            if buffer.state == State::Playing {
+                played = buffer.cursor;
+            }
+        }
+        prop_assert!(buffer.stats().resyncs == 0);
+    }
+}
