@@ -168,3 +168,12 @@ impl Kamailio {
         std::fs::read_to_string(self._dir.path().join("log")).unwrap_or_default()
     }
 }
+
+/// A test that fails shows what its peer saw.
+impl Drop for Sipp {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.log());
+        }
+    }
+}
