@@ -351,6 +351,7 @@ impl Driver {
     }
 
     fn on_invite_over(&mut self, result: Result<InviteAsyncResult, tokio::task::JoinError>) {
+        self.core.dialogs_changed.notify_waiters();
         // The answer, if there was one, is among the states.
         while let Ok(state) = self.states.try_recv() {
             self.on_state(state);

@@ -27,7 +27,7 @@ use rsipstack::{
 };
 use tokio::{
     net::{TcpListener, UdpSocket},
-    sync::{broadcast, mpsc, watch},
+    sync::{Notify, broadcast, mpsc, watch},
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -147,6 +147,8 @@ pub(super) struct Core {
     pub draining: CancellationToken,
     pub unreachable: broadcast::Sender<SocketAddr>,
     pub tasks: TaskTracker,
+    /// A dialog was listed, or a call ended.
+    pub dialogs_changed: Notify,
     local: SocketAddr,
     pub stop: CancellationToken,
     calls: Mutex<HashMap<String, CallHandle>>,
@@ -193,6 +195,7 @@ impl SipNode {
             layer: Arc::new(DialogLayer::new(endpoint.clone())),
             draining: stop.child_token(),
             tasks: TaskTracker::new(),
+            dialogs_changed: Notify::new(),
             calls: Mutex::default(),
             config,
             trunks,
@@ -314,6 +317,7 @@ impl Core {
     pub fn release(&self, call_id: &str) {
         self.calls.lock().remove(call_id);
         self.sources.call_ended(call_id);
+        self.dialogs_changed.notify_waiters();
     }
 
     pub fn limits(&self, ring: Duration) -> Limits {

@@ -1,6 +1,6 @@
 //! What comes in from the network and belongs to no call yet.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use rsipstack::{
     dialog::dialog::Dialog,
@@ -23,6 +23,8 @@ use crate::base::{E164, Pii};
 
 /// Methods served, in and out of a dialog.
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
+/// How long a request waits for its dialog to be listed.
+const DIALOG_WAIT: Duration = Duration::from_millis(500);
 /// TCP connections at once; one more is closed at once.
 const MAX_CONNECTIONS: usize = 256;
 
@@ -83,7 +85,7 @@ pub(super) async fn accept(core: Arc<Core>, listener: TcpListener) {
             Err(error) => {
                 tracing::warn!(%error, "SIP TCP port cannot accept");
                 // Out of descriptors, most likely: without a pause the loop would spin.
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
@@ -115,10 +117,7 @@ pub(super) async fn route(
             }
         };
         match (in_dialog, request.original.method) {
-            (true, _) => match core.layer.match_dialog(&request) {
-                Some(dialog) => drop(tokio::spawn(handle_in_dialog(dialog, request))),
-                None => drop(tokio::spawn(refuse(request, StatusCode::CallTransactionDoesNotExist, vec![]))),
-            },
+            (true, _) => drop(tokio::spawn(handle_in_dialog(core.clone(), request))),
             (false, Method::Invite) => invite(&core, request, &incoming),
             (false, Method::Options) => drop(tokio::spawn(async move {
                 let headers = vec![Header::Allow(ALLOW.into()), Header::Accept("application/sdp".into())];
@@ -136,10 +135,32 @@ pub(super) async fn route(
     }
 }
 
-async fn handle_in_dialog(mut dialog: Dialog, mut request: Transaction) {
+async fn handle_in_dialog(core: Arc<Core>, mut request: Transaction) {
+    let Some(mut dialog) = dialog_of(&core, &request).await else {
+        return refuse(request, StatusCode::CallTransactionDoesNotExist, vec![]).await;
+    };
     if let Err(error) = dialog.handle(&mut request).await {
         tracing::debug!(method = %request.original.method, %error, "in-dialog request failed");
     }
+}
+
+/// The stack acknowledges a 200 before it lists the dialog that the 200 made, and a quick peer's
+/// re-INVITE or BYE comes in between: for a call that lives, its dialog is waited for.
+async fn dialog_of(core: &Core, request: &Transaction) -> Option<Dialog> {
+    let lives = || request.original.call_id_header().is_ok_and(|id| core.sources.knows_call(id.value()));
+    let listed = async {
+        loop {
+            let changed = core.dialogs_changed.notified();
+            tokio::pin!(changed);
+            // Before the look, so that no change between the two is missed.
+            changed.as_mut().enable();
+            match core.layer.match_dialog(request) {
+                None if lives() => changed.await,
+                dialog => return dialog,
+            }
+        }
+    };
+    tokio::time::timeout(DIALOG_WAIT, listed).await.ok().flatten()
 }
 
 /// Answers with a final status and, for an INVITE, stays until its ACK.

@@ -29,7 +29,7 @@ async fn node(trunks: Vec<TrunkConfig>) -> (SipNode, mpsc::Receiver<IncomingCall
 fn config(trunks: Vec<TrunkConfig>) -> Config {
     Config {
         bind: "127.0.0.1:0".parse().unwrap(),
-        t1: Duration::from_millis(50),
+        t1: Duration::from_millis(20),
         setup_timeout: Duration::from_secs(5),
         ring_timeout: Duration::from_secs(20),
         trunks,

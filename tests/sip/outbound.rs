@@ -31,7 +31,7 @@ async fn peers_bye_ends_the_call() {
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_keep_their_status_and_reason() {
     for (status, reason) in [(486, "Busy Here"), (603, "Decline"), (404, "No Such Number")] {
-        let peer = Sipp::uas("uas_reject", 1, &["-key", "status", &format!("{status} {reason}")]).await;
+        let peer = Sipp::refusing(&format!("{status} {reason}")).await;
         let (node, _) = node(vec![trunk(peer.address)]).await;
         let mut call = node.dial(dial()).await.unwrap();
         assert_eq!(end(&mut call).await, SipEnd::Rejected { status, reason: reason.into() });
@@ -65,12 +65,30 @@ async fn hanging_up_while_it_rings_cancels() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hanging_up_before_any_response_cancels_when_one_comes() {
-    let peer = Sipp::uas("uas_ring", 1, &[]).await;
-    let (node, _) = node(vec![trunk(peer.address)]).await;
+async fn hanging_up_before_any_response_cancels_once_one_comes() {
+    let peer = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let (node, _) = node(vec![trunk(peer.local_addr().unwrap())]).await;
     let mut call = node.dial(dial()).await.unwrap();
+    let mut buf = [0; 4000];
+    let (length, from) = within("the INVITE", peer.recv_from(&mut buf)).await.unwrap();
+    let invite = String::from_utf8_lossy(&buf[..length]).into_owned();
     call.handle.hang_up();
     assert_eq!(end(&mut call).await, SipEnd::Cancelled);
+    let copied = ["Via", "From", "To", "Call-ID", "CSeq"];
+    let copied =
+        invite.lines().filter(|line| copied.iter().any(|name| line.starts_with(&format!("{name}:"))));
+    let headers: String = copied.map(|line| format!("{line}\r\n")).collect();
+    let ringing = format!("SIP/2.0 180 Ringing\r\n{headers}Content-Length: 0\r\n\r\n");
+    peer.send_to(ringing.as_bytes(), from).await.unwrap();
+    let branch = invite.split("branch=").nth(1).and_then(|rest| rest.split([';', '\r']).next()).unwrap();
+    let cancel = loop {
+        let (length, _) = within("the CANCEL", peer.recv_from(&mut buf)).await.unwrap();
+        let message = String::from_utf8_lossy(&buf[..length]).into_owned();
+        if !message.starts_with("INVITE") {
+            break message;
+        }
+    };
+    assert!(cancel.starts_with("CANCEL ") && cancel.contains(branch), "{cancel}");
     settled(&node).await;
 }
 

@@ -42,6 +42,11 @@ async fn listening(port: u16) {
     eventually("the peer listens", || UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_err()).await;
 }
 
+fn scenario_text(name: &str) -> String {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/sip/scenarios");
+    std::fs::read_to_string(folder.join(name).with_extension("xml")).unwrap()
+}
+
 pub struct Sipp {
     process: Group,
     pub address: SocketAddr,
@@ -51,42 +56,34 @@ pub struct Sipp {
 impl Sipp {
     /// Waits for `calls` calls and plays `scenario`.
     pub async fn uas(scenario: &str, calls: u32, extra: &[&str]) -> Sipp {
-        let sipp = Sipp::start(scenario, calls, None, extra);
+        Sipp::answering(&scenario_text(scenario), calls, extra).await
+    }
+
+    /// Waits for a call and refuses it with `status` and its reason.
+    pub async fn refusing(status: &str) -> Sipp {
+        Sipp::answering(&scenario_text("uas_reject").replace("@STATUS@", status), 1, &[]).await
+    }
+
+    /// Places `calls` calls from `port` to `to`.
+    pub fn uac(scenario: &str, to: SocketAddr, port: u16, calls: u32, extra: &[&str]) -> Sipp {
+        Sipp::start(port, &scenario_text(scenario), calls, Some(to), extra)
+    }
+
+    async fn answering(scenario: &str, calls: u32, extra: &[&str]) -> Sipp {
+        let sipp = Sipp::start(free_port(), scenario, calls, None, extra);
         listening(sipp.address.port()).await;
         sipp
     }
 
-    /// Places `calls` calls to `to`.
-    pub fn uac(scenario: &str, to: SocketAddr, port: u16, calls: u32, extra: &[&str]) -> Sipp {
-        Sipp::start_at(port, scenario, calls, Some(to), extra)
-    }
-
-    fn start(scenario: &str, calls: u32, to: Option<SocketAddr>, extra: &[&str]) -> Sipp {
-        Sipp::start_at(free_port(), scenario, calls, to, extra)
-    }
-
-    fn start_at(port: u16, scenario: &str, calls: u32, to: Option<SocketAddr>, extra: &[&str]) -> Sipp {
+    fn start(port: u16, scenario: &str, calls: u32, to: Option<SocketAddr>, extra: &[&str]) -> Sipp {
         let dir = tempfile::tempdir().unwrap();
-        let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/sip/scenarios")
-            .join(format!("{scenario}.xml"));
+        std::fs::write(dir.path().join("scenario.xml"), scenario).unwrap();
         let mut command = Command::new("sipp");
-        command.args(to.map(|to| to.to_string()));
-        command.arg("-sf").arg(file).current_dir(dir.path());
+        command.args(to.map(|to| to.to_string())).current_dir(dir.path());
         let (port_text, calls) = (port.to_string(), calls.to_string());
-        command.args([
-            "-i",
-            "127.0.0.1",
-            "-p",
-            &port_text,
-            "-m",
-            &calls,
-            "-nostdin",
-            "-trace_err",
-            "-trace_msg",
-        ]);
+        command.args(["-sf", "scenario.xml", "-i", "127.0.0.1", "-p", &port_text, "-m", &calls, "-nostdin"]);
         command.args(["-s", "+14155550123", "-timeout", "40", "-timeout_error", "-recv_timeout", "20000"]);
-        command.args(extra);
+        command.args(["-trace_err", "-trace_msg"]).args(extra);
         let log = File::create(dir.path().join("screen")).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log);
         let process = spawn("sipp", "sip-tester", &mut command);
@@ -169,5 +166,14 @@ impl Kamailio {
 
     fn log(&self) -> String {
         std::fs::read_to_string(self._dir.path().join("log")).unwrap_or_default()
+    }
+}
+
+/// A test that fails shows what its peer saw.
+impl Drop for Sipp {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.log());
+        }
     }
 }
