@@ -4,6 +4,7 @@ mod call;
 mod config;
 mod doctor;
 mod models;
+mod phone;
 mod serve;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -36,6 +37,8 @@ enum Command {
     Config,
     /// Check this machine and its configuration
     Doctor,
+    /// Answer or place calls with a softphone that speaks a script
+    Phone(phone::Args),
     /// List, fetch and check models
     Models(models::ModelsArgs),
 }
@@ -66,6 +69,7 @@ async fn run(command: Command, loaded: anyhow::Result<Loaded>, sources: Sources)
         Command::Config => config::run(&loaded?),
         Command::Doctor => doctor::run(loaded),
         Command::Models(args) => models::run(args, &loaded?.config.models).await.map(|()| ExitCode::SUCCESS),
+        Command::Phone(args) => phone::run(args, &loaded?.config).await,
         Command::Serve => serve::run(loaded?, sources).await,
     }
 }
