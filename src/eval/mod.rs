@@ -6,7 +6,9 @@
 //! | file | what it is |
 //! |---|---|
 //! | [`phone`] | a softphone that speaks a script and measures how fast it is answered |
+//! | [`machine`] | what figures were measured on, and what a process uses of it |
 //! | [`figures`] | medians, percentiles and the tables that show them |
 
 pub mod figures;
+pub mod machine;
 pub mod phone;

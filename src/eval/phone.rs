@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use self::call::Conversation;
@@ -110,6 +111,8 @@ pub struct Phone {
 
 struct Handset {
     config: Config,
+    /// Of the calls to come.
+    pace: Mutex<turns::Config>,
     vad: Option<VadHandle>,
     sip: SipNode,
     plane: MediaPlane,
@@ -123,7 +126,8 @@ impl Phone {
         let plane =
             MediaPlane::start(media::Config { bind: config.listen.ip(), ..media::Config::default() })?;
         let (sip, mut incoming) = SipNode::start(sip_config(&config)).await?;
-        let handset = Arc::new(Handset { config, vad, sip, plane, calls: AtomicUsize::new(0) });
+        let pace = Mutex::new(config.pace.clone());
+        let handset = Arc::new(Handset { config, pace, vad, sip, plane, calls: AtomicUsize::new(0) });
         let (sender, reports) = mpsc::channel(REPORTS);
         let (theirs, answering) = (sender.clone(), Arc::downgrade(&handset));
         tokio::spawn(async move {
@@ -144,6 +148,11 @@ impl Phone {
     pub fn dial(&self, to: E164) {
         let handset = self.handset.clone();
         report_to(&self.sender, async move { handset.place(to).await });
+    }
+
+    /// Takes turns differently from the next call on.
+    pub fn set_pace(&self, pace: turns::Config) {
+        *self.handset.pace.lock() = pace;
     }
 
     /// The report of the next call that ends.
@@ -270,8 +279,10 @@ impl Handset {
         let (media, events) = leg.start(session).map_err(|error| error.to_string())?;
         let nth = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         let record = self.config.record.as_deref().map(|file| numbered(file, nth));
-        let vad = self.vad.as_ref();
-        Ok(Conversation { config: &self.config, call, local, media, events, vad, record }.hold().await)
+        let (vad, pace) = (self.vad.as_ref(), self.pace.lock().clone());
+        let conversation =
+            Conversation { config: &self.config, pace, call, local, media, events, vad, record };
+        Ok(conversation.hold().await)
     }
 }
 

@@ -2,10 +2,12 @@
 
 mod call;
 mod config;
+mod demo;
 mod doctor;
 mod models;
 mod phone;
 mod serve;
+mod stage;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -37,6 +39,8 @@ enum Command {
     Config,
     /// Check this machine and its configuration
     Doctor,
+    /// Hold a whole call on this machine, without a network, and show what it took
+    Demo(demo::Args),
     /// Answer or place calls with a softphone that speaks a script
     Phone(phone::Args),
     /// List, fetch and check models
@@ -67,6 +71,7 @@ async fn run(command: Command, loaded: anyhow::Result<Loaded>, sources: Sources)
     match command {
         Command::Call(args) => call::run(args, &loaded?.config).await,
         Command::Config => config::run(&loaded?),
+        Command::Demo(args) => demo::run(args, loaded?, sources).await,
         Command::Doctor => doctor::run(loaded),
         Command::Models(args) => models::run(args, &loaded?.config.models).await.map(|()| ExitCode::SUCCESS),
         Command::Phone(args) => phone::run(args, &loaded?.config).await,

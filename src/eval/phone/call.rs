@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::hearing::{Change, Hearing};
 use super::report::{CallReport, Said};
 use super::script::Step;
-use super::turns::{Effect, Event, Turns};
+use super::turns::{self, Effect, Event, Turns};
 use super::{Config, ear::Ear};
 use crate::base::audio::{NARROWBAND_HZ, duration_of};
 use crate::engine::worker::VadHandle;
@@ -26,6 +26,7 @@ const TAIL: Duration = Duration::from_millis(200);
 /// An answered call whose audio flows.
 pub(super) struct Conversation<'a> {
     pub config: &'a Config,
+    pub pace: turns::Config,
     pub call: SipCall,
     pub local: Local,
     pub media: MediaHandle,
@@ -41,7 +42,7 @@ impl Conversation<'_> {
         let mut exchange = Exchange {
             script: &self.config.script,
             media: self.media.clone(),
-            turns: Turns::new(self.config.pace.clone(), self.config.script.len(), began),
+            turns: Turns::new(self.pace.clone(), self.config.script.len(), began),
             hearing: Hearing::new(self.config.voiced_dbfs),
             ear: Ear::new(self.vad),
             clock: Clock::default(),

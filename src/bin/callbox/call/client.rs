@@ -53,6 +53,13 @@ impl Client {
         Ok(Events::new(self.send(request).await?))
     }
 
+    /// Waits until nothing more comes for the call.
+    pub async fn wait(&self, call: &str) -> anyhow::Result<()> {
+        let mut events = self.events(call).await?;
+        while events.next().await?.is_some() {}
+        Ok(())
+    }
+
     fn path(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }

@@ -1,8 +1,8 @@
 //! `callbox call`: a client of a running node. Places a call over its HTTP API and prints the
 //! conversation while it happens.
 
-mod client;
-mod print;
+pub mod client;
+pub mod print;
 mod sse;
 
 use std::{io::IsTerminal, process::ExitCode};
@@ -95,7 +95,7 @@ pub async fn run(args: Args, config: &NodeConfig) -> anyhow::Result<ExitCode> {
 }
 
 /// Prints events until nothing more comes. The first interrupt hangs up, the second leaves.
-async fn follow(client: &Client, call: &str, printer: &mut Printer) -> anyhow::Result<()> {
+pub async fn follow(client: &Client, call: &str, printer: &mut Printer) -> anyhow::Result<()> {
     let mut interrupts = signal(SignalKind::interrupt()).context("cannot hear interrupts")?;
     let mut events = client.events(call).await?;
     let mut interrupted = false;
