@@ -16,14 +16,14 @@ const PHASES: usize = 10;
 const STEP: Duration = Duration::from_millis(20 / PHASES as u64);
 
 pub enum ToWorker {
-    Adopt(Box<LiveLeg>),
+    Adopt(LiveLeg),
     Shutdown,
 }
 
 pub struct Worker {
     inbox: Receiver<ToWorker>,
     recorder: Arc<Recorder>,
-    phases: [Vec<Box<LiveLeg>>; PHASES],
+    phases: [Vec<LiveLeg>; PHASES],
     /// The phase that is due next, and when.
     next: (usize, Instant),
 }
@@ -64,7 +64,7 @@ impl Worker {
     }
 
     /// Puts a leg into the emptiest phase, the soonest of those.
-    fn adopt(&mut self, mut leg: Box<LiveLeg>) {
+    fn adopt(&mut self, mut leg: LiveLeg) {
         if self.until_due().is_none() {
             self.next.1 = Instant::now();
         }
