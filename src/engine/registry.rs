@@ -89,7 +89,7 @@ const TTS: &[(&str, Constructor<dyn Tts>)] = &[
 
 const VAD: &[(&str, Constructor<dyn Vad>)] = &[
     ("silero", |b| {
-        let config = SileroConfig { path: b.model()?, ..b.options()? };
+        let config = SileroConfig::new(b.model()?);
         Ok(Arc::new(move || Ok(Box::new(Gated::new(SileroVad::load(&config)?, EnergyGateConfig::default())))))
     }),
     ("scripted", |_| Ok(Arc::new(|| Ok(Box::new(LoudnessVad::default()))))),
@@ -186,7 +186,7 @@ impl Default for Config {
             llm: EngineConfig::new("llama", "auto"),
             tts: EngineConfig::new("piper", "auto"),
             vad: light("silero", "auto"),
-            turn: light("smart-turn", "auto"),
+            turn: EngineConfig::new("smart-turn", "auto"),
         }
     }
 }
