@@ -22,7 +22,7 @@ pub struct SipCall {
 }
 
 /// What a call tells, in order; [`Signal::Ended`] comes once and last. The queue is bounded: progress
-/// that finds it full is dropped, and an answer or an offer that does hangs the call up.
+/// that finds it full is dropped, an offer is refused with 500, and an answer hangs the call up.
 #[derive(Debug)]
 pub enum Signal {
     /// The peer has our INVITE.

@@ -4,10 +4,7 @@
 use std::{
     net::SocketAddr,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -23,7 +20,7 @@ use rsipstack::{
     transport::SipAddr,
 };
 use tokio::{
-    sync::{broadcast, mpsc, oneshot},
+    sync::{Semaphore, broadcast, mpsc, oneshot},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -32,12 +29,14 @@ use super::{
     call::{COMMANDS, CallHandle, Command, IncomingCall, Reoffer, SIGNALS, Signal, SipCall},
     dialog::{Call, Effect, Event, Progress, State},
     end::SipEnd,
-    node::{Core, Dial, SipError, Trunk, is_success},
+    node::{Core, Dial, SipError, Trunk, describe, is_success},
     router,
 };
 
 /// How long the user may take to answer a re-INVITE.
 const REOFFER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a peer's offer waits for ours to be done with.
+const GLARE: Duration = Duration::from_millis(200);
 /// Tries of a re-INVITE that meets the peer's own (491).
 const REINVITE_ATTEMPTS: usize = 3;
 
@@ -65,8 +64,8 @@ struct Driver {
     confirmed: bool,
     /// CSeq of the last ACK looked at for a late answer.
     acknowledged: Option<u32>,
-    /// A re-INVITE, ours or the peer's, is under way.
-    renegotiating: Arc<AtomicBool>,
+    /// Held while a re-INVITE, ours or the peer's, is under way.
+    renegotiation: Arc<Semaphore>,
 }
 
 struct Outbound {
@@ -124,11 +123,11 @@ pub(super) fn receive(
     trunk: &Trunk,
     source: SocketAddr,
     request: Transaction,
-) -> Result<IncomingCall, (Transaction, SipError)> {
+) -> Result<IncomingCall, Box<(Transaction, SipError)>> {
     let invite = request.original.clone();
     let (driver, call) = match receive_dialog(core, trunk, &request) {
         Ok(started) => started,
-        Err(error) => return Err((request, error)),
+        Err(error) => return Err(Box::new((request, error))),
     };
     if let Some(dialog) = driver.dialog.clone() {
         tokio::spawn(serve_invite(dialog, request));
@@ -171,7 +170,7 @@ fn receive_dialog(
 
 async fn serve_invite(mut dialog: InviteDialog, mut request: Transaction) {
     if let Err(error) = dialog.handle(&mut request).await {
-        tracing::debug!(%error, "INVITE failed");
+        tracing::debug!(error = describe(&error), "INVITE failed");
     }
 }
 
@@ -204,7 +203,7 @@ impl Driver {
             unreachable: core.unreachable.subscribe(),
             confirmed: false,
             acknowledged: None,
-            renegotiating: Arc::default(),
+            renegotiation: Arc::new(Semaphore::new(1)),
         };
         Ok((driver, SipCall { id: call_id, signals: receiver, handle }))
     }
@@ -273,8 +272,7 @@ impl Driver {
     }
 
     fn tell(&mut self, signal: Signal) {
-        let vital =
-            matches!(signal, Signal::Answered { .. } | Signal::Reoffer(_) | Signal::LateAnswer { .. });
+        let vital = matches!(signal, Signal::Answered { .. } | Signal::LateAnswer { .. });
         if self.signals.try_send(signal).is_err() && vital {
             // The user reads nothing any more; the next turn of the loop ends the call.
             self.hang_up.cancel();
@@ -303,7 +301,7 @@ impl Driver {
         let Some(dialog) = self.dialog.clone() else { return };
         self.bye = Some(tokio::spawn(async move {
             if let Err(error) = dialog.bye().await {
-                tracing::debug!(%error, "BYE failed");
+                tracing::debug!(error = describe(&error), "BYE failed");
             }
         }));
     }
@@ -312,7 +310,7 @@ impl Driver {
         if let Some(dialog) = &self.dialog
             && let Err(error) = dialog.accept(Some(sdp_headers()), Some(sdp.into_bytes()))
         {
-            self.feed(Event::Broke(SipEnd::ProtocolError { detail: error.to_string() }));
+            self.feed(Event::Broke(SipEnd::ProtocolError { detail: describe(&error) }));
         }
     }
 
@@ -360,7 +358,7 @@ impl Driver {
             Ok(Ok((_, Some(response)))) if is_success(&response.status_code) && self.confirmed => return,
             Ok(Ok((_, Some(response)))) => Event::Failed(end_of(&response)),
             Ok(Ok((_, None))) | Err(_) => Event::InviteOver,
-            Ok(Err(error)) => Event::Failed(SipEnd::ProtocolError { detail: error.to_string() }),
+            Ok(Err(error)) => Event::Failed(SipEnd::ProtocolError { detail: describe(&error) }),
         };
         self.feed(event);
     }
@@ -392,15 +390,12 @@ impl Driver {
             let _ = done.send(Err(SipError::CallOver));
             return;
         };
-        if self.renegotiating.swap(true, Ordering::SeqCst) {
-            let _ = done.send(Err(SipError::Refused(491)));
-            return;
-        }
-        let renegotiating = self.renegotiating.clone();
+        let renegotiation = self.renegotiation.clone();
         tokio::spawn(async move {
+            // Never closed; while the peer's offer is under way, ours waits (RFC 3261 section 14.1).
+            let _turn = renegotiation.acquire().await;
             let body = Some(sdp.into_bytes());
             let result = dialog.reinvite_with_glare_retry(Some(sdp_headers()), body, REINVITE_ATTEMPTS).await;
-            renegotiating.store(false, Ordering::SeqCst);
             let _ = done.send(match result {
                 Ok(Some(response)) if is_success(&response.status_code) => {
                     Ok(body_text(&response.body).unwrap_or_default())
@@ -458,6 +453,8 @@ impl Driver {
             return;
         }
         self.confirmed = true;
+        self.core.dialogs_changed.notify_waiters();
+        self.feed(Event::Acknowledged);
         let Some(ack) = self.dialog.as_ref().and_then(InviteDialog::last_remote_ack) else { return };
         let seq = ack.cseq_header().and_then(|cseq| cseq.seq()).ok();
         if seq.is_some() && seq != self.acknowledged {
@@ -470,21 +467,26 @@ impl Driver {
 
     fn on_reoffer(&mut self, request: &Request, handle: TransactionHandle) {
         let sdp = body_text(request.body());
-        if self.call.state() != State::Answered {
+        if !matches!(self.call.state(), State::Accepted | State::Answered) {
             return respond(handle, StatusCode::RequestTerminated, vec![], None);
         }
         // A session refresh: nothing to negotiate (RFC 3311).
         if sdp.is_none() && request.method == Method::Update {
             return respond(handle, StatusCode::OK, allow(), None);
         }
-        if self.renegotiating.swap(true, Ordering::SeqCst) {
-            return respond(handle, StatusCode::RequestPending, vec![], None);
-        }
-        let (reply, answer) = oneshot::channel();
-        self.tell(Signal::Reoffer(Reoffer { sdp, reply }));
-        let renegotiating = self.renegotiating.clone();
+        let (renegotiation, signals) = (self.renegotiation.clone(), self.signals.clone());
         tokio::spawn(async move {
-            let answer = tokio::time::timeout(REOFFER_TIMEOUT, answer).await;
+            // Our own offer's answer may be here and its task not yet done: a moment, then it is glare.
+            let Ok(_turn) = tokio::time::timeout(GLARE, renegotiation.acquire()).await else {
+                let _ = handle.reply(StatusCode::RequestPending).await;
+                return;
+            };
+            let (reply, answer) = oneshot::channel();
+            let told = signals.try_send(Signal::Reoffer(Reoffer { sdp, reply }));
+            let answer = match told {
+                Ok(()) => tokio::time::timeout(REOFFER_TIMEOUT, answer).await,
+                Err(_) => Ok(Ok(Err(500))),
+            };
             let _ = match answer {
                 Ok(Ok(Ok(sdp))) => {
                     handle.respond(StatusCode::OK, Some(sdp_headers()), Some(sdp.into_bytes())).await
@@ -493,7 +495,6 @@ impl Driver {
                 Ok(Err(_)) => handle.reply(StatusCode::NotAcceptableHere).await,
                 Err(_) => handle.reply(StatusCode::ServerInternalError).await,
             };
-            renegotiating.store(false, Ordering::SeqCst);
         });
     }
 

@@ -85,13 +85,13 @@ pub enum SipError {
 
 impl From<rsipstack::Error> for SipError {
     fn from(error: rsipstack::Error) -> Self {
-        SipError::Stack(error.to_string())
+        SipError::Stack(describe(&error))
     }
 }
 
 impl From<rsipstack::sip::Error> for SipError {
     fn from(error: rsipstack::sip::Error) -> Self {
-        SipError::Stack(error.to_string())
+        SipError::Stack(describe(&error.into()))
     }
 }
 
@@ -147,7 +147,7 @@ pub(super) struct Core {
     pub draining: CancellationToken,
     pub unreachable: broadcast::Sender<SocketAddr>,
     pub tasks: TaskTracker,
-    /// A dialog was listed, or a call ended.
+    /// A dialog was listed or confirmed, or a call ended.
     pub dialogs_changed: Notify,
     local: SocketAddr,
     pub stop: CancellationToken,
@@ -330,7 +330,7 @@ impl Core {
         let target = trunk.address()?;
         let found = self.endpoint.transport_layer.lookup(&target, None).await;
         let server = &trunk.config.server;
-        let (_, address) = found.map_err(|e| SipError::Unreachable(format!("{server}: {}", reason(&e))))?;
+        let (_, address) = found.map_err(|e| SipError::Unreachable(format!("{server}: {}", describe(&e))))?;
         if let Ok(address) = address.get_socketaddr() {
             self.sources.allow_server(trunk.index, address.ip());
         }
@@ -450,12 +450,17 @@ fn parse_uri(host: &str, user: Option<&str>) -> Result<Uri, SipError> {
     Ok(uri)
 }
 
-/// What an error says, without the addresses and messages some of the stack's errors repeat.
-fn reason(error: &rsipstack::Error) -> String {
+/// What an error of the stack says; its own text may quote a message, and with it a number.
+pub(super) fn describe(error: &rsipstack::Error) -> String {
+    use rsipstack::Error;
     match error {
-        rsipstack::Error::DnsResolutionError(_) => "the name does not resolve".into(),
-        rsipstack::Error::IoError(e) => e.to_string(),
-        _ => "no transport to it".into(),
+        Error::SipMessageError(_) => "a header is missing or malformed".into(),
+        Error::DnsResolutionError(_) => "the name does not resolve".into(),
+        Error::TransportLayerError(..) => "no transport leads there".into(),
+        Error::TransactionError(..) => "the transaction failed".into(),
+        Error::DialogError(_, _, status) => format!("the dialog does not allow it ({})", status.code()),
+        Error::IoError(e) => e.to_string(),
+        _ => "the SIP stack failed".into(),
     }
 }
 
