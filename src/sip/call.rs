@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{end::SipEnd, node::SipError};
+use super::{end::SipEnd, error::SipError};
 use crate::base::{E164, Pii};
 
 /// Signals a user may be behind on before it counts as gone.

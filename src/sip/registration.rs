@@ -10,7 +10,9 @@ use rsipstack::{
 use tokio::sync::watch;
 
 use super::{
-    node::{Core, SipError, Trunk, describe},
+    error::{SipError, describe},
+    link::Trunk,
+    node::Core,
     trunk::Transport,
 };
 

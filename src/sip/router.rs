@@ -16,8 +16,10 @@ use tokio::{net::TcpListener, sync::mpsc};
 use super::{
     call::{IncomingCall, Party},
     driver,
+    error::{SipError, describe},
     guard::{self, Sources},
-    node::{Core, SipError, Trunk, describe},
+    link::Trunk,
+    node::Core,
 };
 use crate::base::{E164, Pii};
 
