@@ -137,10 +137,10 @@ impl Default for Config {
         let light = |engine, model| EngineConfig { threads: 1, ..EngineConfig::new(engine, model) };
         Config {
             asr: EngineConfig::new("whisper", "whisper-base"),
-            llm: EngineConfig::new("llama", "qwen2.5-coder-0.5b"),
-            tts: EngineConfig::new("piper", "joe"),
+            llm: EngineConfig::new("llama", "qwen2.5-coder-0.5b-instruct"),
+            tts: EngineConfig::new("piper", "en_US-joe-medium"),
             vad: light("silero", "silero-vad"),
-            turn: light("smart-turn", "smart-turn"),
+            turn: light("smart-turn", "smart-turn-v3.2"),
         }
     }
 }
