@@ -226,9 +226,8 @@ impl Llama {
         let work = &mut self.work[stretch.seat];
         let seat = self.seats.get_mut(stretch.seat);
         seat.tokens.extend(work.pending.drain(..stretch.len));
-        let (Some(index), Some((mut answer, mut sampler))) = (stretch.logits, work.answer.take()) else {
-            return Vec::new();
-        };
+        let Some(index) = stretch.logits else { return Vec::new() };
+        let Some((mut answer, mut sampler)) = work.answer.take() else { return Vec::new() };
         let token = sampler.sample(&self.context, index);
         if self.model.vocab().is_eog(token) {
             return answer.finish();

@@ -112,11 +112,19 @@ impl Parent {
         }
     }
 
+    /// The next request; one that cannot be read is answered and passed over.
     fn next<R: DeserializeOwned>(&mut self) -> Result<Option<(R, Vec<i16>)>, WireError> {
-        match read_message(&mut self.socket) {
-            // A parent that was killed with an answer unread resets the connection: it is gone all the same.
-            Err(WireError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
-            other => other,
+        loop {
+            match read_message(&mut self.socket) {
+                Err(error @ WireError::Json { .. }) => {
+                    self.answer::<Value>(Err(EngineError::Request(error.to_string())))?;
+                }
+                // A parent killed with an answer unread resets the connection: it is gone all the same.
+                Err(WireError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    return Ok(None);
+                }
+                other => return other,
+            }
         }
     }
 

@@ -26,6 +26,9 @@ use crate::engine::{ChatMessage, Completion, Delta, EngineError, Llm, StreamId, 
 /// Answers longer than this many tokens are refused, so that their channel is bounded.
 const MAX_TOKENS: u32 = 16_384;
 
+/// An answer of which an engine says nothing for this long is given up.
+const SILENT: Duration = Duration::from_secs(120);
+
 /// A piece of an answer and its age: `inference` counts from the moment the engine took the answer up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LlmEvent {
@@ -113,6 +116,7 @@ struct Answer {
     events: mpsc::Sender<LlmEvent>,
     queued: Duration,
     begun: Instant,
+    heard: Instant,
     first: bool,
 }
 
@@ -142,9 +146,18 @@ impl Conversing {
         died(&result)
     }
 
+    fn give_up_on_the_silent_and_the_gone(&mut self, engine: &mut dyn Llm) {
+        let hopeless = |answer: &Answer| answer.events.is_closed() || answer.heard.elapsed() > SILENT;
+        for (stream, answer) in self.open.extract_if(|_, answer| hopeless(answer)) {
+            answer.fail(&EngineError::Request(format!("no word of the answer for {SILENT:?}")));
+            engine.cancel(stream);
+        }
+    }
+
     /// Delivers a delta; false when the answer is over, for whatever reason.
     fn deliver(&mut self, stream: StreamId, delta: Delta) -> bool {
         let Some(answer) = self.open.get_mut(&stream) else { return false };
+        answer.heard = Instant::now();
         let last = matches!(delta, Delta::Done { .. } | Delta::Failed { .. });
         let timing = Timing { queued: answer.queued, inference: answer.begun.elapsed() };
         if std::mem::take(&mut answer.first) {
@@ -180,7 +193,7 @@ impl Server for Conversing {
             }
             Command::Start { stream, request, events, asked } => {
                 let begun = Instant::now();
-                let answer = Answer { events, queued: begun - asked, begun, first: true };
+                let answer = Answer { events, queued: begun - asked, begun, heard: begun, first: true };
                 self.start(engine, stream, &request, answer)
             }
             Command::Cancel(stream) => {
@@ -201,9 +214,7 @@ impl Server for Conversing {
     }
 
     fn step(&mut self, engine: &mut Self::Engine) -> Result<(), EngineError> {
-        for (stream, _) in self.open.extract_if(|_, answer| answer.events.is_closed()) {
-            engine.cancel(stream);
-        }
+        self.give_up_on_the_silent_and_the_gone(engine);
         let begun = Instant::now();
         let deltas = engine.step()?;
         observe(self.name, "step", Timing { queued: Duration::ZERO, inference: begun.elapsed() });
