@@ -104,7 +104,8 @@ async fn talk(call: IncomingCall, media: &MediaPlane, manner: &Manner, ear: &Mut
         seed: 42,
     };
     let (handle, mut events) = leg.start(session).unwrap();
-    let mut speech = Speech { handle, manner: manner.clone(), answered: Instant::now(), spoken: 0, heard: false };
+    let mut speech =
+        Speech { handle, manner: manner.clone(), answered: Instant::now(), spoken: 0, heard: false };
     loop {
         tokio::select! {
             event = events.recv() => match event {

@@ -40,7 +40,10 @@ async fn a_conversation_is_held_recorded_and_summed_up() {
     assert_eq!(story.statuses(), statuses);
     let ending = story.ending();
     assert_eq!((ending.status, ending.ended_by, ending.fault), (CallStatus::Completed, EndedBy::Agent, None));
-    assert_eq!(story.said(Speaker::Caller), ["Lakeside Dental, good morning.", "From nine to five, goodbye."]);
+    assert_eq!(
+        story.said(Speaker::Caller),
+        ["Lakeside Dental, good morning.", "From nine to five, goodbye."]
+    );
     let agent = story.said(Speaker::Agent);
     assert!(agent[0].starts_with("Hello, this is an AI assistant. This call is recorded."), "{agent:?}");
     assert_eq!(agent[1..], ["When are you open on Friday?", "Thank you, goodbye."]);
@@ -132,7 +135,10 @@ async fn the_callee_hangs_up_mid_sentence() {
     let rig = Rig::start(peer.address, Script::new()).await;
     let story = rig.story(rig.place(plan())).await;
     let ending = story.ending();
-    assert_eq!((ending.status, ending.ended_by, ending.fault), (CallStatus::Completed, EndedBy::Callee, None));
+    assert_eq!(
+        (ending.status, ending.ended_by, ending.fault),
+        (CallStatus::Completed, EndedBy::Callee, None)
+    );
     assert!(story.turns().iter().all(|turn| turn.interrupted), "nothing was said to its end");
     peer.succeeds().await;
     rig.is_clean().await;

@@ -9,9 +9,7 @@ use callbox::base::{CallId, Pii};
 use callbox::call::directory::{Directory, Parts};
 use callbox::call::event::{CallChange, CallEvent, Ending};
 use callbox::call::persona::Persona;
-use callbox::call::record::{
-    AnsweredBy, CallPlan, CallStatus, Speaker, TurnRecord, VoicemailAction,
-};
+use callbox::call::record::{AnsweredBy, CallPlan, CallStatus, Speaker, TurnRecord, VoicemailAction};
 use callbox::call::{self};
 use callbox::engine::EngineError;
 use callbox::engine::registry::{self, EngineConfig, Engines, Surroundings};
@@ -36,7 +34,13 @@ pub struct Script {
 
 impl Script {
     pub fn new() -> Self {
-        Script { utterances: Vec::new(), answers: Vec::new(), password: None, ring_timeout_secs: 20, lines: 4 }
+        Script {
+            utterances: Vec::new(),
+            answers: Vec::new(),
+            password: None,
+            ring_timeout_secs: 20,
+            lines: 4,
+        }
     }
 
     /// What the recogniser makes of the callee's utterances, in order.
