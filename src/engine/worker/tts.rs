@@ -20,7 +20,6 @@ use tokio::sync::{
 
 use super::{
     Factory, Health, Timing, WorkerConfig,
-    asr::died,
     pool::{Pool, Seat, observe},
     queue::{Lane, Queue},
     supervise::{Server, guarded},
@@ -109,6 +108,10 @@ impl Speech {
         Some(Speech { seat, room, permit: None, last_word, asked, first: true })
     }
 
+    fn fail(self, error: &EngineError) {
+        self.last_word.send(Err(error.clone()));
+    }
+
     /// Whether its listener has room for a piece, or has gone.
     fn can_go_on(&mut self, context: &mut Context<'_>) -> bool {
         if self.permit.is_none()
@@ -149,16 +152,19 @@ impl Speaking {
         let result = guarded(|| engine.next(speech.seat.stream));
         let queued = if std::mem::take(&mut speech.first) { begun - speech.asked } else { Duration::ZERO };
         observe(self.name, "piece", Timing { queued, inference: begun.elapsed() });
-        let died = died(&result);
         match result {
             Ok(Some(chunk)) => {
                 speech.room = Box::pin(permit.send(Ok(chunk)).reserve_owned());
                 self.open.push_back(speech);
             }
             Ok(None) => {}
+            Err(error @ EngineError::Died(_)) => {
+                self.open.push_back(speech);
+                return Err(error);
+            }
             Err(error) => _ = permit.send(Err(error)),
         }
-        died
+        Ok(())
     }
 }
 
@@ -169,16 +175,16 @@ impl Server for Speaking {
     fn handle(&mut self, engine: &mut Self::Engine, speak: Speak) -> Result<(), EngineError> {
         let Speak { seat, utterance, sender, asked } = speak;
         let stream = seat.stream;
-        let result = guarded(|| engine.start(stream, &utterance));
-        let died = died(&result);
-        match result {
-            Ok(()) => match Speech::new(seat, sender, asked) {
-                Some(speech) => self.open.push_back(speech),
-                None => engine.cancel(stream),
-            },
-            Err(error) => _ = sender.try_send(Err(error)),
+        let Some(speech) = Speech::new(seat, sender, asked) else { return Ok(()) };
+        match guarded(|| engine.start(stream, &utterance)) {
+            Err(error @ EngineError::Died(_)) => {
+                self.open.push_back(speech);
+                return Err(error);
+            }
+            Err(error) => speech.fail(&error),
+            Ok(()) => self.open.push_back(speech),
         }
-        died
+        Ok(())
     }
 
     fn busy(&mut self, _engine: &Self::Engine) -> bool {
@@ -204,7 +210,7 @@ impl Server for Speaking {
 
     fn fail_open(&mut self, error: &EngineError) {
         for speech in self.open.drain(..) {
-            speech.last_word.send(Err(error.clone()));
+            speech.fail(error);
         }
     }
 
