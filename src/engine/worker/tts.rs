@@ -86,14 +86,16 @@ struct Speak {
     asked: Instant,
 }
 
-/// Room in a listener's channel, or the wait for it.
-type Room = Pin<Box<dyn Future<Output = Result<OwnedPermit<Audio>, SendError<()>>> + Send>>;
+/// Room for one piece in a listener's channel; an error when nobody listens any more.
+type Permit = Result<OwnedPermit<Audio>, SendError<()>>;
+/// The wait for it.
+type Room = Pin<Box<dyn Future<Output = Permit> + Send>>;
 
 /// An utterance being spoken.
 struct Speech {
     seat: Seat<Speak>,
     room: Room,
-    permit: Option<Result<OwnedPermit<Audio>, SendError<()>>>,
+    permit: Option<Permit>,
     /// Kept so that a listener far behind still hears why the audio ends.
     last_word: OwnedPermit<Audio>,
     asked: Instant,
@@ -132,7 +134,7 @@ struct Speaking {
 
 impl Speaking {
     /// The next utterance in turn whose listener has room.
-    fn next_speech(&mut self) -> Option<(Speech, Result<OwnedPermit<Audio>, SendError<()>>)> {
+    fn next_speech(&mut self) -> Option<(Speech, Permit)> {
         let waker = self.queue.waker();
         let mut context = Context::from_waker(&waker);
         let index = self.open.iter_mut().position(|speech| speech.can_go_on(&mut context))?;
