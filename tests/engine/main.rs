@@ -1,9 +1,9 @@
 //! The engine executables with real models, through the worker handles the voice loop uses.
 
-mod conversation;
 // A failed expectation is what a test is for, in its helpers too.
 #![allow(clippy::unwrap_used)]
 
+mod conversation;
 mod death;
 #[path = "../support/models.rs"]
 mod models;

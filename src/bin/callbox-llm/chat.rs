@@ -255,8 +255,7 @@ impl Llama {
     }
 
     fn sampler(&self, temperature: f32) -> LlamaSampler {
-        // NaN is as good as zero.
-        if !(temperature > 0.0) {
+        if temperature <= 0.0 || temperature.is_nan() {
             return LlamaSampler::greedy();
         }
         LlamaSampler::chain_simple([
