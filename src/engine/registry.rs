@@ -191,11 +191,13 @@ impl Default for Config {
     }
 }
 
+/// Gives the file of a model, from its name in the catalogue or its path.
+pub type ResolveModel = Arc<dyn Fn(&str) -> Result<PathBuf, EngineError> + Send + Sync>;
+
 /// What engines need to know of the machine.
 #[derive(Clone)]
 pub struct Surroundings {
-    /// The file of a model, from its name in the catalogue or its path.
-    pub resolve_model: Arc<dyn Fn(&str) -> Result<PathBuf, EngineError> + Send + Sync>,
+    pub resolve_model: ResolveModel,
     /// Where `callbox-asr`, `callbox-llm` and `callbox-tts` lie.
     pub programs: PathBuf,
 }

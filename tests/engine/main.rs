@@ -1,5 +1,8 @@
 //! The engine executables with real models, through the worker handles the voice loop uses.
 
+// A failed expectation is what a test is for, in its helpers too.
+#![allow(clippy::unwrap_used)]
+
 mod conversation;
 mod death;
 #[path = "../support/models.rs"]
@@ -11,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 use callbox::engine::{
     asr::RemoteAsr,
     llm::RemoteLlm,
-    process::Program,
+    process::{Program, Timeouts},
     tts::RemoteTts,
     worker::{AsrHandle, LlmHandle, TtsHandle, WorkerConfig},
 };
@@ -21,17 +24,23 @@ use models::model;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn whisper(model_file: &str) -> Program {
-    Program::new(env!("CARGO_BIN_EXE_callbox-asr")).arg("--model").arg(model(model_file).to_string_lossy())
+    patient(env!("CARGO_BIN_EXE_callbox-asr")).arg("--model").arg(model(model_file).to_string_lossy())
+}
+
+/// A busy machine makes an engine slow, not dead.
+fn patient(program: &str) -> Program {
+    let timeouts = Timeouts { load_s: 120, request_s: 120 };
+    Program { timeouts, ..Program::new(program) }
 }
 
 fn llama() -> Program {
-    Program::new(env!("CARGO_BIN_EXE_callbox-llm"))
+    patient(env!("CARGO_BIN_EXE_callbox-llm"))
         .arg("--model")
         .arg(model("smollm2-135m-instruct-q4_1.gguf").to_string_lossy())
 }
 
 fn piper() -> Program {
-    Program::new(env!("CARGO_BIN_EXE_callbox-tts"))
+    patient(env!("CARGO_BIN_EXE_callbox-tts"))
         .arg("--voice")
         .arg(format!("joe={}", model("en_US-joe-medium.onnx").display()))
         .arg("--onnxruntime")

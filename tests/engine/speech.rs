@@ -8,6 +8,17 @@ use super::{asr, piper, tts, whisper};
 
 const SENTENCE: &str = "My name is Martin and I would like to order three large pizzas.";
 
+const STORY: &[&str] = &[
+    "There was a river in the north, and over the river there was a bridge.",
+    "An old man lived beside the bridge with his two dogs and a very small horse.",
+    "Every morning he walked to the village to buy bread, milk and the newspaper.",
+    "One day in winter the bridge was gone, and nobody knew where it was.",
+    "The teacher said that the water had taken it, but the children did not believe her.",
+    "So they built a boat out of the doors of the school and crossed the river.",
+    "On the other side they found the bridge in pieces, and the horse asleep under a tree.",
+    "They carried everything home before dinner, and the mayor gave them a party.",
+];
+
 fn joe(text: &str) -> Utterance {
     Utterance { text: text.to_owned(), voice: "joe".to_owned(), speed: 1.0 }
 }
@@ -77,12 +88,13 @@ async fn a_final_over_audio_already_read_costs_nothing() {
 async fn an_utterance_longer_than_whispers_window_is_read_to_its_end() {
     let (tts, asr) = (tts(piper()).await, asr(whisper("ggml-tiny.en.bin")).await);
     let mut pcm = spoken(&tts, "We begin with apples.").await;
-    while pcm.len() < 40 * 16_000 {
-        pcm.extend(
-            spoken(&tts, "Then there was a long story about a river and a bridge in the north.").await,
-        );
+    for sentence in STORY.iter().cycle() {
+        if pcm.len() > 36 * 16_000 {
+            break;
+        }
+        pcm.extend(spoken(&tts, sentence).await);
     }
-    pcm.extend(spoken(&tts, "And we end with oranges.").await);
+    pcm.extend(spoken(&tts, "And in the end there were oranges for everybody.").await);
     let stream = asr.stream(SpeechHint::default());
     stream.push(&pcm).unwrap();
     let text = stream.finish().await.unwrap().value.text.to_lowercase();

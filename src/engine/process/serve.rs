@@ -29,7 +29,10 @@ pub fn serve_asr<E: Asr>(
             AsrRequest::Push { stream } => parent.answer(engine.push(stream, &pcm))?,
             AsrRequest::Partial { stream } => parent.answer(engine.partial(stream))?,
             AsrRequest::Finish { stream } => parent.answer(engine.finish(stream))?,
-            AsrRequest::Cancel { stream } => parent.answer(Ok(engine.cancel(stream)))?,
+            AsrRequest::Cancel { stream } => {
+                engine.cancel(stream);
+                parent.answer(Ok(()))?;
+            }
         }
     }
     Ok(())
@@ -53,8 +56,14 @@ pub fn serve_llm<E: Llm>(
                 let result = engine.step();
                 parent.answer(result.map(|deltas| Stepped { deltas, warming: engine.warming() }))?;
             }
-            LlmRequest::Cancel { stream } => parent.answer(Ok(engine.cancel(stream)))?,
-            LlmRequest::Forget { stream } => parent.answer(Ok(engine.forget(stream)))?,
+            LlmRequest::Cancel { stream } => {
+                engine.cancel(stream);
+                parent.answer(Ok(()))?;
+            }
+            LlmRequest::Forget { stream } => {
+                engine.forget(stream);
+                parent.answer(Ok(()))?;
+            }
         }
     }
     Ok(())
@@ -77,7 +86,10 @@ pub fn serve_tts<E: Tts>(
                 Ok(None) => parent.answer(Ok(None::<ChunkHeader>))?,
                 Err(error) => parent.answer::<Option<ChunkHeader>>(Err(error))?,
             },
-            TtsRequest::Cancel { stream } => parent.answer(Ok(engine.cancel(stream)))?,
+            TtsRequest::Cancel { stream } => {
+                engine.cancel(stream);
+                parent.answer(Ok(()))?;
+            }
         }
     }
     Ok(())

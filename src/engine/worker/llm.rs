@@ -16,7 +16,6 @@ use tokio::sync::{
 
 use super::{
     Factory, Health, Timing, WorkerConfig,
-    asr::died,
     pool::{Pool, Seat, observe},
     queue::Lane,
     supervise::{Server, guarded},
@@ -139,11 +138,15 @@ impl Conversing {
         }
         self.open.remove(&stream);
         let result = guarded(|| engine.start(stream, request));
-        match &result {
+        match result {
+            Err(error @ EngineError::Died(_)) => {
+                self.open.insert(stream, answer);
+                return Err(error);
+            }
+            Err(error) => answer.fail(&error),
             Ok(()) => _ = self.open.insert(stream, answer),
-            Err(error) => answer.fail(error),
         }
-        died(&result)
+        Ok(())
     }
 
     fn give_up_on_the_silent_and_the_gone(&mut self, engine: &mut dyn Llm) {
@@ -185,11 +188,14 @@ impl Server for Conversing {
     fn handle(&mut self, engine: &mut Self::Engine, command: Command) -> Result<(), EngineError> {
         match command {
             Command::Warm { stream, messages, tools } => {
-                let result = engine.warm(stream, &messages, &tools);
-                if let Err(error) = &result {
-                    tracing::warn!(engine = self.name, "a prompt was not evaluated ahead: {error}");
+                match engine.warm(stream, &messages, &tools) {
+                    Err(error @ EngineError::Died(_)) => return Err(error),
+                    Err(error) => {
+                        tracing::warn!(engine = self.name, "a prompt was not evaluated ahead: {error}");
+                    }
+                    Ok(()) => {}
                 }
-                died(&result)
+                Ok(())
             }
             Command::Start { stream, request, events, asked } => {
                 let begun = Instant::now();
