@@ -72,8 +72,13 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, teller: &Teller, stop: &
         Err(error) => {
             tracing::error!(%error, "the audio of a call cannot start");
             call.handle.hang_up();
-            let known =
-                Circumstances { direction, talked_secs: None, closing: None, stopped_by: None, signalled: None };
+            let known = Circumstances {
+                direction,
+                talked_secs: None,
+                closing: None,
+                stopped_by: None,
+                signalled: None,
+            };
             return teller.tell(CallChange::Ended(Box::new(ending(known)))).await;
         }
     };

@@ -48,12 +48,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Config {
-            max_concurrent: 20,
-            ring_timeout_secs: 45,
-            inbound_persona: String::new(),
-            summary: true,
-        }
+        Config { max_concurrent: 20, ring_timeout_secs: 45, inbound_persona: String::new(), summary: true }
     }
 }
 

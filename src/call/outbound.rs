@@ -52,7 +52,13 @@ async fn dial(parts: &Parts, plan: &CallPlan, teller: &Teller, stop: &Stop) -> D
         }
     };
     let ring_timeout = parts.config.ring_timeout();
-    let request = Dial { trunk: None, to, from: plan.from.clone(), offer: leg.offer(), ring_timeout: Some(ring_timeout) };
+    let request = Dial {
+        trunk: None,
+        to,
+        from: plan.from.clone(),
+        offer: leg.offer(),
+        ring_timeout: Some(ring_timeout),
+    };
     teller.status(CallStatus::Started).await;
     let mut call = match parts.sip.dial(request).await {
         Ok(call) => call,

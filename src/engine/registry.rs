@@ -89,7 +89,7 @@ const TTS: &[(&str, Constructor<dyn Tts>)] = &[
 
 const VAD: &[(&str, Constructor<dyn Vad>)] = &[
     ("silero", |b| {
-        let config = SileroConfig { path: b.model()?, ..b.options()? };
+        let config = SileroConfig::new(b.model()?);
         Ok(Arc::new(move || Ok(Box::new(Gated::new(SileroVad::load(&config)?, EnergyGateConfig::default())))))
     }),
     ("scripted", |_| Ok(Arc::new(|| Ok(Box::new(LoudnessVad::default()))))),
@@ -186,16 +186,18 @@ impl Default for Config {
             llm: EngineConfig::new("llama", "auto"),
             tts: EngineConfig::new("piper", "auto"),
             vad: light("silero", "auto"),
-            turn: light("smart-turn", "auto"),
+            turn: EngineConfig::new("smart-turn", "auto"),
         }
     }
 }
 
+/// Gives the file of a model, from its name in the catalogue or its path.
+pub type ResolveModel = Arc<dyn Fn(&str) -> Result<PathBuf, EngineError> + Send + Sync>;
+
 /// What engines need to know of the machine.
 #[derive(Clone)]
 pub struct Surroundings {
-    /// The file of a model, from its name in the catalogue or its path.
-    pub resolve_model: Arc<dyn Fn(&str) -> Result<PathBuf, EngineError> + Send + Sync>,
+    pub resolve_model: ResolveModel,
     /// Where `callbox-asr`, `callbox-llm` and `callbox-tts` lie.
     pub programs: PathBuf,
 }

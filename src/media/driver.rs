@@ -66,8 +66,8 @@ pub enum MediaError {
     Recording(#[from] RecordingError),
 }
 
-/// Adopted legs that a thread has not seen yet.
-const INBOX: usize = 256;
+/// Legs that may wait to be adopted by a thread: a second's worth of a fast ramp.
+const INBOX: usize = 4_096;
 
 /// All media threads of a node. Dropping it closes every leg, completes every recording and joins.
 pub struct MediaPlane {
@@ -75,7 +75,7 @@ pub struct MediaPlane {
     ports: Arc<Mutex<PortPool>>,
     workers: Vec<WorkerThread>,
     // Dropped after the threads that feed it are joined.
-    recorder: Arc<Recorder>,
+    _recorder: Arc<Recorder>,
 }
 
 struct WorkerThread {
@@ -95,7 +95,7 @@ impl MediaPlane {
         let workers: io::Result<Vec<_>> =
             (0..config.threads).map(|n| WorkerThread::start(n, recorder.clone())).collect();
         let workers = workers.map_err(MediaError::Start)?;
-        Ok(MediaPlane { config, ports: Arc::new(Mutex::new(ports)), workers, recorder })
+        Ok(MediaPlane { config, ports: Arc::new(Mutex::new(ports)), workers, _recorder: recorder })
     }
 
     pub fn config(&self) -> &Config {
@@ -145,7 +145,6 @@ impl Drop for MediaPlane {
                 tracing::error!("a media thread panicked; its calls lost their audio");
             }
         }
-        tracing::debug!(recorders = Arc::strong_count(&self.recorder), "media plane stopped");
     }
 }
 
@@ -185,7 +184,7 @@ impl Leg {
         let (handle, commands) = handle::channel(self.local);
         let presence = Presence::new(self.load);
         let leg = LiveLeg::new(self.socket, config, commands, EventSink::new(events), (self.lease, presence));
-        match self.inbox.try_send(ToWorker::Adopt(Box::new(leg))) {
+        match self.inbox.try_send(ToWorker::Adopt(leg)) {
             Ok(()) => Ok((handle, receiver)),
             Err(TrySendError::Full(_)) => Err(MediaError::Busy),
             Err(TrySendError::Disconnected(_)) => Err(MediaError::Closed),

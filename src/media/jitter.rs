@@ -11,7 +11,7 @@
 //!   invented time is skipped when the next one comes;
 //! * after 60 ms of nothing the stream is idle (DTX, hold, a dead peer) and the next packet begins a
 //!   talkspurt at the wanted delay;
-//! * a delay that is off is mended one pitch period at a time ([`stretch`]), or at once when the node
+//! * a delay that is off is mended one pitch period at a time (`stretch`), or at once when the node
 //!   itself stood still;
 //! * a timestamp outside the half second held here is another time base: the buffer begins anew.
 

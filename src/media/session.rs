@@ -185,14 +185,12 @@ impl Session {
 
     /// Does what is due: a tick for every 20 ms that passed, a few at the most.
     pub fn handle_timeout(&mut self, now: Instant) {
+        let late = now.saturating_duration_since(self.pacer.poll_timeout());
         let due = self.pacer.handle_timeout(now);
         self.clock += u64::from(due.skipped) * FRAME_SAMPLES as u64;
         self.outbound.skip(due.skipped);
         self.stats.skipped_ticks += u64::from(due.skipped);
-        if due.ticks > 0 {
-            let late = now.saturating_duration_since(due.first + frames(due.ticks - 1));
-            self.stats.worst_lateness = self.stats.worst_lateness.max(late);
-        }
+        self.stats.worst_lateness = self.stats.worst_lateness.max(late);
         for n in 0..due.ticks {
             self.tick(now, due.first + frames(n));
         }

@@ -38,7 +38,12 @@ impl EngineRoom {
         });
         let config = fill_in(config, &models)?;
         let engines = Engines::start(&config, &surroundings)?;
-        Ok(EngineRoom { current: ArcSwap::from_pointee(engines), config: Mutex::new(config), surroundings, models })
+        Ok(EngineRoom {
+            current: ArcSwap::from_pointee(engines),
+            config: Mutex::new(config),
+            surroundings,
+            models,
+        })
     }
 
     pub fn current(&self) -> Arc<Engines> {
@@ -58,7 +63,8 @@ impl EngineRoom {
     /// The voice that speaks where `asked` is wanted: itself where it is installed, else the nearest in
     /// language and gender.
     pub fn pick_voice(&self, asked: &str, language: &str) -> VoiceChoice {
-        let installed: Vec<String> = self.current().tts.voices().into_iter().map(|voice| voice.name).collect();
+        let installed: Vec<String> =
+            self.current().tts.voices().into_iter().map(|voice| voice.name).collect();
         let chosen = self.nearest(asked, language, &installed);
         VoiceChoice { name: chosen.map_or_else(|| asked.to_owned(), |chosen| chosen.voice), speed: 1.0 }
     }
@@ -216,7 +222,8 @@ pub fn fill_in(config: &registry::Config, models: &models::Store) -> Result<regi
 fn default_model(kind: &str, models: &models::Store) -> Result<String, EngineError> {
     let of_this_kind = |model: &&models::Model| model.kind.as_str() == kind;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let set = models.catalog().set("default", cores).map_err(|error| EngineError::Start(error.to_string()))?;
+    let set =
+        models.catalog().set("default", cores).map_err(|error| EngineError::Start(error.to_string()))?;
     let preferred = set.into_iter().find(of_this_kind);
     let installed = preferred.filter(|model| models.is_installed(model));
     let chosen = installed.or_else(|| models.installed().find(of_this_kind)).or(preferred);
@@ -227,7 +234,8 @@ fn default_model(kind: &str, models: &models::Store) -> Result<String, EngineErr
 
 fn add_installed_voices(engine: &mut EngineConfig, models: &models::Store) {
     let installed = models.installed().filter(|model| model.kind == Kind::Tts && model.name != engine.model);
-    let voices: toml::Table = installed.map(|m| (m.name.clone(), toml::Value::from(m.name.clone()))).collect();
+    let voices: toml::Table =
+        installed.map(|m| (m.name.clone(), toml::Value::from(m.name.clone()))).collect();
     if let toml::Value::Table(table) =
         engine.options.entry("voices").or_insert_with(|| toml::Value::Table(toml::Table::new()))
     {

@@ -41,7 +41,11 @@ pub struct Node {
 
 impl Node {
     /// Starts every part. `sources` are read again on reload. Models load in the background.
-    pub async fn start(config: NodeConfig, sources: Sources, metrics: PrometheusHandle) -> anyhow::Result<Node> {
+    pub async fn start(
+        config: NodeConfig,
+        sources: Sources,
+        metrics: PrometheusHandle,
+    ) -> anyhow::Result<Node> {
         let listener = http::bind(config.http.bind).await?;
         let models = models::Store::open(&config.models)?;
         let room = Arc::new(EngineRoom::start(&config.engines, models)?);

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{end::SipEnd, node::SipError};
+use super::{end::SipEnd, error::SipError};
 use crate::base::{E164, Pii};
 
 /// Signals a user may be behind on before it counts as gone.
@@ -22,7 +22,7 @@ pub struct SipCall {
 }
 
 /// What a call tells, in order; [`Signal::Ended`] comes once and last. The queue is bounded: progress
-/// that finds it full is dropped, and an answer or an offer that does hangs the call up.
+/// that finds it full is dropped, an offer is refused with 500, and an answer hangs the call up.
 #[derive(Debug)]
 pub enum Signal {
     /// The peer has our INVITE.

@@ -27,10 +27,14 @@ pub(super) enum State {
     Proceeding,
     /// The peer's INVITE is here; we have not answered.
     Offered,
-    /// A 200 was exchanged.
+    /// Our 200 is out, its ACK is not here.
+    Accepted,
+    /// A 200 was exchanged and acknowledged.
     Answered,
     /// Ended before an answer; the INVITE is being taken back.
     Cancelling,
+    /// Ended between our 200 and its ACK, before which no BYE may leave (RFC 3261 section 15).
+    Withdrawing,
     /// Ended after an answer; a BYE is out.
     Closing,
     /// Nothing is owed to anyone.
@@ -60,6 +64,8 @@ pub(super) enum Event {
     Refuse {
         status: u16,
     },
+    /// The peer acknowledged our 200.
+    Acknowledged,
     /// The peer took its INVITE back.
     PeerCancelled,
     PeerHungUp,
@@ -119,7 +125,8 @@ impl Call {
 
     /// Whether its end has been told.
     pub fn has_ended(&self) -> bool {
-        matches!(self.state, State::Cancelling | State::Closing | State::Closed)
+        use State::{Cancelling, Closed, Closing, Withdrawing};
+        matches!(self.state, Cancelling | Withdrawing | Closing | Closed)
     }
 
     /// When to call [`Call::handle_timeout`], if nothing happens before.
@@ -138,11 +145,11 @@ impl Call {
             }
             State::Proceeding => self.abandon(now, SipEnd::NoAnswer),
             State::Offered => self.refuse(480, SipEnd::NoAnswer),
-            State::Cancelling | State::Closing => {
+            State::Cancelling | State::Withdrawing | State::Closing => {
                 self.enter_closed();
                 Vec::new()
             }
-            State::Answered | State::Closed => Vec::new(),
+            State::Accepted | State::Answered | State::Closed => Vec::new(),
         }
     }
 
@@ -150,8 +157,10 @@ impl Call {
         match self.state {
             State::Inviting | State::Proceeding => self.handle_inviting(now, event),
             State::Offered => self.handle_offered(event),
+            State::Accepted => self.handle_accepted(now, event),
             State::Answered => self.handle_answered(now, event),
             State::Cancelling => self.handle_cancelling(now, event),
+            State::Withdrawing => self.handle_withdrawing(now, event),
             State::Closing => self.handle_closing(event),
             State::Closed => Vec::new(),
         }
@@ -171,14 +180,19 @@ impl Call {
                 self.close(SipEnd::ProtocolError { detail: "the INVITE ended without a response".into() })
             }
             Event::HangUp => self.abandon(now, SipEnd::Cancelled),
-            Event::Accept { .. } | Event::Refuse { .. } | Event::PeerCancelled | Event::ByeOver => Vec::new(),
+            Event::Accept { .. }
+            | Event::Refuse { .. }
+            | Event::Acknowledged
+            | Event::PeerCancelled
+            | Event::ByeOver => Vec::new(),
         }
     }
 
     fn handle_offered(&mut self, event: Event) -> Vec<Effect> {
         match event {
             Event::Accept { sdp } => {
-                self.enter_answered();
+                self.state = State::Accepted;
+                self.deadline = None;
                 vec![Effect::SendAnswer { sdp }]
             }
             Event::Refuse { status } => {
@@ -188,6 +202,22 @@ impl Call {
             Event::PeerCancelled => self.close(SipEnd::Cancelled),
             Event::PeerHungUp => self.close(SipEnd::RemoteHangup),
             Event::Failed(end) | Event::Broke(end) => self.close(end),
+            _ => Vec::new(),
+        }
+    }
+
+    fn handle_accepted(&mut self, now: Instant, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Acknowledged => {
+                self.enter_answered();
+                Vec::new()
+            }
+            Event::HangUp => {
+                self.enter_tail(State::Withdrawing, now);
+                vec![Effect::TellEnd(SipEnd::LocalHangup)]
+            }
+            Event::PeerHungUp => self.close(SipEnd::RemoteHangup),
+            Event::Broke(end) => self.close(end),
             _ => Vec::new(),
         }
     }
@@ -212,6 +242,21 @@ impl Call {
                 vec![Effect::SendBye]
             }
             Event::Failed(_) | Event::InviteOver | Event::PeerHungUp | Event::Broke(_) => {
+                self.enter_closed();
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn handle_withdrawing(&mut self, now: Instant, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Acknowledged => {
+                self.enter_tail(State::Closing, now);
+                vec![Effect::SendBye]
+            }
+            // Without an ACK the stack sends the BYE itself, and reports the session broken.
+            Event::PeerHungUp | Event::Broke(_) => {
                 self.enter_closed();
                 Vec::new()
             }
@@ -357,6 +402,17 @@ mod tests {
     }
 
     #[test]
+    fn bye_waits_for_the_ack_of_our_200() {
+        let now = Instant::now();
+        let mut call = Call::inbound(now, LIMITS);
+        call.handle(now, Event::Accept { sdp: sdp() });
+        assert_eq!(call.handle(now, Event::HangUp), [Effect::TellEnd(SipEnd::LocalHangup)]);
+        assert_eq!(call.handle(now, Event::Acknowledged), [Effect::SendBye]);
+        call.handle(now, Event::ByeOver);
+        assert_eq!(call.state(), State::Closed);
+    }
+
+    #[test]
     fn unanswered_inbound_call_is_refused_in_time() {
         let now = Instant::now();
         let mut call = Call::inbound(now, LIMITS);
@@ -384,6 +440,7 @@ mod tests {
             Just(Event::InviteOver),
             Just(Event::Accept { sdp: sdp() }),
             Just(Event::Refuse { status: 486 }),
+            Just(Event::Acknowledged),
             Just(Event::PeerCancelled),
             Just(Event::PeerHungUp),
             Just(Event::Broke(SipEnd::AuthRejected)),

@@ -4,55 +4,51 @@
 use std::{
     net::SocketAddr,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use rsipstack::{
     dialog::{
         DialogId,
-        dialog::{DialogState, DialogStateReceiver, DialogStateSender, TerminatedReason, TransactionHandle},
+        dialog::{DialogState, DialogStateReceiver, DialogStateSender},
         invitation::{InviteAsyncResult, InviteOption},
         invite_dialog::InviteDialog,
     },
-    sip::{Header, Method, Request, Response, StatusCode, prelude::HeadersExt},
+    sip::{Header, Response, StatusCode, prelude::HeadersExt},
     transaction::{make_uuid_v4, transaction::Transaction},
     transport::SipAddr,
 };
 use tokio::{
-    sync::{broadcast, mpsc, oneshot},
+    sync::{Semaphore, broadcast, mpsc},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    call::{COMMANDS, CallHandle, Command, IncomingCall, Reoffer, SIGNALS, Signal, SipCall},
+    call::{COMMANDS, CallHandle, Command, IncomingCall, SIGNALS, Signal, SipCall},
     dialog::{Call, Effect, Event, Progress, State},
     end::SipEnd,
-    node::{Core, Dial, SipError, Trunk, is_success},
+    error::{SipError, describe},
+    link::Trunk,
+    message::{allow, body_text, end_of, is_success, sdp_headers, terminated},
+    node::{Core, Dial},
+    renegotiation::respond,
     router,
 };
 
-/// How long the user may take to answer a re-INVITE.
-const REOFFER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Tries of a re-INVITE that meets the peer's own (491).
-const REINVITE_ATTEMPTS: usize = 3;
-
 type Lookup = Pin<Box<dyn Future<Output = Result<SipAddr, SipError>> + Send>>;
 
-struct Driver {
+pub(super) struct Driver {
     core: Arc<Core>,
     call_id: String,
-    call: Call,
+    pub(super) call: Call,
     /// Once the INVITE is out, or in.
-    dialog: Option<InviteDialog>,
+    pub(super) dialog: Option<InviteDialog>,
     states: DialogStateReceiver,
     commands: mpsc::Receiver<Command>,
     hang_up: CancellationToken,
-    signals: mpsc::Sender<Signal>,
+    pub(super) signals: mpsc::Sender<Signal>,
     /// Kept free for [`Signal::Ended`].
     last: Option<mpsc::OwnedPermit<Signal>>,
     /// Our INVITE before it leaves, and the address it will go to.
@@ -65,8 +61,8 @@ struct Driver {
     confirmed: bool,
     /// CSeq of the last ACK looked at for a late answer.
     acknowledged: Option<u32>,
-    /// A re-INVITE, ours or the peer's, is under way.
-    renegotiating: Arc<AtomicBool>,
+    /// Held while a re-INVITE, ours or the peer's, is under way.
+    pub(super) renegotiation: Arc<Semaphore>,
 }
 
 struct Outbound {
@@ -124,11 +120,11 @@ pub(super) fn receive(
     trunk: &Trunk,
     source: SocketAddr,
     request: Transaction,
-) -> Result<IncomingCall, (Transaction, SipError)> {
+) -> Result<IncomingCall, Box<(Transaction, SipError)>> {
     let invite = request.original.clone();
     let (driver, call) = match receive_dialog(core, trunk, &request) {
         Ok(started) => started,
-        Err(error) => return Err((request, error)),
+        Err(error) => return Err(Box::new((request, error))),
     };
     if let Some(dialog) = driver.dialog.clone() {
         tokio::spawn(serve_invite(dialog, request));
@@ -171,7 +167,7 @@ fn receive_dialog(
 
 async fn serve_invite(mut dialog: InviteDialog, mut request: Transaction) {
     if let Err(error) = dialog.handle(&mut request).await {
-        tracing::debug!(%error, "INVITE failed");
+        tracing::debug!(error = describe(&error), "INVITE failed");
     }
 }
 
@@ -204,7 +200,7 @@ impl Driver {
             unreachable: core.unreachable.subscribe(),
             confirmed: false,
             acknowledged: None,
-            renegotiating: Arc::default(),
+            renegotiation: Arc::new(Semaphore::new(1)),
         };
         Ok((driver, SipCall { id: call_id, signals: receiver, handle }))
     }
@@ -272,9 +268,8 @@ impl Driver {
         }
     }
 
-    fn tell(&mut self, signal: Signal) {
-        let vital =
-            matches!(signal, Signal::Answered { .. } | Signal::Reoffer(_) | Signal::LateAnswer { .. });
+    pub(super) fn tell(&mut self, signal: Signal) {
+        let vital = matches!(signal, Signal::Answered { .. } | Signal::LateAnswer { .. });
         if self.signals.try_send(signal).is_err() && vital {
             // The user reads nothing any more; the next turn of the loop ends the call.
             self.hang_up.cancel();
@@ -303,7 +298,7 @@ impl Driver {
         let Some(dialog) = self.dialog.clone() else { return };
         self.bye = Some(tokio::spawn(async move {
             if let Err(error) = dialog.bye().await {
-                tracing::debug!(%error, "BYE failed");
+                tracing::debug!(error = describe(&error), "BYE failed");
             }
         }));
     }
@@ -312,7 +307,7 @@ impl Driver {
         if let Some(dialog) = &self.dialog
             && let Err(error) = dialog.accept(Some(sdp_headers()), Some(sdp.into_bytes()))
         {
-            self.feed(Event::Broke(SipEnd::ProtocolError { detail: error.to_string() }));
+            self.feed(Event::Broke(SipEnd::ProtocolError { detail: describe(&error) }));
         }
     }
 
@@ -360,7 +355,7 @@ impl Driver {
             Ok(Ok((_, Some(response)))) if is_success(&response.status_code) && self.confirmed => return,
             Ok(Ok((_, Some(response)))) => Event::Failed(end_of(&response)),
             Ok(Ok((_, None))) | Err(_) => Event::InviteOver,
-            Ok(Err(error)) => Event::Failed(SipEnd::ProtocolError { detail: error.to_string() }),
+            Ok(Err(error)) => Event::Failed(SipEnd::ProtocolError { detail: describe(&error) }),
         };
         self.feed(event);
     }
@@ -384,32 +379,6 @@ impl Driver {
             }
             Command::Reinvite { sdp, done } => self.reinvite(sdp, done),
         }
-    }
-
-    fn reinvite(&mut self, sdp: String, done: oneshot::Sender<Result<String, SipError>>) {
-        let dialog = self.dialog.clone().filter(|_| self.call.state() == State::Answered);
-        let Some(dialog) = dialog else {
-            let _ = done.send(Err(SipError::CallOver));
-            return;
-        };
-        if self.renegotiating.swap(true, Ordering::SeqCst) {
-            let _ = done.send(Err(SipError::Refused(491)));
-            return;
-        }
-        let renegotiating = self.renegotiating.clone();
-        tokio::spawn(async move {
-            let body = Some(sdp.into_bytes());
-            let result = dialog.reinvite_with_glare_retry(Some(sdp_headers()), body, REINVITE_ATTEMPTS).await;
-            renegotiating.store(false, Ordering::SeqCst);
-            let _ = done.send(match result {
-                Ok(Some(response)) if is_success(&response.status_code) => {
-                    Ok(body_text(&response.body).unwrap_or_default())
-                }
-                Ok(Some(response)) => Err(SipError::Refused(response.status_code.code())),
-                Ok(None) => Err(SipError::CallOver),
-                Err(error) => Err(error.into()),
-            });
-        });
     }
 
     fn on_state(&mut self, state: DialogState) {
@@ -458,6 +427,8 @@ impl Driver {
             return;
         }
         self.confirmed = true;
+        self.core.dialogs_changed.notify_waiters();
+        self.feed(Event::Acknowledged);
         let Some(ack) = self.dialog.as_ref().and_then(InviteDialog::last_remote_ack) else { return };
         let seq = ack.cseq_header().and_then(|cseq| cseq.seq()).ok();
         if seq.is_some() && seq != self.acknowledged {
@@ -465,52 +436,6 @@ impl Driver {
             if let Some(sdp) = body_text(ack.body()) {
                 self.tell(Signal::LateAnswer { sdp });
             }
-        }
-    }
-
-    fn on_reoffer(&mut self, request: &Request, handle: TransactionHandle) {
-        let sdp = body_text(request.body());
-        if self.call.state() != State::Answered {
-            return respond(handle, StatusCode::RequestTerminated, vec![], None);
-        }
-        // A session refresh: nothing to negotiate (RFC 3311).
-        if sdp.is_none() && request.method == Method::Update {
-            return respond(handle, StatusCode::OK, allow(), None);
-        }
-        if self.renegotiating.swap(true, Ordering::SeqCst) {
-            return respond(handle, StatusCode::RequestPending, vec![], None);
-        }
-        let (reply, answer) = oneshot::channel();
-        self.tell(Signal::Reoffer(Reoffer { sdp, reply }));
-        let renegotiating = self.renegotiating.clone();
-        tokio::spawn(async move {
-            let answer = tokio::time::timeout(REOFFER_TIMEOUT, answer).await;
-            let _ = match answer {
-                Ok(Ok(Ok(sdp))) => {
-                    handle.respond(StatusCode::OK, Some(sdp_headers()), Some(sdp.into_bytes())).await
-                }
-                Ok(Ok(Err(status))) => handle.reply(StatusCode::from(status)).await,
-                Ok(Err(_)) => handle.reply(StatusCode::NotAcceptableHere).await,
-                Err(_) => handle.reply(StatusCode::ServerInternalError).await,
-            };
-            renegotiating.store(false, Ordering::SeqCst);
-        });
-    }
-
-    fn on_info(&mut self, request: &Request, handle: TransactionHandle) {
-        let kind = request.headers.iter().find_map(|header| match header {
-            Header::ContentType(kind) => Some(kind.value().trim().to_ascii_lowercase()),
-            _ => None,
-        });
-        let digit =
-            kind.as_deref().and_then(|kind| dtmf(kind, &body_text(request.body()).unwrap_or_default()));
-        match digit {
-            Some((digit, duration)) => {
-                self.tell(Signal::Dtmf { digit, duration });
-                respond(handle, StatusCode::OK, vec![], None);
-            }
-            None if request.body().is_empty() => respond(handle, StatusCode::OK, vec![], None),
-            None => respond(handle, StatusCode::UnsupportedMediaType, vec![], None),
         }
     }
 }
@@ -531,91 +456,4 @@ async fn finished<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, tokio::task:
     };
     *task = None;
     result
-}
-
-fn respond(handle: TransactionHandle, status: StatusCode, headers: Vec<Header>, body: Option<Vec<u8>>) {
-    tokio::spawn(async move {
-        let _ = handle.respond(status, Some(headers), body).await;
-    });
-}
-
-fn allow() -> Vec<Header> {
-    vec![Header::Allow(router::ALLOW.into())]
-}
-
-fn sdp_headers() -> Vec<Header> {
-    vec![Header::ContentType("application/sdp".into()), Header::Allow(router::ALLOW.into())]
-}
-
-fn body_text(body: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(body);
-    (!text.trim().is_empty()).then(|| text.into_owned())
-}
-
-fn end_of(response: &Response) -> SipEnd {
-    match response.status_code.code() {
-        401 | 407 => SipEnd::AuthRejected,
-        status @ 300.. => SipEnd::Rejected { status, reason: reason_phrase(response) },
-        status => SipEnd::ProtocolError { detail: format!("an INVITE cannot be answered with {status}") },
-    }
-}
-
-fn reason_phrase(response: &Response) -> String {
-    let reason = response.wire_reason.as_deref().unwrap_or_else(|| response.status_code.text());
-    reason.chars().filter(|c| !c.is_control()).take(64).collect()
-}
-
-fn terminated(reason: TerminatedReason) -> Event {
-    match reason {
-        TerminatedReason::UacCancel => Event::PeerCancelled,
-        TerminatedReason::UacBye
-        | TerminatedReason::UasBye
-        | TerminatedReason::UacBusy
-        | TerminatedReason::UasBusy
-        | TerminatedReason::UasDecline => Event::PeerHungUp,
-        TerminatedReason::Timeout => {
-            Event::Broke(SipEnd::Unreachable { detail: "our 200 was never acknowledged".into() })
-        }
-        TerminatedReason::ProxyAuthRequired => Event::Broke(SipEnd::AuthRejected),
-        TerminatedReason::ProxyError(status)
-        | TerminatedReason::UacOther(status)
-        | TerminatedReason::UasOther(status) => {
-            Event::Broke(SipEnd::ProtocolError { detail: format!("the dialog ended with {}", status.code()) })
-        }
-    }
-}
-
-/// A key in an INFO body: `Signal=5` and `Duration=160` lines, or the key alone.
-fn dtmf(kind: &str, body: &str) -> Option<(char, Duration)> {
-    const USUAL: u64 = 160;
-    let is_key = |c: &char| matches!(c, '0'..='9' | '*' | '#' | 'A'..='D');
-    let key = |text: &str| text.trim().to_ascii_uppercase().chars().next().filter(is_key);
-    match kind.split(';').next()?.trim() {
-        "application/dtmf" => Some((key(body)?, Duration::from_millis(USUAL))),
-        "application/dtmf-relay" => {
-            let field = |name: &str| {
-                let mut fields = body.lines().filter_map(|line| line.split_once('='));
-                fields.find(|(n, _)| n.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
-            };
-            let duration =
-                field("duration").and_then(|ms| ms.parse().ok()).unwrap_or(USUAL).clamp(10, 10_000);
-            Some((key(field("signal")?)?, Duration::from_millis(duration)))
-        }
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_are_read_from_both_info_bodies() {
-        let ms = Duration::from_millis;
-        assert_eq!(dtmf("application/dtmf-relay", "Signal=5\r\nDuration=250\r\n"), Some(('5', ms(250))));
-        assert_eq!(dtmf("application/dtmf-relay", "Signal= #\r\n"), Some(('#', ms(160))));
-        assert_eq!(dtmf("application/dtmf", "d"), Some(('D', ms(160))));
-        assert_eq!(dtmf("application/dtmf-relay", "Signal=x"), None);
-        assert_eq!(dtmf("text/plain", "5"), None);
-    }
 }

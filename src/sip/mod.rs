@@ -12,7 +12,8 @@
 //! | `registration` | when to REGISTER again, pure, and its driver |
 //! | `digest` | what the stack gets wrong about digest authentication, put right at the wire |
 //! | `guard`, `wire` | what is refused before it reaches the parser, and the socket that refuses it |
-//! | `node`, `router`, `driver` | sockets and clock: the node, requests that come in, one call |
+//! | `node`, `link`, `router` | sockets and clock: the node, its trunks, requests that come in |
+//! | `driver`, `renegotiation`, `info` | one call: its INVITE and BYE, and what happens inside it |
 //!
 //! Messages, transactions and dialogs are `rsipstack`'s; no name of it leaves this module. It logs
 //! whole messages, numbers included, at `info`: a log filter must hold it at [`LOG_FILTER`].
@@ -23,9 +24,14 @@ mod dialog;
 mod digest;
 mod driver;
 mod end;
+mod error;
 mod guard;
+mod info;
+mod link;
+mod message;
 mod node;
 mod registration;
+mod renegotiation;
 mod router;
 pub mod sdp;
 pub mod trunk;
@@ -35,7 +41,8 @@ pub use self::{
     call::{CallHandle, IncomingCall, Party, Reoffer, Signal, SipCall},
     config::{Config, InvalidConfig},
     end::SipEnd,
-    node::{Dial, Pong, SipError, SipNode, Stats},
+    error::SipError,
+    node::{Dial, Pong, SipNode, Stats},
     registration::RegistrationState,
     trunk::{Network, NumberFormat, Server, Transport, TrunkConfig},
 };

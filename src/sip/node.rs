@@ -14,8 +14,8 @@ use std::{
 use parking_lot::Mutex;
 use rsipstack::{
     EndpointBuilder,
-    dialog::{authenticate::Credential, dialog_layer::DialogLayer},
-    sip::{Auth, HostWithPort, Method, Param, Scheme, SipMessage, StatusCode, StatusCodeKind, Uri},
+    dialog::dialog_layer::DialogLayer,
+    sip::{Auth, Method, Param, Scheme, SipMessage, StatusCodeKind, Uri},
     transaction::{
         CallIdFormat,
         endpoint::{EndpointInnerRef, EndpointOption},
@@ -34,14 +34,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     call::{CallHandle, IncomingCall, SipCall},
-    config::{Config, InvalidConfig, ring_timeout_is_valid},
+    config::{Config, ring_timeout_is_valid},
     dialog::Limits,
     digest::DigestTranslator,
     driver,
+    error::{SipError, describe},
     guard::Sources,
+    link::{self, Trunk},
     registration::{self, RegistrationState},
     router,
-    trunk::{Transport, TrunkConfig},
+    trunk::Transport,
     wire::GuardedSocket,
 };
 use crate::base::E164;
@@ -52,48 +54,8 @@ const INCOMING: usize = 64;
 const UNREACHABLE: usize = 64;
 /// Ports tried for UDP and TCP alike when the system chooses one.
 const PORT_ATTEMPTS: usize = 16;
-/// How often the trunks' names are looked up again.
-const RESOLVE_EVERY: Duration = Duration::from_secs(60);
 /// How long a shutdown waits for BYEs, and then for REGISTERs, to be answered.
 const SHUTDOWN_STEP: Duration = Duration::from_secs(3);
-
-#[derive(Debug, thiserror::Error)]
-pub enum SipError {
-    #[error(transparent)]
-    Config(#[from] InvalidConfig),
-    #[error("sip.bind: cannot listen on {transport} {address}: {source}")]
-    Bind { transport: &'static str, address: SocketAddr, source: io::Error },
-    #[error("no trunk is named `{0}`")]
-    UnknownTrunk(String),
-    #[error("no trunk is configured: add one to `sip.trunks`")]
-    NoTrunk,
-    #[error("ring_timeout must be 0.1 to 170 s")]
-    RingTimeout,
-    #[error("{0} calls are up, which is what `sip.max_calls` allows")]
-    TooManyCalls(usize),
-    #[error("the node is shutting down")]
-    ShuttingDown,
-    #[error("the call is over")]
-    CallOver,
-    #[error("the peer refuses with {0}")]
-    Refused(u16),
-    #[error("unreachable: {0}")]
-    Unreachable(String),
-    #[error("the SIP stack cannot do this: {0}")]
-    Stack(String),
-}
-
-impl From<rsipstack::Error> for SipError {
-    fn from(error: rsipstack::Error) -> Self {
-        SipError::Stack(error.to_string())
-    }
-}
-
-impl From<rsipstack::sip::Error> for SipError {
-    fn from(error: rsipstack::sip::Error) -> Self {
-        SipError::Stack(error.to_string())
-    }
-}
 
 /// A call to place.
 #[derive(Debug, Clone)]
@@ -147,19 +109,12 @@ pub(super) struct Core {
     pub draining: CancellationToken,
     pub unreachable: broadcast::Sender<SocketAddr>,
     pub tasks: TaskTracker,
-    /// A dialog was listed, or a call ended.
+    /// A dialog was listed or confirmed, or a call ended.
     pub dialogs_changed: Notify,
     local: SocketAddr,
     pub stop: CancellationToken,
     calls: Mutex<HashMap<String, CallHandle>>,
     refused: Arc<AtomicU64>,
-}
-
-pub(super) struct Trunk {
-    /// Place in the configuration.
-    pub index: usize,
-    pub config: TrunkConfig,
-    pub registration: watch::Receiver<RegistrationState>,
 }
 
 impl SipNode {
@@ -180,7 +135,7 @@ impl SipNode {
         transport.add_transport(udp.into());
 
         let sources = Sources::default();
-        let (trunks, registrations) = trunks(&config, &sources);
+        let (trunks, registrations) = link::trunks(&config, &sources);
         let endpoint = EndpointBuilder::new()
             .with_user_agent(&config.user_agent)
             .with_transport_layer(transport)
@@ -210,7 +165,7 @@ impl SipNode {
         let (incoming, calls) = mpsc::channel(INCOMING);
         core.spawn_until_stopped(router::serve(core.clone()));
         core.spawn_until_stopped(router::route(core.clone(), requests, incoming));
-        core.spawn_until_stopped(keep_resolving(core.clone()));
+        core.spawn_until_stopped(link::keep_resolving(core.clone()));
         if let Some(listener) = tcp {
             core.spawn_until_stopped(router::accept(core.clone(), listener));
         }
@@ -330,7 +285,7 @@ impl Core {
         let target = trunk.address()?;
         let found = self.endpoint.transport_layer.lookup(&target, None).await;
         let server = &trunk.config.server;
-        let (_, address) = found.map_err(|e| SipError::Unreachable(format!("{server}: {}", reason(&e))))?;
+        let (_, address) = found.map_err(|e| SipError::Unreachable(format!("{server}: {}", describe(&e))))?;
         if let Ok(address) = address.get_socketaddr() {
             self.sources.allow_server(trunk.index, address.ip());
         }
@@ -393,72 +348,6 @@ impl Core {
     }
 }
 
-impl Trunk {
-    pub fn credential(&self) -> Option<Credential> {
-        let config = &self.config;
-        let username = config.username.clone().or_else(|| config.auth_username.clone())?;
-        Some(Credential {
-            username,
-            password: config.password.as_ref().map(|p| p.expose().clone()).unwrap_or_default(),
-            realm: None,
-            auth_username: config.auth_username.clone(),
-        })
-    }
-
-    /// `sip:user@server`, which a request to the trunk is addressed to.
-    pub fn server_uri(&self, user: Option<&str>) -> Result<Uri, SipError> {
-        let mut uri = parse_uri(&self.config.server.to_string(), user)?;
-        if self.config.transport == Transport::Tcp {
-            uri.params.push(Param::Transport(rsipstack::sip::Transport::Tcp));
-        }
-        Ok(uri)
-    }
-
-    /// `sip:user@domain`, our own address of record.
-    pub fn our_uri(&self) -> Result<Uri, SipError> {
-        self.domain_uri(self.config.username.as_deref().unwrap_or("callbox"))
-    }
-
-    pub fn domain_uri(&self, user: &str) -> Result<Uri, SipError> {
-        parse_uri(&super::trunk::BracketedHost(self.config.domain()).to_string(), Some(user))
-    }
-
-    pub fn registrar_uri(&self) -> Result<Uri, SipError> {
-        let mut uri = match &self.config.from_domain {
-            Some(domain) => parse_uri(&super::trunk::BracketedHost(domain).to_string(), None)?,
-            None => parse_uri(&self.config.server.to_string(), None)?,
-        };
-        if self.config.transport == Transport::Tcp {
-            uri.params.push(Param::Transport(rsipstack::sip::Transport::Tcp));
-        }
-        Ok(uri)
-    }
-
-    fn address(&self) -> Result<SipAddr, SipError> {
-        let transport = match self.config.transport {
-            Transport::Udp => rsipstack::sip::Transport::Udp,
-            Transport::Tcp => rsipstack::sip::Transport::Tcp,
-        };
-        let addr = HostWithPort::try_from(self.config.server.to_string().as_str())?;
-        Ok(SipAddr { r#type: Some(transport), addr })
-    }
-}
-
-fn parse_uri(host: &str, user: Option<&str>) -> Result<Uri, SipError> {
-    let mut uri = Uri::try_from(format!("sip:{host}").as_str())?;
-    uri.auth = user.map(|user| Auth { user: user.to_owned(), password: None });
-    Ok(uri)
-}
-
-/// What an error says, without the addresses and messages some of the stack's errors repeat.
-fn reason(error: &rsipstack::Error) -> String {
-    match error {
-        rsipstack::Error::DnsResolutionError(_) => "the name does not resolve".into(),
-        rsipstack::Error::IoError(e) => e.to_string(),
-        _ => "no transport to it".into(),
-    }
-}
-
 fn timers(t1: Duration) -> EndpointOption {
     EndpointOption {
         t1,
@@ -468,48 +357,6 @@ fn timers(t1: Duration) -> EndpointOption {
         // An empty suffix would leave an `@`; a bare UUID names nobody.
         callid_format: CallIdFormat::Uuid,
         ..EndpointOption::default()
-    }
-}
-
-type Registrations = Vec<(usize, watch::Sender<RegistrationState>)>;
-
-/// The trunks, and the senders of those that register.
-fn trunks(config: &Config, sources: &Sources) -> (Vec<Arc<Trunk>>, Registrations) {
-    let mut registrations = Vec::new();
-    let make = |(index, config): (usize, &TrunkConfig)| {
-        let (state, registration) = watch::channel(RegistrationState::NotConfigured);
-        if config.register {
-            registrations.push((index, state));
-        }
-        sources.allow_networks(index, &config.allow);
-        if let Ok(address) = config.server.host.parse() {
-            sources.allow_server(index, address);
-        }
-        Arc::new(Trunk { index, config: config.clone(), registration })
-    };
-    (config.trunks.iter().enumerate().map(make).collect(), registrations)
-}
-
-async fn keep_resolving(core: Arc<Core>) {
-    let named = |trunk: &&Arc<Trunk>| trunk.config.server.host.parse::<IpAddr>().is_err();
-    let mut ticks = tokio::time::interval(RESOLVE_EVERY);
-    loop {
-        ticks.tick().await;
-        for trunk in core.trunks.iter().filter(named) {
-            let server = &trunk.config.server;
-            let addresses =
-                tokio::net::lookup_host((server.host.as_str(), server.port.unwrap_or(5060))).await;
-            match addresses {
-                Ok(found) => found.for_each(|address| core.sources.allow_server(trunk.index, address.ip())),
-                Err(error) => {
-                    tracing::warn!(trunk = %trunk.config.name, %error, "trunk's server has no address")
-                }
-            }
-            if trunk.config.transport == Transport::Udp {
-                // SRV may name hosts that the plain lookup does not.
-                let _ = core.resolve(trunk).await;
-            }
-        }
     }
 }
 
@@ -535,8 +382,4 @@ async fn bind(address: SocketAddr, with_tcp: bool) -> Result<(UdpSocket, Option<
 
 fn bind_error(transport: &'static str, address: SocketAddr, source: io::Error) -> SipError {
     SipError::Bind { transport, address, source }
-}
-
-pub(super) fn is_success(status: &StatusCode) -> bool {
-    status.kind() == StatusCodeKind::Successful
 }

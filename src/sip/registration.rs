@@ -10,7 +10,9 @@ use rsipstack::{
 use tokio::sync::watch;
 
 use super::{
-    node::{Core, SipError, Trunk},
+    error::{SipError, describe},
+    link::Trunk,
+    node::Core,
     trunk::Transport,
 };
 
@@ -173,7 +175,7 @@ impl Registrar {
         let target = core.resolve(trunk).await.map_err(|e| Attempt::failed(e.to_string()))?;
         self.inner.outbound_proxy = target.get_socketaddr().ok();
         let response = self.inner.register(self.uri.clone(), Some(expires)).await;
-        let response = response.map_err(|e| Attempt::failed(e.to_string()))?;
+        let response = response.map_err(|e| Attempt::failed(describe(&e)))?;
         if response.status_code.code() == 200 {
             Ok(Duration::from_secs(self.inner.expires().into()))
         } else {

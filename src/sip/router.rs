@@ -16,14 +16,16 @@ use tokio::{net::TcpListener, sync::mpsc};
 use super::{
     call::{IncomingCall, Party},
     driver,
+    error::{SipError, describe},
     guard::{self, Sources},
-    node::{Core, SipError, Trunk},
+    link::Trunk,
+    node::Core,
 };
 use crate::base::{E164, Pii};
 
 /// Methods served, in and out of a dialog.
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
-/// How long a request waits for its dialog to be listed.
+/// How long a request waits for its dialog to be ready.
 const DIALOG_WAIT: Duration = Duration::from_millis(500);
 /// TCP connections at once; one more is closed at once.
 const MAX_CONNECTIONS: usize = 256;
@@ -73,11 +75,13 @@ fn has_sound_length(message: &SipMessage) -> bool {
 /// Runs the stack.
 pub(super) async fn serve(core: Arc<Core>) {
     if let Err(error) = core.endpoint.serve().await {
-        tracing::error!(%error, "SIP stack stopped");
+        tracing::error!(error = describe(&error), "SIP stack stopped");
     }
 }
 
-/// Accepts TCP connections from the trunks' addresses; others are closed unread.
+/// Accepts TCP connections from the trunks' addresses; others are closed unread. The stack's own
+/// framing ends a connection's task on a `Content-Length` near 2^64 and keeps its socket: one more
+/// reason that only trunks get this far.
 pub(super) async fn accept(core: Arc<Core>, listener: TcpListener) {
     loop {
         let (stream, peer) = match listener.accept().await {
@@ -97,7 +101,7 @@ pub(super) async fn accept(core: Arc<Core>, listener: TcpListener) {
         let local = SipAddr { r#type: Some(rsipstack::sip::Transport::Tcp), addr: core.advertised.into() };
         match TcpConnection::from_stream(stream, local, Some(core.stop.child_token())) {
             Ok(connection) => transport.add_connection(SipConnection::Tcp(connection)),
-            Err(error) => tracing::debug!(%error, "SIP connection lost at once"),
+            Err(error) => tracing::debug!(error = describe(&error), "SIP connection lost at once"),
         }
     }
 }
@@ -136,31 +140,39 @@ pub(super) async fn route(
 }
 
 async fn handle_in_dialog(core: Arc<Core>, mut request: Transaction) {
-    let Some(mut dialog) = dialog_of(&core, &request).await else {
-        return refuse(request, StatusCode::CallTransactionDoesNotExist, vec![]).await;
+    let mut dialog = match dialog_of(&core, &request).await {
+        Ok(dialog) => dialog,
+        Err(status) => return refuse(request, status, vec![]).await,
     };
     if let Err(error) = dialog.handle(&mut request).await {
-        tracing::debug!(method = %request.original.method, %error, "in-dialog request failed");
+        tracing::debug!(method = %request.original.method, error = describe(&error), "in-dialog request failed");
     }
 }
 
-/// The stack acknowledges a 200 before it lists the dialog that the 200 made, and a quick peer's
-/// re-INVITE or BYE comes in between: for a call that lives, its dialog is waited for.
-async fn dialog_of(core: &Core, request: &Transaction) -> Option<Dialog> {
+/// The stack acknowledges a 200 before it lists the dialog that the 200 made, and takes a moment to
+/// act on an ACK; a quick peer's next request comes in between. For a call that lives, its dialog is
+/// waited for until it can take the request.
+async fn dialog_of(core: &Core, request: &Transaction) -> Result<Dialog, StatusCode> {
     let lives = || request.original.call_id_header().is_ok_and(|id| core.sources.knows_call(id.value()));
-    let listed = async {
+    let is_bye = request.original.method == Method::Bye;
+    let ready = async {
         loop {
             let changed = core.dialogs_changed.notified();
             tokio::pin!(changed);
             // Before the look, so that no change between the two is missed.
             changed.as_mut().enable();
             match core.layer.match_dialog(request) {
-                None if lives() => changed.await,
-                dialog => return dialog,
+                Some(dialog) if is_bye || !dialog.state().waiting_ack() => return Some(dialog),
+                None if !lives() => return None,
+                _ => changed.await,
             }
         }
     };
-    tokio::time::timeout(DIALOG_WAIT, listed).await.ok().flatten()
+    match tokio::time::timeout(DIALOG_WAIT, ready).await {
+        Ok(dialog) => dialog.ok_or(StatusCode::CallTransactionDoesNotExist),
+        Err(_) if core.layer.match_dialog(request).is_some() => Err(StatusCode::ServerInternalError),
+        Err(_) => Err(StatusCode::CallTransactionDoesNotExist),
+    }
 }
 
 /// Answers with a final status and, for an INVITE, stays until its ACK.
@@ -178,7 +190,10 @@ fn invite(core: &Arc<Core>, request: Transaction, incoming: &mpsc::Sender<Incomi
         Ok((trunk, source)) => match incoming.try_reserve() {
             Ok(place) => match driver::receive(core, &trunk, source, request) {
                 Ok(call) => return place.send(call),
-                Err((request, error)) => (request, status_of(&error), vec![]),
+                Err(refused) => {
+                    let (request, error) = *refused;
+                    (request, status_of(&error), vec![])
+                }
             },
             Err(_) => (request, StatusCode::ServiceUnavailable, vec![]),
         },

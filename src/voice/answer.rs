@@ -43,6 +43,8 @@ struct Clause {
     text: String,
     /// Said by the agent on its own account (an apology, a filler): not part of the LLM's conversation.
     aside: bool,
+    /// When it was given to be said.
+    given: Instant,
     /// Length of its audio, once known.
     samples: Option<u64>,
     progress: Progress,
@@ -101,7 +103,12 @@ impl Answer {
 
     /// A clause is due that has no packet on the wire.
     pub(super) fn awaits_audio(&self) -> bool {
-        self.clauses.iter().any(|clause| clause.progress == Progress::Waiting)
+        self.waiting_since().is_some()
+    }
+
+    /// When the first clause that has no packet on the wire was given.
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        self.clauses.iter().find(|clause| clause.progress == Progress::Waiting).map(|clause| clause.given)
     }
 
     pub(super) fn asks_a_question(&self) -> bool {
@@ -167,13 +174,13 @@ impl Conversation {
         let duties = [Some(phrases.disclosure.clone()), notice];
         self.begin_answer(now, Marks::default());
         for line in duties.into_iter().flatten() {
-            self.speak(&line, Voicing::Line);
+            self.speak(now, &line, Voicing::Line);
         }
         if let Some(answer) = &mut self.answer {
             answer.protected = answer.clauses.last().map(|clause| clause.id);
         }
         if let Some(line) = first {
-            self.speak(&line, Voicing::Line);
+            self.speak(now, &line, Voicing::Line);
         }
         if asks {
             self.ask();
@@ -193,7 +200,7 @@ impl Conversation {
     /// Says a phrase as a turn of its own.
     pub(super) fn say(&mut self, now: Instant, phrase: &str, voicing: Voicing) {
         self.begin_answer(now, Marks::default());
-        self.speak(phrase, voicing);
+        self.speak(now, phrase, voicing);
         self.answer_progressed(now);
     }
 
@@ -205,7 +212,7 @@ impl Conversation {
         if let Some(answer) = &mut self.answer {
             answer.then = Some(closing);
         }
-        self.speak(phrase, Voicing::Line);
+        self.speak(now, phrase, Voicing::Line);
         self.answer_progressed(now);
     }
 
@@ -224,7 +231,7 @@ impl Conversation {
     }
 
     /// Adds a clause to the answer under way.
-    pub(super) fn speak(&mut self, text: &str, voicing: Voicing) {
+    pub(super) fn speak(&mut self, now: Instant, text: &str, voicing: Voicing) {
         if text.trim().is_empty() {
             return;
         }
@@ -233,7 +240,14 @@ impl Conversation {
         let text = text.trim().to_owned();
         let aside = voicing == Voicing::Aside;
         let progress = Progress::Waiting;
-        answer.clauses.push(Clause { id: clause, text: text.clone(), aside, samples: None, progress });
+        answer.clauses.push(Clause {
+            id: clause,
+            text: text.clone(),
+            aside,
+            given: now,
+            samples: None,
+            progress,
+        });
         self.live(Speaker::Agent, &text);
         self.effects.push_back(Effect::Speak { clause, text });
     }
@@ -262,7 +276,7 @@ impl Conversation {
         if answer.clauses.iter().all(|clause| clause.aside) {
             let phrases = &self.config.phrases;
             let phrase = if answer.then.is_some() { &phrases.goodbye } else { &phrases.did_not_catch };
-            self.speak(&phrase.clone(), Voicing::Line);
+            self.speak(now, &phrase.clone(), Voicing::Line);
         }
         self.answer_progressed(now);
     }
@@ -279,7 +293,7 @@ impl Conversation {
             if let Some(answer) = &mut self.answer {
                 mark(&mut answer.marks.first_clause, now);
             }
-            self.speak(&clause, Voicing::Line);
+            self.speak(now, &clause, Voicing::Line);
         }
     }
 
@@ -401,7 +415,7 @@ impl Conversation {
             answer.then = cut.answer.then;
         }
         for clause in cut.answer.unheard(cut.at) {
-            self.speak(&clause, Voicing::Line);
+            self.speak(now, &clause, Voicing::Line);
         }
         self.answer_progressed(now);
     }

@@ -16,7 +16,7 @@ use crate::voice::{Conversation, ms};
 /// Digits pressed within this time of one another are one entry, in milliseconds.
 const DTMF_GAP_MS: u64 = 1_500;
 /// Without a word from the recogniser for this long, the utterance counts as lost.
-const FINAL_PATIENCE_MS: u64 = 6_000;
+const FINAL_PATIENCE_MS: u64 = 15_000;
 /// Speech of this length that gave no text was something that deserves a question.
 const UNHEARD_SPEECH_MS: u64 = 1_500;
 

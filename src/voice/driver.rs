@@ -138,6 +138,7 @@ impl Talk {
     }
 
     fn handle(&mut self, event: Event) {
+        tracing::debug!(event = event.name(), "happens");
         self.conversation.handle(Instant::now(), event);
     }
 
@@ -167,6 +168,7 @@ impl Talk {
     /// Performs what is due; gives the reason when the conversation is over.
     async fn perform_effects(&mut self, senses: &mut Senses) -> Option<Closing> {
         while let Some(effect) = self.conversation.poll_effect() {
+            tracing::debug!(effect = effect.name(), "due");
             match effect {
                 Effect::WarmLlm { messages } => self.warm(messages),
                 Effect::StartUtterance => senses.ear.start_utterance(),
@@ -188,9 +190,6 @@ impl Talk {
     }
 
     async fn notify(&mut self, notice: Notice) {
-        if let Notice::Turn(TurnDone { latency: Some(split), .. }) = &notice {
-            split.observe();
-        }
         // The call that listens may be gone; the conversation is then about to be told.
         let _ = self.notices.send(notice).await;
     }

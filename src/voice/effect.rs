@@ -76,3 +76,24 @@ pub struct TurnDone {
     pub interrupted: bool,
     pub latency: Option<LatencySplit>,
 }
+
+impl Effect {
+    /// Its name, for logs: what is said stays out of them.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Effect::WarmLlm { .. } => "warm the LLM",
+            Effect::StartUtterance => "start an utterance",
+            Effect::TranscribePartial => "transcribe so far",
+            Effect::FinishUtterance => "finish the utterance",
+            Effect::DropUtterance => "drop the utterance",
+            Effect::JudgeTurn => "judge the turn",
+            Effect::AskLlm { .. } => "ask the LLM",
+            Effect::CancelLlm => "cancel the LLM",
+            Effect::Speak { .. } => "speak a clause",
+            Effect::StopSpeaking => "stop speaking",
+            Effect::Turn(_) => "record a turn",
+            Effect::Live { .. } => "show live text",
+            Effect::HangUp { .. } => "hang up",
+        }
+    }
+}

@@ -54,3 +54,29 @@ pub enum Event {
     /// Nothing has come from the far end for this long (RTP timeout of the media session).
     MediaLost,
 }
+
+impl Event {
+    /// Its name, for logs: what was said stays out of them.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Event::Answered => "answered",
+            Event::SpeechStarted { .. } => "speech started",
+            Event::SpeechSustained => "speech sustained",
+            Event::SpeechPaused { .. } => "speech paused",
+            Event::Partial { .. } => "partial transcript",
+            Event::Final { .. } => "final transcript",
+            Event::TurnJudged { .. } => "turn judged",
+            Event::Llm { delta: Delta::Done { .. }, .. } => "answer complete",
+            Event::Llm { delta: Delta::Failed { .. }, .. } => "answer failed",
+            Event::Llm { .. } => "answer goes on",
+            Event::ClauseAudio { .. } => "clause has audio",
+            Event::ClauseSynthesised { .. } => "clause synthesised",
+            Event::ClausePlaying { .. } => "clause playing",
+            Event::ClausePlayed { .. } => "clause played",
+            Event::ClauseStopped { .. } => "clause stopped",
+            Event::EngineFailed { .. } => "engine failed",
+            Event::Dtmf { .. } => "key pressed",
+            Event::MediaLost => "media lost",
+        }
+    }
+}

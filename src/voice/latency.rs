@@ -23,25 +23,6 @@ pub struct LatencySplit {
     pub total_ms: u64,
 }
 
-impl LatencySplit {
-    /// Adds the split to the metrics, a histogram a part.
-    pub fn observe(&self) {
-        let parts = [
-            ("endpoint", self.endpoint_ms),
-            ("asr", self.asr_ms),
-            ("llm_first_token", self.llm_first_token_ms),
-            ("llm_first_clause", self.llm_first_clause_ms),
-            ("tts_first_audio", self.tts_first_audio_ms),
-            ("wire", self.wire_ms),
-            ("total", self.total_ms),
-        ];
-        for (part, milliseconds) in parts {
-            metrics::histogram!("callbox_turn_latency_seconds", "part" => part)
-                .record(milliseconds as f64 / 1_000.0);
-        }
-    }
-}
-
 /// The moments of one turn, as they pass.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Marks {

@@ -89,7 +89,7 @@ pub struct WatchdogConfig {
     /// The agent says that it is still thinking after this long without a word of the answer.
     pub filler_after_ms: u64,
     /// How long the recogniser or the LLM may be away before the call is ended. Without a voice the
-    /// call ends after seven seconds at most.
+    /// call ends after six seconds at most.
     pub engine_patience_ms: u64,
     /// The agent wraps up this long before the maximum duration.
     pub wrap_up_ms: u64,

@@ -71,7 +71,7 @@ impl Conversation {
         if first {
             let phrase = self.config.phrases.apology.clone();
             if self.answer.is_some() {
-                self.speak(&phrase, Voicing::Aside);
+                self.speak(now, &phrase, Voicing::Aside);
             } else {
                 self.say(now, &phrase, Voicing::Aside);
             }

@@ -8,7 +8,7 @@ use crate::voice::effect::Closing;
 use crate::voice::{Conversation, ms};
 
 /// A clause that has to be said is heard by now, or the call ends, in milliseconds.
-pub(super) const LONGEST_MUTE_MS: u64 = 7_000;
+pub(super) const LONGEST_MUTE_MS: u64 = 6_000;
 /// A model that has not finished its answer by now counts as failed, in milliseconds.
 const LONGEST_THOUGHT_MS: u64 = 30_000;
 
@@ -26,6 +26,9 @@ pub(super) struct Watchdog {
 enum Remedy {
     Open,
     Prompt,
+    /// The recogniser is slow: the caller hears that something happens.
+    Reassure,
+    /// The LLM is.
     Filler,
     GiveUpThought,
     EngineLost,
@@ -54,9 +57,10 @@ impl Conversation {
         match remedy {
             Remedy::Open => self.open(now),
             Remedy::Prompt => self.prompt(now),
+            Remedy::Reassure => self.say(now, &self.config.phrases.one_moment.clone(), Voicing::Aside),
             Remedy::Filler => {
                 self.watchdog.sound(now);
-                self.speak(&self.config.phrases.one_moment.clone(), Voicing::Aside);
+                self.speak(now, &self.config.phrases.one_moment.clone(), Voicing::Aside);
             }
             Remedy::GiveUpThought => self.handle_llm_failed(now),
             Remedy::EngineLost => self.hang_up(now, Closing::EngineLost),
@@ -85,14 +89,18 @@ impl Conversation {
         let last_sound = self.watchdog.last_sound?;
         let after = |milliseconds| last_sound + ms(milliseconds);
         let watchdog = &self.config.watchdog;
-        if self.caller != CallerTurn::Silent || self.finishing.is_some() || self.outages.retry_pending() {
+        if self.caller != CallerTurn::Silent || self.outages.retry_pending() {
             return None;
         }
         match &self.answer {
+            None if self.finishing.is_some() => Some((after(watchdog.filler_after_ms), Remedy::Reassure)),
             None if !self.opened => Some((after(self.config.turn.greeting_wait_ms), Remedy::Open)),
             None => Some((after(watchdog.prompt_after_ms), Remedy::Prompt)),
             Some(answer) if answer.is_audible() => None,
-            Some(answer) if answer.awaits_audio() => Some((after(LONGEST_MUTE_MS), Remedy::EngineLost)),
+            Some(answer) if answer.awaits_audio() => {
+                let since = last_sound.max(answer.waiting_since().unwrap_or(last_sound));
+                Some((since + ms(LONGEST_MUTE_MS), Remedy::EngineLost))
+            }
             Some(answer) => {
                 let longest = answer.asked_at + ms(LONGEST_THOUGHT_MS);
                 let filler = after(watchdog.filler_after_ms);

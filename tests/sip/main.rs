@@ -1,5 +1,8 @@
 //! The SIP module against real peers: SIPp and Kamailio on loopback, and itself.
 
+// A failed `unwrap` is a failed test.
+#![allow(clippy::unwrap_used)]
+
 mod auth;
 mod hostile;
 mod inbound;

@@ -109,6 +109,7 @@ impl Whisper {
         let mut params = self.params_for(heard.language);
         params.set_audio_ctx(window::audio_ctx(pcm.len()));
         params.set_max_tokens(window::max_tokens(pcm.len()));
+        params.set_single_segment(pcm.len() < window::ONE_SEGMENT);
         if !heard.prompt.is_empty() {
             params.set_tokens(&heard.prompt);
         }
@@ -219,7 +220,6 @@ fn base_params(language: Option<&'static str>, threads: c_int) -> FullParams<'st
     params.set_n_threads(threads);
     params.set_language(language);
     params.set_no_context(true);
-    params.set_single_segment(true);
     // Off, the text repeats itself in most short windows.
     params.set_no_timestamps(false);
     params.set_suppress_nst(true);

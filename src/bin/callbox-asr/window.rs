@@ -2,8 +2,11 @@
 
 /// Samples a second.
 pub const RATE: usize = 16_000;
-/// Whisper's encoder takes 30 seconds at most.
-pub const MAX_WINDOW: usize = 28 * RATE;
+/// Whisper's encoder takes 30 seconds at most, and a window should leave it room.
+pub const MAX_WINDOW: usize = 24 * RATE;
+/// Up to here the decoder is asked for all text at once. In more audio it now and then stops early;
+/// taken segment by segment, it goes on from the last it was sure of.
+pub const ONE_SEGMENT: usize = 12 * RATE;
 /// Whisper refuses less than a second.
 const MIN_WINDOW: usize = RATE + RATE / 10;
 
@@ -59,9 +62,9 @@ mod tests {
     #[test]
     fn a_long_utterance_is_cut_in_its_pause() {
         let mut pcm = vec![3_000; 30 * RATE];
-        pcm[24 * RATE..24 * RATE + RATE / 2].fill(2);
+        pcm[20 * RATE..20 * RATE + RATE / 2].fill(2);
         let at = cut(&pcm);
-        assert!((24 * RATE..24 * RATE + RATE / 2).contains(&at), "{at}");
+        assert!((20 * RATE..20 * RATE + RATE / 2).contains(&at), "{at}");
     }
 
     #[test]

@@ -195,7 +195,7 @@ impl Llama {
             .filter(|seat| !self.work[*seat].is_generating() && !self.work[*seat].pending.is_empty())
             .collect();
         waiting.sort_by_key(|seat| self.work[*seat].answer.is_none());
-        let mut room = if speaking.is_empty() { self.prefill } else { (self.prefill / 4).max(1) };
+        let mut room = if speaking.is_empty() { self.prefill } else { (self.prefill / 2).max(1) };
         let mut stretches: Vec<Stretch> = speaking.iter().filter_map(|seat| self.add(*seat, 1)).collect();
         for seat in waiting {
             let stretch = self.add(seat, room);
@@ -226,9 +226,8 @@ impl Llama {
         let work = &mut self.work[stretch.seat];
         let seat = self.seats.get_mut(stretch.seat);
         seat.tokens.extend(work.pending.drain(..stretch.len));
-        let (Some(index), Some((mut answer, mut sampler))) = (stretch.logits, work.answer.take()) else {
-            return Vec::new();
-        };
+        let Some(index) = stretch.logits else { return Vec::new() };
+        let Some((mut answer, mut sampler)) = work.answer.take() else { return Vec::new() };
         let token = sampler.sample(&self.context, index);
         if self.model.vocab().is_eog(token) {
             return answer.finish();
@@ -256,8 +255,7 @@ impl Llama {
     }
 
     fn sampler(&self, temperature: f32) -> LlamaSampler {
-        // NaN is as good as zero.
-        if !(temperature > 0.0) {
+        if temperature <= 0.0 || temperature.is_nan() {
             return LlamaSampler::greedy();
         }
         LlamaSampler::chain_simple([
@@ -350,7 +348,8 @@ impl Llm for Llama {
 
 fn context_params(args: &Args) -> LlamaContextParams {
     let flash = match args.flash_attention {
-        FlashAttention::Auto => -1,
+        FlashAttention::Auto if args.gpu_layers > 0 => -1,
+        FlashAttention::Auto => 0,
         FlashAttention::On => 1,
         FlashAttention::Off => 0,
     };

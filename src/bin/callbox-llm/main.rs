@@ -24,11 +24,13 @@ struct Args {
     /// Tokens of one conversation, prompt and answer.
     #[arg(long, default_value_t = 2048, value_parser = clap::value_parser!(u32).range(256..=131_072))]
     context: u32,
-    /// Prompt tokens evaluated in one step while nobody is being answered; a quarter of it otherwise.
-    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(8..=512))]
+    /// Prompt tokens evaluated in one step while nobody is being answered; half of it otherwise. More is
+    /// no faster, and a cancel waits for the step under way.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=512))]
     prefill: u32,
     #[arg(long, default_value_t = 0)]
     gpu_layers: u32,
+    /// `auto` leaves it off where no layer is on a GPU: on a CPU it only costs.
     #[arg(long, value_enum, default_value_t = FlashAttention::Auto)]
     flash_attention: FlashAttention,
 }

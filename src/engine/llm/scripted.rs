@@ -115,7 +115,7 @@ impl LlmScript {
             return (answer.clone(), false);
         }
         let mut ordered = self.answers.iter().filter(|answer| answer.when.is_none());
-        let last = ordered.clone().last();
+        let last = ordered.clone().next_back();
         (ordered.nth(given).or(last).cloned().unwrap_or_default(), true)
     }
 }

@@ -29,7 +29,10 @@ pub fn serve_asr<E: Asr>(
             AsrRequest::Push { stream } => parent.answer(engine.push(stream, &pcm))?,
             AsrRequest::Partial { stream } => parent.answer(engine.partial(stream))?,
             AsrRequest::Finish { stream } => parent.answer(engine.finish(stream))?,
-            AsrRequest::Cancel { stream } => parent.answer(Ok(engine.cancel(stream)))?,
+            AsrRequest::Cancel { stream } => {
+                engine.cancel(stream);
+                parent.answer(Ok(()))?;
+            }
         }
     }
     Ok(())
@@ -53,8 +56,14 @@ pub fn serve_llm<E: Llm>(
                 let result = engine.step();
                 parent.answer(result.map(|deltas| Stepped { deltas, warming: engine.warming() }))?;
             }
-            LlmRequest::Cancel { stream } => parent.answer(Ok(engine.cancel(stream)))?,
-            LlmRequest::Forget { stream } => parent.answer(Ok(engine.forget(stream)))?,
+            LlmRequest::Cancel { stream } => {
+                engine.cancel(stream);
+                parent.answer(Ok(()))?;
+            }
+            LlmRequest::Forget { stream } => {
+                engine.forget(stream);
+                parent.answer(Ok(()))?;
+            }
         }
     }
     Ok(())
@@ -77,7 +86,10 @@ pub fn serve_tts<E: Tts>(
                 Ok(None) => parent.answer(Ok(None::<ChunkHeader>))?,
                 Err(error) => parent.answer::<Option<ChunkHeader>>(Err(error))?,
             },
-            TtsRequest::Cancel { stream } => parent.answer(Ok(engine.cancel(stream)))?,
+            TtsRequest::Cancel { stream } => {
+                engine.cancel(stream);
+                parent.answer(Ok(()))?;
+            }
         }
     }
     Ok(())
@@ -112,11 +124,19 @@ impl Parent {
         }
     }
 
+    /// The next request; one that cannot be read is answered and passed over.
     fn next<R: DeserializeOwned>(&mut self) -> Result<Option<(R, Vec<i16>)>, WireError> {
-        match read_message(&mut self.socket) {
-            // A parent that was killed with an answer unread resets the connection: it is gone all the same.
-            Err(WireError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
-            other => other,
+        loop {
+            match read_message(&mut self.socket) {
+                Err(error @ WireError::Json { .. }) => {
+                    self.answer::<Value>(Err(EngineError::Request(error.to_string())))?;
+                }
+                // A parent killed with an answer unread resets the connection: it is gone all the same.
+                Err(WireError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    return Ok(None);
+                }
+                other => return other,
+            }
         }
     }
 

@@ -15,24 +15,17 @@ use std::{
 
 use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool};
 use rten_tensor::{NdTensor, NdTensorView, prelude::*};
-use serde::{Deserialize, Serialize};
 
 use super::mel::{BANDS, FRAMES, LogMel};
 use crate::engine::{EngineError, Turn};
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SmartTurnConfig {
     /// `smart-turn-v3.2-cpu.onnx`.
     pub path: PathBuf,
     /// Threads for one judgement, at most as many as there are cores. Two nearly halve the time of
     /// one; more help little, and the recogniser starts at the same moment.
-    #[serde(default = "default_threads")]
     pub threads: usize,
-}
-
-fn default_threads() -> usize {
-    2
 }
 
 /// One set of weights; keeps no state between calls.

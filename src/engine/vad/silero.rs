@@ -8,7 +8,6 @@ use std::{path::PathBuf, sync::Arc};
 
 use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value};
 use rten_tensor::{NdTensor, NdTensorView, Tensor, prelude::*};
-use serde::{Deserialize, Serialize};
 
 use super::{DEFAULT_MAX_STREAMS, FRAME_SAMPLES, check_frame, streams::Streams};
 use crate::{
@@ -20,18 +19,18 @@ const CONTEXT: usize = 64;
 const STATE: [usize; 3] = [2, 1, 128];
 const STATE_LEN: usize = STATE[0] * STATE[1] * STATE[2];
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SileroConfig {
     /// `silero_vad.onnx`.
     pub path: PathBuf,
     /// Callers whose state is kept; the one unused for longest makes room for a new one.
-    #[serde(default = "default_max_streams")]
     pub max_streams: usize,
 }
 
-fn default_max_streams() -> usize {
-    DEFAULT_MAX_STREAMS
+impl SileroConfig {
+    pub fn new(path: PathBuf) -> Self {
+        SileroConfig { path, max_streams: DEFAULT_MAX_STREAMS }
+    }
 }
 
 /// One set of weights, many callers.

@@ -20,7 +20,7 @@ use super::{
     Factory, Health, Timed, Timing, WorkerConfig,
     pool::{Pool, Seat, answered, observe},
     queue::Lane,
-    supervise::Server,
+    supervise::{Server, guarded},
 };
 use crate::{
     base::audio::WIDEBAND_HZ,
@@ -40,7 +40,7 @@ pub struct AsrHandle {
 impl AsrHandle {
     pub fn spawn(config: &WorkerConfig, factory: Factory<dyn Asr>) -> Self {
         let name = config.name;
-        let pool = Pool::spawn(config, &factory, |_| Recognising { name, incarnation: 0 });
+        let pool = Pool::spawn(config, &factory, |_| Recognising { name, incarnation: 0, dying: None });
         AsrHandle { pool, name }
     }
 
@@ -173,6 +173,8 @@ enum Command {
 struct Recognising {
     name: &'static str,
     incarnation: u64,
+    /// Who asked when the engine died.
+    dying: Option<oneshot::Sender<Heard>>,
 }
 
 impl Recognising {
@@ -201,29 +203,22 @@ impl Recognising {
     }
 
     fn answer(
-        &self,
+        &mut self,
         op: &'static str,
         ask: Ask,
-        run: impl FnOnce() -> Result<Transcript, EngineError>,
+        run: impl FnOnce(&Self) -> Result<Transcript, EngineError>,
     ) -> Result<(), EngineError> {
         let Ask { reply, asked } = ask;
         let begun = Instant::now();
-        let queued = begun - asked;
-        // Here, so that the caller hears of a panic as of any other death.
-        let result = super::supervise::guarded(run);
-        let timing = Timing { queued, inference: begun.elapsed() };
+        let result = guarded(|| run(self));
+        let timing = Timing { queued: begun - asked, inference: begun.elapsed() };
         observe(self.name, op, timing);
-        let died = died(&result);
+        if let Err(error @ EngineError::Died(_)) = result {
+            self.dying = Some(reply);
+            return Err(error);
+        }
         let _ = reply.send(result.map(|value| Timed { value, timing }));
-        died
-    }
-}
-
-/// Passes on only what kills the engine.
-pub(super) fn died<T>(result: &Result<T, EngineError>) -> Result<(), EngineError> {
-    match result {
-        Err(error @ EngineError::Died(_)) => Err(error.clone()),
-        _ => Ok(()),
+        Ok(())
     }
 }
 
@@ -238,12 +233,12 @@ impl Server for Recognising {
                     let _ = ask.reply.send(Err(EngineError::Request("superseded".to_owned())));
                     return Ok(());
                 }
-                self.answer("partial", ask, || {
-                    self.recognise(engine, &utterance, |engine, stream| engine.partial(stream))
+                self.answer("partial", ask, |this| {
+                    this.recognise(engine, &utterance, |engine, stream| engine.partial(stream))
                 })
             }
-            Command::Finish(utterance, ask) => self.answer("finish", ask, || {
-                self.recognise(engine, &utterance, |engine, stream| engine.finish(stream))
+            Command::Finish(utterance, ask) => self.answer("finish", ask, |this| {
+                this.recognise(engine, &utterance, |engine, stream| engine.finish(stream))
             }),
             Command::Cancel(stream) => {
                 engine.cancel(stream);
@@ -256,7 +251,11 @@ impl Server for Recognising {
         self.incarnation += 1;
     }
 
-    fn fail_open(&mut self, _error: &EngineError) {}
+    fn fail_open(&mut self, error: &EngineError) {
+        if let Some(reply) = self.dying.take() {
+            let _ = reply.send(Err(error.clone()));
+        }
+    }
 
     fn refuse(command: Command, error: &EngineError) {
         match command {

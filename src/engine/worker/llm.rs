@@ -16,7 +16,6 @@ use tokio::sync::{
 
 use super::{
     Factory, Health, Timing, WorkerConfig,
-    asr::died,
     pool::{Pool, Seat, observe},
     queue::Lane,
     supervise::{Server, guarded},
@@ -25,6 +24,9 @@ use crate::engine::{ChatMessage, Completion, Delta, EngineError, Llm, StreamId, 
 
 /// Answers longer than this many tokens are refused, so that their channel is bounded.
 const MAX_TOKENS: u32 = 16_384;
+
+/// An answer of which an engine says nothing for this long is given up.
+const SILENT: Duration = Duration::from_secs(120);
 
 /// A piece of an answer and its age: `inference` counts from the moment the engine took the answer up.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,6 +115,7 @@ struct Answer {
     events: mpsc::Sender<LlmEvent>,
     queued: Duration,
     begun: Instant,
+    heard: Instant,
     first: bool,
 }
 
@@ -135,16 +138,29 @@ impl Conversing {
         }
         self.open.remove(&stream);
         let result = guarded(|| engine.start(stream, request));
-        match &result {
+        match result {
+            Err(error @ EngineError::Died(_)) => {
+                self.open.insert(stream, answer);
+                return Err(error);
+            }
+            Err(error) => answer.fail(&error),
             Ok(()) => _ = self.open.insert(stream, answer),
-            Err(error) => answer.fail(error),
         }
-        died(&result)
+        Ok(())
+    }
+
+    fn give_up_on_the_silent_and_the_gone(&mut self, engine: &mut dyn Llm) {
+        let hopeless = |answer: &Answer| answer.events.is_closed() || answer.heard.elapsed() > SILENT;
+        for (stream, answer) in self.open.extract_if(|_, answer| hopeless(answer)) {
+            answer.fail(&EngineError::Request(format!("no word of the answer for {SILENT:?}")));
+            engine.cancel(stream);
+        }
     }
 
     /// Delivers a delta; false when the answer is over, for whatever reason.
     fn deliver(&mut self, stream: StreamId, delta: Delta) -> bool {
         let Some(answer) = self.open.get_mut(&stream) else { return false };
+        answer.heard = Instant::now();
         let last = matches!(delta, Delta::Done { .. } | Delta::Failed { .. });
         let timing = Timing { queued: answer.queued, inference: answer.begun.elapsed() };
         if std::mem::take(&mut answer.first) {
@@ -172,15 +188,18 @@ impl Server for Conversing {
     fn handle(&mut self, engine: &mut Self::Engine, command: Command) -> Result<(), EngineError> {
         match command {
             Command::Warm { stream, messages, tools } => {
-                let result = engine.warm(stream, &messages, &tools);
-                if let Err(error) = &result {
-                    tracing::warn!(engine = self.name, "a prompt was not evaluated ahead: {error}");
+                match engine.warm(stream, &messages, &tools) {
+                    Err(error @ EngineError::Died(_)) => return Err(error),
+                    Err(error) => {
+                        tracing::warn!(engine = self.name, "a prompt was not evaluated ahead: {error}");
+                    }
+                    Ok(()) => {}
                 }
-                died(&result)
+                Ok(())
             }
             Command::Start { stream, request, events, asked } => {
                 let begun = Instant::now();
-                let answer = Answer { events, queued: begun - asked, begun, first: true };
+                let answer = Answer { events, queued: begun - asked, begun, heard: begun, first: true };
                 self.start(engine, stream, &request, answer)
             }
             Command::Cancel(stream) => {
@@ -201,9 +220,7 @@ impl Server for Conversing {
     }
 
     fn step(&mut self, engine: &mut Self::Engine) -> Result<(), EngineError> {
-        for (stream, _) in self.open.extract_if(|_, answer| answer.events.is_closed()) {
-            engine.cancel(stream);
-        }
+        self.give_up_on_the_silent_and_the_gone(engine);
         let begun = Instant::now();
         let deltas = engine.step()?;
         observe(self.name, "step", Timing { queued: Duration::ZERO, inference: begun.elapsed() });

@@ -17,8 +17,9 @@ use crate::engine::EngineError;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 const SETTLED: Duration = Duration::from_secs(30);
 
-/// How one kind of engine is served. `Err` means that the engine is dead; whatever concerns one
-/// request alone is answered to its caller and is `Ok` here.
+/// How one kind of engine is served. `Err` means that the engine is dead, and the request that found out
+/// is answered by [`Server::fail_open`]; whatever concerns one request alone is answered to its caller
+/// and is `Ok` here.
 pub(super) trait Server: Send + 'static {
     type Engine: ?Sized;
     type Command: Send + 'static;
@@ -37,7 +38,7 @@ pub(super) trait Server: Send + 'static {
     /// A new engine stands ready; nothing that the old one knew is left.
     fn begin(&mut self, _engine: &Self::Engine) {}
 
-    /// Answers every request under way with `error`.
+    /// Answers every request under way with `error`, the one that found the engine dead included.
     fn fail_open(&mut self, error: &EngineError);
 
     /// Answers a request that was never taken up.
@@ -109,11 +110,12 @@ fn go_down<S: Server>(
         EngineError::Died(_) => error.clone(),
         other => EngineError::Died(other.to_string()),
     };
+    // Known to be down before anybody hears of it, so that who waits for `Ready` waits for the next one.
+    health(Health::Down { detail: error.to_string() });
     for command in queue.take_down(died.clone()) {
         S::refuse(command, &died);
     }
     server.fail_open(&died);
-    health(Health::Down { detail: error.to_string() });
 }
 
 /// Turns a panic of an engine into its death.

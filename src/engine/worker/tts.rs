@@ -20,7 +20,6 @@ use tokio::sync::{
 
 use super::{
     Factory, Health, Timing, WorkerConfig,
-    asr::died,
     pool::{Pool, Seat, observe},
     queue::{Lane, Queue},
     supervise::{Server, guarded},
@@ -87,14 +86,16 @@ struct Speak {
     asked: Instant,
 }
 
-/// Room in a listener's channel, or the wait for it.
-type Room = Pin<Box<dyn Future<Output = Result<OwnedPermit<Audio>, SendError<()>>> + Send>>;
+/// Room for one piece in a listener's channel; an error when nobody listens any more.
+type Permit = Result<OwnedPermit<Audio>, SendError<()>>;
+/// The wait for it.
+type Room = Pin<Box<dyn Future<Output = Permit> + Send>>;
 
 /// An utterance being spoken.
 struct Speech {
     seat: Seat<Speak>,
     room: Room,
-    permit: Option<Result<OwnedPermit<Audio>, SendError<()>>>,
+    permit: Option<Permit>,
     /// Kept so that a listener far behind still hears why the audio ends.
     last_word: OwnedPermit<Audio>,
     asked: Instant,
@@ -107,6 +108,10 @@ impl Speech {
         let last_word = sender.clone().try_reserve_owned().ok()?;
         let room = Box::pin(sender.reserve_owned());
         Some(Speech { seat, room, permit: None, last_word, asked, first: true })
+    }
+
+    fn fail(self, error: &EngineError) {
+        self.last_word.send(Err(error.clone()));
     }
 
     /// Whether its listener has room for a piece, or has gone.
@@ -129,7 +134,7 @@ struct Speaking {
 
 impl Speaking {
     /// The next utterance in turn whose listener has room.
-    fn next_speech(&mut self) -> Option<(Speech, Result<OwnedPermit<Audio>, SendError<()>>)> {
+    fn next_speech(&mut self) -> Option<(Speech, Permit)> {
         let waker = self.queue.waker();
         let mut context = Context::from_waker(&waker);
         let index = self.open.iter_mut().position(|speech| speech.can_go_on(&mut context))?;
@@ -149,16 +154,19 @@ impl Speaking {
         let result = guarded(|| engine.next(speech.seat.stream));
         let queued = if std::mem::take(&mut speech.first) { begun - speech.asked } else { Duration::ZERO };
         observe(self.name, "piece", Timing { queued, inference: begun.elapsed() });
-        let died = died(&result);
         match result {
             Ok(Some(chunk)) => {
                 speech.room = Box::pin(permit.send(Ok(chunk)).reserve_owned());
                 self.open.push_back(speech);
             }
             Ok(None) => {}
+            Err(error @ EngineError::Died(_)) => {
+                self.open.push_back(speech);
+                return Err(error);
+            }
             Err(error) => _ = permit.send(Err(error)),
         }
-        died
+        Ok(())
     }
 }
 
@@ -169,16 +177,16 @@ impl Server for Speaking {
     fn handle(&mut self, engine: &mut Self::Engine, speak: Speak) -> Result<(), EngineError> {
         let Speak { seat, utterance, sender, asked } = speak;
         let stream = seat.stream;
-        let result = guarded(|| engine.start(stream, &utterance));
-        let died = died(&result);
-        match result {
-            Ok(()) => match Speech::new(seat, sender, asked) {
-                Some(speech) => self.open.push_back(speech),
-                None => engine.cancel(stream),
-            },
-            Err(error) => _ = sender.try_send(Err(error)),
+        let Some(speech) = Speech::new(seat, sender, asked) else { return Ok(()) };
+        match guarded(|| engine.start(stream, &utterance)) {
+            Err(error @ EngineError::Died(_)) => {
+                self.open.push_back(speech);
+                return Err(error);
+            }
+            Err(error) => speech.fail(&error),
+            Ok(()) => self.open.push_back(speech),
         }
-        died
+        Ok(())
     }
 
     fn busy(&mut self, _engine: &Self::Engine) -> bool {
@@ -204,7 +212,7 @@ impl Server for Speaking {
 
     fn fail_open(&mut self, error: &EngineError) {
         for speech in self.open.drain(..) {
-            speech.last_word.send(Err(error.clone()));
+            speech.fail(error);
         }
     }
 

@@ -10,7 +10,6 @@ use tokio::sync::{oneshot, watch};
 
 use super::{
     Factory, Health, Timed, Timing, WorkerConfig,
-    asr::died,
     pool::{Pool, answered, observe},
     queue::Lane,
     supervise::{Server, guarded},
@@ -25,7 +24,7 @@ pub struct TurnHandle {
 impl TurnHandle {
     pub fn spawn(config: &WorkerConfig, factory: Factory<dyn Turn>) -> Self {
         let name = config.name;
-        TurnHandle { pool: Pool::spawn(config, &factory, |_| Judging { name }) }
+        TurnHandle { pool: Pool::spawn(config, &factory, |_| Judging { name, dying: None }) }
     }
 
     /// How likely the speaker has finished, from up to the last eight seconds of audio at 16 kHz.
@@ -56,6 +55,8 @@ struct Ask {
 
 struct Judging {
     name: &'static str,
+    /// Who asked when the engine died.
+    dying: Option<oneshot::Sender<Result<Timed<f32>, EngineError>>>,
 }
 
 impl Server for Judging {
@@ -67,12 +68,19 @@ impl Server for Judging {
         let result = guarded(|| engine.probability(&ask.pcm));
         let timing = Timing { queued: begun - ask.asked, inference: begun.elapsed() };
         observe(self.name, "judge", timing);
-        let died = died(&result);
+        if let Err(error @ EngineError::Died(_)) = result {
+            self.dying = Some(ask.reply);
+            return Err(error);
+        }
         let _ = ask.reply.send(result.map(|value| Timed { value, timing }));
-        died
+        Ok(())
     }
 
-    fn fail_open(&mut self, _error: &EngineError) {}
+    fn fail_open(&mut self, error: &EngineError) {
+        if let Some(reply) = self.dying.take() {
+            let _ = reply.send(Err(error.clone()));
+        }
+    }
 
     fn refuse(ask: Ask, error: &EngineError) {
         let _ = ask.reply.send(Err(error.clone()));

@@ -13,7 +13,6 @@ use tokio::sync::{oneshot, watch};
 
 use super::{
     Factory, Health, Timed, Timing, WorkerConfig,
-    asr::died,
     pool::{Pool, Seat, answered, observe},
     queue::Lane,
     supervise::{Server, guarded},
@@ -34,7 +33,8 @@ impl VadHandle {
         let name = config.name;
         let frame_samples = Arc::new(AtomicUsize::new(FRAME_SAMPLES));
         let told = frame_samples.clone();
-        let pool = Pool::spawn(config, &factory, |_| Listening { name, frame_samples: told.clone() });
+        let pool =
+            Pool::spawn(config, &factory, |_| Listening { name, frame_samples: told.clone(), dying: None });
         VadHandle { pool, frame_samples }
     }
 
@@ -95,6 +95,8 @@ enum Command {
 struct Listening {
     name: &'static str,
     frame_samples: Arc<AtomicUsize>,
+    /// Who asked when the engine died.
+    dying: Option<oneshot::Sender<Result<Timed<f32>, EngineError>>>,
 }
 
 impl Server for Listening {
@@ -108,9 +110,12 @@ impl Server for Listening {
                 let result = guarded(|| engine.probability(stream, &frame));
                 let timing = Timing { queued: begun - asked, inference: begun.elapsed() };
                 observe(self.name, "frame", timing);
-                let died = died(&result);
+                if let Err(error @ EngineError::Died(_)) = result {
+                    self.dying = Some(reply);
+                    return Err(error);
+                }
                 let _ = reply.send(result.map(|value| Timed { value, timing }));
-                died
+                Ok(())
             }
             Command::Forget(stream) => {
                 engine.forget(stream);
@@ -123,7 +128,11 @@ impl Server for Listening {
         self.frame_samples.store(engine.frame_samples(), Ordering::Relaxed);
     }
 
-    fn fail_open(&mut self, _error: &EngineError) {}
+    fn fail_open(&mut self, error: &EngineError) {
+        if let Some(reply) = self.dying.take() {
+            let _ = reply.send(Err(error.clone()));
+        }
+    }
 
     fn refuse(command: Command, error: &EngineError) {
         if let Command::Frame { reply, .. } = command {

@@ -203,7 +203,14 @@ fn bad_configurations_name_the_field() {
 async fn cost_of_calls() {
     let calls: usize = std::env::var("CALLS").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
     let plane = plane();
+    let resident = || {
+        let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+        text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4
+    };
+    let before = resident();
     let pairs: Vec<_> = (0..calls / 2).map(|_| pair(&plane)).collect();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    println!("{} KB a leg, its unread events included", (resident() - before) / calls);
     for (n, [(a, _), (b, _)]) in pairs.iter().enumerate() {
         for (k, handle) in [a, b].into_iter().enumerate() {
             handle.play(A, tone(300.0 + (n + k) as f32, 5_000.0, 8_000 * 20)).unwrap();

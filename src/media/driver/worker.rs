@@ -15,15 +15,18 @@ use crate::{base::audio::FRAME, media::recording::Recorder};
 const PHASES: usize = 10;
 const STEP: Duration = Duration::from_millis(20 / PHASES as u64);
 
+/// Nice value of a media thread: models that take every core leave it its 20 ms.
+const NICE: i32 = -10;
+
 pub enum ToWorker {
-    Adopt(Box<LiveLeg>),
+    Adopt(LiveLeg),
     Shutdown,
 }
 
 pub struct Worker {
     inbox: Receiver<ToWorker>,
     recorder: Arc<Recorder>,
-    phases: [Vec<Box<LiveLeg>>; PHASES],
+    phases: [Vec<LiveLeg>; PHASES],
     /// The phase that is due next, and when.
     next: (usize, Instant),
 }
@@ -35,6 +38,7 @@ impl Worker {
 
     /// Runs until it is told to shut down.
     pub fn drive(mut self) {
+        rise_above_models();
         let mut buffer = [0; MAX_DATAGRAM];
         loop {
             match self.wait() {
@@ -64,7 +68,7 @@ impl Worker {
     }
 
     /// Puts a leg into the emptiest phase, the soonest of those.
-    fn adopt(&mut self, mut leg: Box<LiveLeg>) {
+    fn adopt(&mut self, mut leg: LiveLeg) {
         if self.until_due().is_none() {
             self.next.1 = Instant::now();
         }
@@ -88,5 +92,13 @@ impl Worker {
             }
             self.next = ((self.next.0 + 1) % PHASES, self.next.1 + STEP);
         }
+    }
+}
+
+/// Linux keeps a nice value per thread. Without CAP_SYS_NICE (or a LimitNICE) the thread runs as any
+/// other, and pacing is as even as the machine is idle.
+fn rise_above_models() {
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::info!(%error, "media threads run at normal priority; grant CAP_SYS_NICE for steadier pacing");
     }
 }

@@ -1,0 +1,130 @@
+//! A trunk at run time: its addresses, its URIs, its registration.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use rsipstack::{
+    dialog::authenticate::Credential,
+    sip::{Auth, HostWithPort, Param, Uri},
+    transport::SipAddr,
+};
+use tokio::sync::watch;
+
+use super::{
+    config::Config,
+    error::SipError,
+    guard::Sources,
+    node::Core,
+    registration::RegistrationState,
+    trunk::{BracketedHost, Transport, TrunkConfig},
+};
+
+/// How often the trunks' names are looked up again.
+const RESOLVE_EVERY: Duration = Duration::from_secs(60);
+
+pub(super) struct Trunk {
+    /// Place in the configuration.
+    pub index: usize,
+    pub config: TrunkConfig,
+    pub registration: watch::Receiver<RegistrationState>,
+}
+
+impl Trunk {
+    pub fn credential(&self) -> Option<Credential> {
+        let config = &self.config;
+        let username = config.username.clone().or_else(|| config.auth_username.clone())?;
+        Some(Credential {
+            username,
+            password: config.password.as_ref().map(|p| p.expose().clone()).unwrap_or_default(),
+            realm: None,
+            auth_username: config.auth_username.clone(),
+        })
+    }
+
+    /// `sip:user@server`, which a request to the trunk is addressed to.
+    pub fn server_uri(&self, user: Option<&str>) -> Result<Uri, SipError> {
+        let mut uri = parse_uri(&self.config.server.to_string(), user)?;
+        if self.config.transport == Transport::Tcp {
+            uri.params.push(Param::Transport(rsipstack::sip::Transport::Tcp));
+        }
+        Ok(uri)
+    }
+
+    /// `sip:user@domain`, our own address of record.
+    pub fn our_uri(&self) -> Result<Uri, SipError> {
+        self.domain_uri(self.config.username.as_deref().unwrap_or("callbox"))
+    }
+
+    pub fn domain_uri(&self, user: &str) -> Result<Uri, SipError> {
+        parse_uri(&BracketedHost(self.config.domain()).to_string(), Some(user))
+    }
+
+    pub fn registrar_uri(&self) -> Result<Uri, SipError> {
+        let mut uri = match &self.config.from_domain {
+            Some(domain) => parse_uri(&BracketedHost(domain).to_string(), None)?,
+            None => parse_uri(&self.config.server.to_string(), None)?,
+        };
+        if self.config.transport == Transport::Tcp {
+            uri.params.push(Param::Transport(rsipstack::sip::Transport::Tcp));
+        }
+        Ok(uri)
+    }
+
+    /// Where its requests go, before any name is looked up.
+    pub fn address(&self) -> Result<SipAddr, SipError> {
+        let transport = match self.config.transport {
+            Transport::Udp => rsipstack::sip::Transport::Udp,
+            Transport::Tcp => rsipstack::sip::Transport::Tcp,
+        };
+        let addr = HostWithPort::try_from(self.config.server.to_string().as_str())?;
+        Ok(SipAddr { r#type: Some(transport), addr })
+    }
+}
+
+fn parse_uri(host: &str, user: Option<&str>) -> Result<Uri, SipError> {
+    let mut uri = Uri::try_from(format!("sip:{host}").as_str())?;
+    uri.auth = user.map(|user| Auth { user: user.to_owned(), password: None });
+    Ok(uri)
+}
+
+pub(super) type Registrations = Vec<(usize, watch::Sender<RegistrationState>)>;
+
+/// The trunks, and the senders of those that register.
+pub(super) fn trunks(config: &Config, sources: &Sources) -> (Vec<Arc<Trunk>>, Registrations) {
+    let mut registrations = Vec::new();
+    let make = |(index, config): (usize, &TrunkConfig)| {
+        let (state, registration) = watch::channel(RegistrationState::NotConfigured);
+        if config.register {
+            registrations.push((index, state));
+        }
+        sources.allow_networks(index, &config.allow);
+        if let Ok(address) = config.server.host.parse() {
+            sources.allow_server(index, address);
+        }
+        Arc::new(Trunk { index, config: config.clone(), registration })
+    };
+    (config.trunks.iter().enumerate().map(make).collect(), registrations)
+}
+
+/// Looks the trunks' names up again and again, so that calls from new addresses are known.
+pub(super) async fn keep_resolving(core: Arc<Core>) {
+    let named = |trunk: &&Arc<Trunk>| trunk.config.server.host.parse::<IpAddr>().is_err();
+    let mut ticks = tokio::time::interval(RESOLVE_EVERY);
+    loop {
+        ticks.tick().await;
+        for trunk in core.trunks.iter().filter(named) {
+            let server = &trunk.config.server;
+            let addresses =
+                tokio::net::lookup_host((server.host.as_str(), server.port.unwrap_or(5060))).await;
+            match addresses {
+                Ok(found) => found.for_each(|address| core.sources.allow_server(trunk.index, address.ip())),
+                Err(error) => {
+                    tracing::warn!(trunk = %trunk.config.name, %error, "trunk's server has no address")
+                }
+            }
+            if trunk.config.transport == Transport::Udp {
+                // SRV may name hosts that the plain lookup does not.
+                let _ = core.resolve(trunk).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! A callee made of our own SIP and media: it answers, speaks by tones, and notes when it hears
+//! something.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use callbox::media::{self, MediaEvent, MediaHandle, MediaPlane, SessionConfig, UtteranceId};
+use callbox::sip::sdp::{self, Local};
+use callbox::sip::{self, IncomingCall, Signal, SipNode, TrunkConfig};
+use parking_lot::Mutex;
+
+/// Silence of the other side after which it is the callee's turn.
+const PATIENCE: Duration = Duration::from_millis(900);
+const TONE_HZ: f32 = 330.0;
+
+/// How a callee behaves.
+#[derive(Clone, Default)]
+pub struct Manner {
+    /// Utterances it speaks, each after the other side has spoken and fallen silent.
+    turns: u32,
+    /// Speaks into the other side's speech, this long after the answer.
+    interrupts: Option<Duration>,
+}
+
+impl Manner {
+    pub fn answering() -> Self {
+        Manner::default()
+    }
+
+    pub fn speaks_after_silence(mut self, turns: u32) -> Self {
+        self.turns = turns;
+        self
+    }
+
+    pub fn interrupts_after(mut self, after: Duration) -> Self {
+        self.interrupts = Some(after);
+        self
+    }
+}
+
+pub struct Callee {
+    sip: SipNode,
+    ear: Arc<Mutex<Ear>>,
+}
+
+/// What the callee hears.
+#[derive(Default)]
+struct Ear {
+    loud_frames: u32,
+    last_loud: Option<Instant>,
+    interrupted_at: Option<Instant>,
+    quiet_after: Option<Duration>,
+}
+
+impl Callee {
+    pub async fn start(manner: Manner) -> Callee {
+        let mut anyone = TrunkConfig::peer("caller", "127.0.0.1:9".parse().unwrap());
+        anyone.allow = vec!["127.0.0.0/8".parse().unwrap()];
+        let config =
+            sip::Config { bind: ([127, 0, 0, 1], 0).into(), trunks: vec![anyone], ..sip::Config::default() };
+        let (sip, mut incoming) = SipNode::start(config).await.unwrap();
+        let bind = media::Config { bind: [127, 0, 0, 1].into(), ..media::Config::default() };
+        let media = MediaPlane::start(bind).unwrap();
+        let ear = Arc::new(Mutex::new(Ear::default()));
+        let listening = ear.clone();
+        tokio::spawn(async move {
+            while let Some(call) = incoming.recv().await {
+                talk(call, &media, &manner, &listening).await;
+            }
+        });
+        Callee { sip, ear }
+    }
+
+    /// Where a trunk to this callee leads.
+    pub fn trunk(&self) -> SocketAddr {
+        self.sip.local_address()
+    }
+
+    pub fn heard_seconds(&self) -> f64 {
+        f64::from(self.ear.lock().loud_frames) * 0.02
+    }
+
+    /// From the beginning of the interruption to the last sound of the other side before it fell silent.
+    pub fn quiet_after_interruption(&self) -> Option<Duration> {
+        self.ear.lock().quiet_after
+    }
+}
+
+async fn talk(call: IncomingCall, media: &MediaPlane, manner: &Manner, ear: &Mutex<Ear>) {
+    let leg = media.reserve().unwrap();
+    let local = Local::new(leg.local_addr(), 7);
+    call.ring().await.unwrap();
+    let (answer, agreed) = sdp::answer(&local, call.offer.as_deref().unwrap()).unwrap();
+    let mut call = call.answer(answer).await.unwrap();
+    let session = SessionConfig {
+        codec: agreed.codec,
+        payload_type: agreed.payload_type,
+        telephone_event: agreed.telephone_event,
+        remote: agreed.remote,
+        direction: agreed.direction,
+        jitter: media.config().jitter,
+        rtp_timeout: Duration::from_secs(30),
+        seed: 42,
+    };
+    let (handle, mut events) = leg.start(session).unwrap();
+    let mut speech =
+        Speech { handle, manner: manner.clone(), answered: Instant::now(), spoken: 0, heard: false };
+    loop {
+        tokio::select! {
+            event = events.recv() => match event {
+                Some(MediaEvent::Frame { pcm, .. }) => speech.frame(&pcm, ear),
+                Some(_) => {}
+                None => return,
+            },
+            signal = call.signals.recv() => if matches!(signal, Some(Signal::Ended(_)) | None) {
+                return;
+            },
+        }
+    }
+}
+
+/// When the callee speaks.
+struct Speech {
+    handle: MediaHandle,
+    manner: Manner,
+    answered: Instant,
+    spoken: u32,
+    /// The other side has spoken since the callee last did.
+    heard: bool,
+}
+
+impl Speech {
+    fn frame(&mut self, pcm: &[i16], ear: &Mutex<Ear>) {
+        let now = Instant::now();
+        let loud = pcm.iter().any(|sample| sample.unsigned_abs() > 1_500);
+        let mut ear = ear.lock();
+        if loud {
+            ear.loud_frames += 1;
+            ear.last_loud = Some(now);
+            self.heard = true;
+        }
+        let silent = ear.last_loud.map_or(Duration::ZERO, |at| now - at);
+        if let (Some(began), None) = (ear.interrupted_at, ear.quiet_after)
+            && silent > Duration::from_millis(300)
+        {
+            ear.quiet_after = Some((now - began).saturating_sub(silent));
+        }
+        if self.manner.interrupts.take_if(|after| now >= self.answered + *after).is_some() {
+            ear.interrupted_at = Some(now);
+            self.speak(Duration::from_millis(1_200));
+        } else if self.spoken < self.manner.turns && self.heard && silent >= PATIENCE {
+            self.spoken += 1;
+            self.speak(Duration::from_millis(900));
+        }
+    }
+
+    fn speak(&mut self, length: Duration) {
+        self.heard = false;
+        let samples = length.as_millis() as usize * 8;
+        let wave = |n: usize| (n as f32 * TONE_HZ / 8_000.0 * std::f32::consts::TAU).sin();
+        let tone: Vec<i16> = (0..samples).map(|n| (wave(n) * 9_000.0) as i16).collect();
+        let utterance = UtteranceId(u64::from(self.spoken) + 1);
+        self.handle.play(utterance, tone).unwrap();
+        self.handle.finish(utterance).unwrap();
+    }
+}

@@ -1,0 +1,321 @@
+//! A directory of calls on real SIP and media, with scripted engines, and the story each call tells.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use callbox::base::{CallId, Pii};
+use callbox::call::directory::{Directory, Parts};
+use callbox::call::event::{CallChange, CallEvent, Ending};
+use callbox::call::persona::Persona;
+use callbox::call::record::{AnsweredBy, CallPlan, CallStatus, Speaker, TurnRecord, VoicemailAction};
+use callbox::call::{self};
+use callbox::engine::EngineError;
+use callbox::engine::registry::{self, EngineConfig, Engines, Surroundings};
+use callbox::media::{self, MediaPlane};
+use callbox::sip::{self, SipNode, TrunkConfig};
+use callbox::voice::driver::Voices;
+use callbox::voice::mouth::VoiceChoice;
+use parking_lot::Mutex;
+use tempfile::TempDir;
+use tokio::sync::{mpsc, watch};
+
+use crate::eventually;
+
+/// What the engines do, and what the node is like.
+pub struct Script {
+    utterances: Vec<String>,
+    answers: Vec<toml::Value>,
+    password: Option<String>,
+    ring_timeout_secs: u64,
+    lines: usize,
+}
+
+impl Script {
+    pub fn new() -> Self {
+        Script {
+            utterances: Vec::new(),
+            answers: Vec::new(),
+            password: None,
+            ring_timeout_secs: 20,
+            lines: 4,
+        }
+    }
+
+    /// What the recogniser makes of the callee's utterances, in order.
+    pub fn hears<const N: usize>(mut self, texts: [&str; N]) -> Self {
+        self.utterances.extend(texts.map(str::to_owned));
+        self
+    }
+
+    pub fn answers(mut self, text: &str) -> Self {
+        self.answers.push(toml::Value::try_from(BTreeMap::from([("text", text)])).unwrap());
+        self
+    }
+
+    pub fn hangs_up_with(mut self, text: &str) -> Self {
+        let answer = format!("text = {text:?}\ntool_call = {{ name = \"hang_up\", arguments = {{}} }}");
+        self.answers.push(toml::Value::Table(toml::from_str(&answer).unwrap()));
+        self
+    }
+
+    pub fn llm_dies(mut self) -> Self {
+        self.answers.push(toml::Value::Table(toml::from_str("text = \"\"\ndie = \"killed\"").unwrap()));
+        self
+    }
+
+    pub fn with_password(mut self, password: &str) -> Self {
+        self.password = Some(password.to_owned());
+        self
+    }
+
+    pub fn rings_for(mut self, seconds: u64) -> Self {
+        self.ring_timeout_secs = seconds;
+        self
+    }
+
+    pub fn with_lines(mut self, lines: usize) -> Self {
+        self.lines = lines;
+        self
+    }
+
+    fn engines(&self) -> Engines {
+        let scripted = |options: toml::Table| EngineConfig { options, ..EngineConfig::new("scripted", "") };
+        let says = |text: &String| toml::Value::try_from(BTreeMap::from([("say", text)])).unwrap();
+        let utterances: Vec<toml::Value> = self.utterances.iter().map(says).collect();
+        let asr = toml::Table::from_iter([("utterances".to_owned(), utterances.into())]);
+        let mut llm = toml::Table::from_iter([("answers".to_owned(), self.answers.clone().into())]);
+        llm.insert("token_ms".into(), 5.into());
+        let tts = toml::from_str("ms_a_character = 25").unwrap();
+        let config = registry::Config {
+            asr: scripted(asr),
+            llm: scripted(llm),
+            tts: scripted(tts),
+            vad: scripted(toml::Table::new()),
+            turn: scripted(toml::Table::new()),
+        };
+        let no_models = |name: &str| Err(EngineError::Start(format!("no model {name} in a test")));
+        Engines::start(&config, &Surroundings::new(no_models)).unwrap()
+    }
+}
+
+pub fn plan() -> CallPlan {
+    CallPlan {
+        to: Some("+14155550123".parse().unwrap()),
+        from: None,
+        task: Pii::new("Ask for the opening hours on Friday.".into()),
+        first_sentence: Some(Pii::new("I have a question.".into())),
+        voice: "tone-0".into(),
+        model: "base".into(),
+        language: "en".into(),
+        max_duration_secs: 60,
+        wait_for_greeting: false,
+        record: true,
+        interruption_threshold_ms: None,
+        transfer_to: None,
+        voicemail_action: VoicemailAction::Ignore,
+        voicemail_message: None,
+        metadata: None,
+    }
+}
+
+pub struct Rig {
+    pub directory: Directory,
+    pub sip: SipNode,
+    media: Arc<MediaPlane>,
+    told: Arc<Mutex<HashMap<CallId, Vec<CallChange>>>>,
+    news: watch::Receiver<u64>,
+    recordings: TempDir,
+}
+
+impl Rig {
+    /// A node whose only trunk is `trunk`.
+    pub async fn start(trunk: SocketAddr, script: Script) -> Rig {
+        let mut carrier = TrunkConfig::peer("test", trunk.to_string().parse().unwrap());
+        if let Some(password) = &script.password {
+            carrier.username = Some("callbox".into());
+            carrier.password = Some(Pii::new(password.clone()));
+        }
+        let config = sip::Config {
+            bind: ([127, 0, 0, 1], 0).into(),
+            setup_timeout: Duration::from_secs(5),
+            trunks: vec![carrier],
+            ..sip::Config::default()
+        };
+        let (sip, mut incoming) = SipNode::start(config).await.unwrap();
+        let bind = media::Config { bind: [127, 0, 0, 1].into(), ..media::Config::default() };
+        let media = Arc::new(MediaPlane::start(bind).unwrap());
+        let recordings = tempfile::tempdir().unwrap();
+        let (events, inbox) = mpsc::channel(256);
+        let engines = script.engines();
+        engines.ready(Duration::from_secs(10)).await.unwrap();
+        let mut voice = callbox::voice::Config::default();
+        voice.watchdog.engine_patience_ms = 4_000;
+        let directory = Directory::new(Parts {
+            config: call::Config {
+                max_concurrent: script.lines,
+                ring_timeout_secs: script.ring_timeout_secs,
+                inbound_persona: "test".into(),
+                summary: true,
+            },
+            voice,
+            sip: sip.clone(),
+            media: media.clone(),
+            advertise: [127, 0, 0, 1].into(),
+            engines: Arc::new(move || {
+                let Engines { asr, llm, tts, vad, turn } = engines.clone();
+                Voices { asr, llm, tts, vad, turn }
+            }),
+            voices: Arc::new(|_, _| VoiceChoice { name: "tone-0".into(), speed: 1.0 }),
+            personas: BTreeMap::from([("test".to_owned(), Persona::default())]),
+            recordings: recordings.path().to_owned(),
+            events,
+        });
+        let taking = directory.clone();
+        tokio::spawn(async move {
+            while let Some(call) = incoming.recv().await {
+                taking.take(call);
+            }
+        });
+        let told = Arc::new(Mutex::new(HashMap::new()));
+        let news = listen(inbox, told.clone());
+        Rig { directory, sip, media, told, news, recordings }
+    }
+
+    pub fn place(&self, plan: CallPlan) -> CallId {
+        self.directory.place(plan).unwrap()
+    }
+
+    /// All a call has told, once it is closed.
+    pub async fn story(&self, call: CallId) -> Story {
+        self.until(call, |change| matches!(change, CallChange::Closed)).await;
+        Story(self.told.lock()[&call].clone())
+    }
+
+    /// The story of the one call that comes in.
+    pub async fn next_story(&self) -> Story {
+        eventually("a call comes in", || !self.told.lock().is_empty()).await;
+        let call = *self.told.lock().keys().next().unwrap();
+        self.story(call).await
+    }
+
+    /// Waits until the call has told a change of some kind.
+    pub async fn until(&self, call: CallId, wanted: impl Fn(&CallChange) -> bool) {
+        let mut news = self.news.clone();
+        let told = || self.told.lock().get(&call).is_some_and(|changes| changes.iter().any(&wanted));
+        let waiting = news.wait_for(|_| told());
+        let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
+        assert!(waited.is_ok(), "not told within 60 s; so far: {:?}", self.told.lock().get(&call));
+    }
+
+    pub fn recording(&self, story: &Story) -> Recording {
+        let file = story.find(|change| match change {
+            CallChange::Recording { file } => Some(file.clone()),
+            _ => None,
+        });
+        Recording::read(&self.recordings.path().join(file.expect("the call is recorded")))
+    }
+
+    /// Nothing of any call is left: no dialog, no leg, no line in use.
+    pub async fn is_clean(&self) {
+        eventually("calls, dialogs and legs are gone", || {
+            let stats = self.sip.stats();
+            (self.directory.live(), stats.calls, stats.dialogs, self.media.legs()) == (0, 0, 0, 0)
+        })
+        .await;
+    }
+}
+
+fn listen(
+    mut inbox: mpsc::Receiver<CallEvent>,
+    told: Arc<Mutex<HashMap<CallId, Vec<CallChange>>>>,
+) -> watch::Receiver<u64> {
+    let (sender, news) = watch::channel(0);
+    tokio::spawn(async move {
+        while let Some(event) = inbox.recv().await {
+            told.lock().entry(event.call).or_default().push(event.change);
+            sender.send_modify(|count| *count += 1);
+        }
+    });
+    news
+}
+
+/// The changes a call went through.
+pub struct Story(Vec<CallChange>);
+
+impl Story {
+    fn find<T>(&self, pick: impl Fn(&CallChange) -> Option<T>) -> Option<T> {
+        self.0.iter().rev().find_map(pick)
+    }
+
+    pub fn statuses(&self) -> Vec<CallStatus> {
+        let status = |change: &CallChange| match change {
+            CallChange::Status { status } => Some(*status),
+            _ => None,
+        };
+        let mut statuses: Vec<_> = self.0.iter().filter_map(status).collect();
+        statuses.dedup();
+        statuses
+    }
+
+    pub fn ending(&self) -> Ending {
+        let ending = self.find(|change| match change {
+            CallChange::Ended(ending) => Some(ending.as_ref().clone()),
+            _ => None,
+        });
+        ending.expect("every call has an ending")
+    }
+
+    pub fn turns(&self) -> Vec<TurnRecord> {
+        let turn = |change: &CallChange| match change {
+            CallChange::Turn { turn } => Some(turn.clone()),
+            _ => None,
+        };
+        self.0.iter().filter_map(turn).collect()
+    }
+
+    pub fn said(&self, speaker: Speaker) -> Vec<String> {
+        let turns = self.turns().into_iter().filter(|turn| turn.speaker == speaker);
+        turns.map(|turn| turn.text.into_exposed()).collect()
+    }
+
+    pub fn summary(&self) -> Option<String> {
+        self.find(|change| match change {
+            CallChange::Summary { text } => Some(text.expose().clone()),
+            _ => None,
+        })
+    }
+
+    pub fn answered_by(&self) -> Option<AnsweredBy> {
+        self.find(|change| match change {
+            CallChange::Answered { answered_by } => Some(*answered_by),
+            _ => None,
+        })
+    }
+}
+
+/// A WAV file, read whole.
+pub struct Recording {
+    pub channels: u16,
+    pub rate: u32,
+    pub seconds: f64,
+    samples: Vec<i16>,
+}
+
+impl Recording {
+    fn read(path: &std::path::Path) -> Recording {
+        let mut wav = hound::WavReader::open(path).unwrap();
+        let spec = wav.spec();
+        let samples: Vec<i16> = wav.samples::<i16>().map(Result::unwrap).collect();
+        let seconds = samples.len() as f64 / f64::from(spec.channels) / f64::from(spec.sample_rate);
+        Recording { channels: spec.channels, rate: spec.sample_rate, seconds, samples }
+    }
+
+    /// The share of a channel's samples that are louder than line noise.
+    pub fn loud_share(&self, channel: usize) -> f64 {
+        let of_channel = self.samples.iter().skip(channel).step_by(usize::from(self.channels));
+        let loud = of_channel.clone().filter(|sample| sample.unsigned_abs() > 1_000).count();
+        loud as f64 / of_channel.count() as f64
+    }
+}
