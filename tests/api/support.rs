@@ -44,7 +44,7 @@ pub struct FakeCalls {
 
 impl Calls for FakeCalls {
     fn place(&self, plan: CallPlan) -> Result<CallId, PlaceError> {
-        assert!(!self.panics.load(Ordering::Relaxed), "a bug that mentions {}", plan.to);
+        assert!(!self.panics.load(Ordering::Relaxed), "a bug that mentions {:?}", plan.to);
         match self.refusal.lock().clone() {
             Some(refusal) => Err(refusal),
             None => {
