@@ -9,6 +9,7 @@ use crate::engine::{ChatMessage, Completion, Delta, Role};
 
 const LONGEST: Duration = Duration::from_secs(90);
 const MAX_TOKENS: u32 = 140;
+const SENTENCES: usize = 3;
 /// A transcript is cut to this many characters from its end, so that it fits a small context.
 const MAX_TRANSCRIPT: usize = 5_000;
 
@@ -40,8 +41,16 @@ pub async fn summarise(llm: &LlmHandle, task: &str, turns: &[TurnRecord]) -> Opt
         }
     });
     let summary = written.await.ok().flatten()?;
-    let summary = summary.trim();
+    let summary = first_sentences(summary.trim());
     (!summary.is_empty()).then(|| Pii::new(summary.to_owned()))
+}
+
+/// The first three sentences: a small model that has said what there is to say goes on, and is cut off
+/// in the middle of a sentence.
+fn first_sentences(text: &str) -> &str {
+    let ends = text.match_indices(['.', '!', '?']).map(|(at, mark)| at + mark.len());
+    let ends = ends.filter(|end| text[*end..].chars().next().is_none_or(char::is_whitespace));
+    ends.take(SENTENCES).last().map_or(text, |end| &text[..end])
 }
 
 fn messages(task: &str, turns: &[TurnRecord]) -> Vec<ChatMessage> {
@@ -79,6 +88,13 @@ mod tests {
             interrupted: false,
             latency: None,
         }
+    }
+
+    #[test]
+    fn a_summary_is_three_whole_sentences_at_most() {
+        assert_eq!(first_sentences("One. Two at 9.30! Three? Four. Fi"), "One. Two at 9.30! Three?");
+        assert_eq!(first_sentences("One. Tw"), "One.");
+        assert_eq!(first_sentences("no end"), "no end");
     }
 
     #[test]

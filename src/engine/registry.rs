@@ -173,6 +173,11 @@ impl EngineConfig {
         }
     }
 
+    /// Whether `model` names what the engine runs; a remote or scripted engine has a model of its own.
+    pub fn uses_model(&self) -> bool {
+        !matches!(self.engine.as_str(), "openai" | "process" | "scripted")
+    }
+
     fn worker(&self, name: &'static str) -> WorkerConfig {
         WorkerConfig { name, instances: self.instances, queue: self.queue }
     }

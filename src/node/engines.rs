@@ -110,6 +110,14 @@ impl EngineRoom {
             problem: error.to_string(),
             fix: "`callbox models list` shows what can be used".into(),
         })?;
+        let engine = of_kind(&self.config.lock(), kind).engine.clone();
+        if !of_kind(&self.config.lock(), kind).uses_model() {
+            return Err(AdminError::Request {
+                field: "kind",
+                problem: format!("engines.{kind}.engine is `{engine}`, which brings its own model"),
+                fix: format!("change engines.{kind} in the configuration and reload"),
+            });
+        }
         let config = EngineConfig { model: name.to_owned(), ..of_kind(&self.config.lock(), kind).clone() };
         self.put(kind, config).await
     }
@@ -208,7 +216,7 @@ pub fn fill_in(config: &registry::Config, models: &models::Store) -> Result<regi
     let mut config = config.clone();
     for kind in KINDS {
         let engine = of_kind_mut(&mut config, kind);
-        if engine.model == AUTO {
+        if engine.model == AUTO && engine.uses_model() {
             engine.model = default_model(kind, models)?;
         }
         if engine.engine == "piper" {

@@ -175,7 +175,7 @@ impl Talk {
                 Effect::DropUtterance => senses.ear.drop_utterance(),
                 Effect::TranscribePartial => self.partial(senses.ear.partial()),
                 Effect::FinishUtterance => self.finish(senses.ear.finish()),
-                Effect::JudgeTurn => self.judge_turn(senses.ear.memory()),
+                Effect::JudgeTurn => self.judge_turn(senses.ear.turn()),
                 Effect::AskLlm { answer, messages } => self.ask(answer, messages),
                 // A worker that is down has nothing left to cancel.
                 Effect::CancelLlm => drop(self.llm.cancel()),

@@ -31,6 +31,8 @@ pub struct Ear {
     activity: Activity,
     asr: AsrStream,
     utterance: Utterance,
+    /// Samples of the caller's turn so far.
+    turn: usize,
 }
 
 /// Where the caller's audio goes.
@@ -57,6 +59,7 @@ impl Ear {
             activity: Activity::new(activity, frame),
             asr,
             utterance: Utterance::Closed,
+            turn: 0,
         }
     }
 
@@ -112,6 +115,7 @@ impl Ear {
         self.memory.extend(frame);
         let surplus = self.memory.len().saturating_sub(room);
         self.memory.drain(..surplus);
+        self.turn += frame.len();
         match &mut self.utterance {
             Utterance::Closed => {}
             Utterance::Open => self.give(frame),
@@ -125,6 +129,7 @@ impl Ear {
         let from = self.memory.len().saturating_sub(length);
         let lead: Vec<i16> = self.memory.range(from..).copied().collect();
         self.asr.restart();
+        self.turn = lead.len();
         self.utterance = Utterance::Open;
         self.give(&lead);
     }
@@ -147,9 +152,10 @@ impl Ear {
         self.asr.restart();
     }
 
-    /// The last eight seconds at 16 kHz, the newest last.
-    pub fn memory(&self) -> Vec<i16> {
-        self.memory.iter().copied().collect()
+    /// The turn under way at 16 kHz, or its last eight seconds.
+    pub fn turn(&self) -> Vec<i16> {
+        let from = self.memory.len().saturating_sub(self.turn);
+        self.memory.range(from..).copied().collect()
     }
 
     fn hold(&mut self) {

@@ -131,7 +131,7 @@ impl Default for TurnConfig {
             max_silence_ms: 1_200,
             dictation_extra_ms: 600,
             complete_threshold: 0.5,
-            partial_every_ms: 900,
+            partial_every_ms: 1_500,
             max_utterance_ms: 28_000,
             greeting_wait_ms: 5_000,
         }

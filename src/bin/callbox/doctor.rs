@@ -4,12 +4,17 @@ use std::process::ExitCode;
 
 use callbox::node::{
     config::Loaded,
-    doctor::{Check, Report, local_checks},
+    doctor::{Check, Report, local_checks, models, trunks},
 };
 
-pub fn run(loaded: anyhow::Result<Loaded>) -> anyhow::Result<ExitCode> {
+pub async fn run(loaded: anyhow::Result<Loaded>) -> anyhow::Result<ExitCode> {
     let report = Report(match loaded {
-        Ok(loaded) => local_checks(&loaded),
+        Ok(loaded) => {
+            let mut checks = local_checks(&loaded);
+            checks.extend(models::models(&loaded.config));
+            checks.extend(trunks::trunks(&loaded.config).await);
+            checks
+        }
         Err(error) => {
             vec![Check::fail("configuration", format!("{error:#}"), "correct it and run this again")]
         }

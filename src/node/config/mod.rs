@@ -27,7 +27,7 @@ use crate::{
     call::{self, persona::Persona},
     engine, media, models,
     node::telemetry,
-    service::policy,
+    service::{nearest::nearest, policy},
     sip, store, voice,
 };
 
@@ -56,6 +56,26 @@ pub struct NodeConfig {
     pub models: models::Config,
     pub store: store::Config,
     pub log: telemetry::Config,
+}
+
+impl NodeConfig {
+    /// A persona that nobody has written would refuse every call that comes in.
+    fn check_persona(&self) -> Result<(), ConfigError> {
+        let named = &self.call.inbound_persona;
+        if named.is_empty() || self.personas.contains_key(named) {
+            return Ok(());
+        }
+        let names: Vec<&str> = self.personas.keys().map(String::as_str).collect();
+        let detail = match nearest(named, names.iter().copied()) {
+            Some(near) => format!("[personas] has no such entry; did you mean `{near}`?"),
+            None => format!("[personas] has no such entry; it has {}", names.join(", ")),
+        };
+        Err(ConfigError::Value {
+            key: "call.inbound_persona".into(),
+            origin: "the configuration".into(),
+            detail,
+        })
+    }
 }
 
 /// Where configuration comes from, beside the defaults.
@@ -92,7 +112,8 @@ impl Sources {
         for (path, value) in &self.set {
             layers = layers.merge(layer::OneKey::new(path, value, format!("--set {path}"), &defaults));
         }
-        let config = layers.extract().map_err(ConfigError::from_figment)?;
+        let config: NodeConfig = layers.extract().map_err(ConfigError::from_figment)?;
+        config.check_persona()?;
         Ok(Loaded { config, layers, file: self.file.clone() })
     }
 }

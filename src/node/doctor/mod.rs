@@ -4,7 +4,9 @@
 //! [`ports`]. Checks of trunks and models use the same type.
 
 pub mod machine;
+pub mod models;
 pub mod ports;
+pub mod trunks;
 
 use std::fmt;
 
@@ -91,6 +93,7 @@ pub fn local_checks(loaded: &Loaded) -> Vec<Check> {
         ports::tcp("HTTP port", "http.bind", config.http.bind),
         machine::writable("data folder", "store.data_dir", &config.store.data_dir),
         machine::disk("disk", "store.data_dir", &config.store.data_dir),
+        ports::udp("SIP port", "sip.bind", config.sip.bind),
         machine::cores(),
         machine::memory(),
         machine::gpu(),
