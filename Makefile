@@ -2,8 +2,10 @@
 # wheels are kept in the user's cache, outside the checkout.
 
 CARGO ?= cargo
-BIN := $(or $(CARGO_TARGET_DIR),target)/debug
-# What follows `callbox bench` and `callbox eval`, such as: make eval ARGS="--calls 20"
+# dev or release. Release compiles the engines again; figures of the two do not compare.
+PROFILE ?= dev
+BIN := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter release,$(PROFILE)),release,debug)
+# What follows `callbox bench`, such as: make eval ARGS="--calls 20 --json figures.json"
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -16,7 +18,7 @@ setup: ## Install what building needs, or say what is missing
 	./deploy/setup.sh build
 
 build: setup ## Build everything
-	$(CARGO) build --locked
+	$(CARGO) build --locked --profile $(PROFILE)
 
 models: build ## Fetch the models of the default set
 	$(BIN)/callbox models pull --set default
@@ -32,11 +34,11 @@ test: ## Everything a change must pass: tools, build, models, format, lints, tes
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked
 
-bench: models ## Measure engines and the media path on a quiet machine
+bench: models ## Measure media, recognition and whole calls on a quiet machine
 	$(BIN)/callbox bench $(ARGS)
 
 eval: models ## Call this node as a stranger would; measure latency, words and interruptions
-	$(BIN)/callbox eval $(ARGS)
+	$(BIN)/callbox bench latency wer $(ARGS)
 
 lint: ## Format and lints alone
 	$(CARGO) fmt --check

@@ -6,9 +6,18 @@
 //! | file | what it is |
 //! |---|---|
 //! | [`phone`] | a softphone that speaks a script and measures how fast it is answered |
+//! | [`media_load`], [`bare_peer`] | many calls at once, and the far end that costs nothing |
+//! | [`words`], [`wer`] | word error rate over normalised text |
+//! | [`telephone`], [`sentences`] | speech as a recogniser gets it from a telephone, and what is said |
 //! | [`machine`] | what figures were measured on, and what a process uses of it |
 //! | [`figures`] | medians, percentiles and the tables that show them |
 
+pub mod bare_peer;
 pub mod figures;
 pub mod machine;
+pub mod media_load;
 pub mod phone;
+pub mod sentences;
+pub mod telephone;
+pub mod wer;
+pub mod words;

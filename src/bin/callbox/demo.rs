@@ -1,6 +1,7 @@
 //! `callbox demo`: a whole call on this machine, without a network: an agent asks the API for a call, and
 //! a practice answers the phone.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 use callbox::call::record::LatencySplit;
@@ -42,7 +43,10 @@ pub async fn run(args: Args, loaded: Loaded, sources: Sources) -> anyhow::Result
     println!("{}", latencies(&finished));
     println!("summary: {}", finished.record["summary"].as_str().unwrap_or("none"));
     match &finished.recording {
-        Some(file) => println!("recording: {} ({})", file.display(), text(&finished.record["recording_url"])),
+        Some(file) => {
+            println!("recording: {}", file.display());
+            println!("           {} while the node runs", text(&finished.record["recording_url"]));
+        }
         None => println!("recording: none"),
     }
     println!(
@@ -50,9 +54,8 @@ pub async fn run(args: Args, loaded: Loaded, sources: Sources) -> anyhow::Result
         models.asr.model, models.llm.model, models.tts.model, models.vad.model, models.turn.model
     );
     for (engine, factor) in &finished.effort {
-        println!("real time factor of {engine} during the call: {factor:.2}");
+        println!("real time factor of {engine}: {factor:.2}");
     }
-    println!("real time factor of tts before the call: {:.2}", 1.0 / stage.lines_speed);
     println!("load {:.1} on {} cores", load_average(), machine.cores);
     let missing = missing(&finished);
     stage.strike().await?;
@@ -138,13 +141,17 @@ fn row(name: &str, values: Vec<Option<f64>>) -> Vec<String> {
 
 /// What a demonstration must have and this one has not.
 fn missing(finished: &Finished) -> Vec<String> {
-    let agent = turns(&finished.record).filter(|turn| is_agent(turn)).count();
-    let practice = turns(&finished.record).count() - agent;
+    let of = |agent: bool| turns(&finished.record).filter(move |turn| is_agent(turn) == agent);
+    let (agent, practice) = (of(true).count(), of(false).count());
     let mut missing = Vec::new();
     for (side, count) in [("the agent", agent), ("the practice", practice)] {
         if count < CONVERSATION {
             missing.push(format!("{count} turns of {side}, not {CONVERSATION}"));
         }
+    }
+    let distinct: HashSet<&str> = of(true).map(|turn| text(&turn["text"])).collect();
+    if distinct.len() < CONVERSATION {
+        missing.push("an agent that repeats itself".into());
     }
     if finished.recording.is_none() {
         missing.push("no recording".into());

@@ -1,5 +1,6 @@
 //! The product's command line. Each subcommand is a file.
 
+mod bench;
 mod call;
 mod config;
 mod demo;
@@ -39,6 +40,8 @@ enum Command {
     Config,
     /// Check this machine and its configuration
     Doctor,
+    /// Measure this build on this machine: media, recognition, whole calls
+    Bench(bench::Args),
     /// Hold a whole call on this machine, without a network, and show what it took
     Demo(demo::Args),
     /// Answer or place calls with a softphone that speaks a script
@@ -69,6 +72,7 @@ async fn main() -> ExitCode {
 /// The doctor looks at a configuration that cannot be loaded, too; nobody else does.
 async fn run(command: Command, loaded: anyhow::Result<Loaded>, sources: Sources) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Bench(args) => bench::run(args, loaded?, sources).await,
         Command::Call(args) => call::run(args, &loaded?.config).await,
         Command::Config => config::run(&loaded?),
         Command::Demo(args) => demo::run(args, loaded?, sources).await,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use callbox::base::E164;
-use callbox::engine::registry::{self, Surroundings};
+use callbox::engine::registry::{self, EngineConfig, Surroundings};
 use callbox::engine::worker::{AsrHandle, VadHandle};
 use callbox::eval::figures::Spread;
 use callbox::eval::phone::{
@@ -225,7 +225,18 @@ impl EngineShelf {
     }
 
     pub async fn asr(&self) -> anyhow::Result<AsrHandle> {
-        let asr = registry::start_asr(&self.config.asr, &self.surroundings)?;
+        self.asr_of(self.asr_model()).await
+    }
+
+    /// The configured recogniser's model.
+    pub fn asr_model(&self) -> &str {
+        &self.config.asr.model
+    }
+
+    /// The configured recogniser with another model.
+    pub async fn asr_of(&self, model: &str) -> anyhow::Result<AsrHandle> {
+        let config = EngineConfig { model: model.to_owned(), ..self.config.asr.clone() };
+        let asr = registry::start_asr(&config, &self.surroundings)?;
         asr.ready(LOAD).await?;
         Ok(asr)
     }

@@ -7,9 +7,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use callbox::base::audio::{NARROWBAND_HZ, duration_of};
 use callbox::engine::registry;
-use callbox::eval::phone::{CallReport, Config, Phone, Step, turns};
+use callbox::eval::phone::{CallReport, Config, Phone, turns};
 use callbox::models;
 use callbox::node::config::Sources;
 use callbox::node::engines::fill_in;
@@ -25,16 +24,17 @@ use super::phone::EngineShelf;
 /// The number that the phone answers; it is reserved for fiction.
 pub const NUMBER: &str = "+14155550123";
 
-const TASK: &str = "You are Tom. You call the Sunrise dental practice to book a check-up for Anna Miller. \
-Her telephone number ends in two five. Saturday at ten o'clock suits her. Answer what they ask in one short \
-sentence.";
-const FIRST_SENTENCE: &str = "Hi, I would like to book a check-up for Saturday. Are you open then?";
+/// Small models answer from what the task spells out, hence the last sentences.
+const TASK: &str = "Book a check-up for Anna Miller at the Sunrise dental practice, on Saturday at ten \
+o'clock. Answer every question of the practice. The name is Anna Miller. The time is ten o'clock. The reason \
+is a check-up.";
+const FIRST_SENTENCE: &str = "I am calling to make an appointment. Are you open on Saturday?";
 /// What the practice says, one line for each turn.
 const PRACTICE: [&str; 4] = [
-    "Yes, on Saturday we are open from nine to one. What is the name of the patient, please?",
-    "Thank you. And at what time would you like to come?",
-    "All right, ten o'clock is free. What is the reason for the visit?",
-    "Perfect, you are booked. Thank you for calling, and goodbye.",
+    "Yes, on Saturday we are open from nine to one. What is the patient's name, please?",
+    "Thank you. What time would you like to come?",
+    "All right. And what is the reason for the visit?",
+    "Perfect, see you on Saturday. Thank you for calling, and goodbye.",
 ];
 
 /// The phone's manners: people at a desk wait a moment before they speak.
@@ -55,8 +55,6 @@ pub struct Stage {
     metrics: PrometheusHandle,
     /// The model of each engine.
     pub models: registry::Config,
-    /// Seconds of speech made in a second.
-    pub lines_speed: f64,
     shutdown: Shutdown,
     node: tokio::task::JoinHandle<anyhow::Result<()>>,
 }
@@ -77,10 +75,8 @@ impl Stage {
         require_models(&config)?;
         telemetry::install_logs(&config.log)?;
         let metrics = telemetry::install_metrics()?;
-        let begun = Instant::now();
         let texts = PRACTICE.map(str::to_owned);
         let script = EngineShelf::open(&config)?.script(None, &texts).await?;
-        let lines_speed = length(&script).as_secs_f64() / begun.elapsed().as_secs_f64();
         let phone = Config { script, pace: manners(), ..Config::default() };
         let phone = Phone::start(phone, None).await?;
         say(&format!("the practice's phone is at {} and knows its lines", phone.address()));
@@ -94,7 +90,7 @@ impl Stage {
         let shutdown = Shutdown::new();
         let node = tokio::spawn(node.serve(shutdown.clone()));
         let client = Client::new(&url, key)?;
-        Ok(Stage { phone, client, url, data_dir, metrics, models, lines_speed, shutdown, node })
+        Ok(Stage { phone, client, url, data_dir, metrics, models, shutdown, node })
     }
 
     /// What an agent sends to place the call.
@@ -202,14 +198,6 @@ async fn ready(node: &Node, say: &impl Fn(&str)) -> anyhow::Result<()> {
         async { engines.llm.ready(limit).await.map(|()| tell("the language model")) },
     )?;
     Ok(())
-}
-
-fn length(script: &[Step]) -> Duration {
-    let samples = |step: &Step| match step {
-        Step::Say(line) => line.pcm.len() as u64,
-        Step::Press(_) => 0,
-    };
-    duration_of(script.iter().map(samples).sum(), NARROWBAND_HZ)
 }
 
 /// Time spent computing for each second of speech, from the node's own metrics before and after.
