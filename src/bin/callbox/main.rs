@@ -65,7 +65,7 @@ async fn run(command: Command, loaded: anyhow::Result<Loaded>, sources: Sources)
         Command::Call(args) => call::run(args, &loaded?.config).await,
         Command::Config => config::run(&loaded?),
         Command::Doctor => doctor::run(loaded),
-        Command::Models(args) => models::run(args, &loaded?.config.models).await.map(|()| ExitCode::SUCCESS),
+        Command::Models(args) => models::run(args, &loaded?.config).await.map(|()| ExitCode::SUCCESS),
         Command::Serve => serve::run(loaded?, sources).await,
     }
 }
