@@ -15,7 +15,7 @@ use crate::{
 /// A callee who says something every few seconds.
 async fn talkative() -> Telephone {
     let mut parts = vec![Part::Silence(6.0)];
-    for _ in 0..3 {
+    for _ in 0..2 {
         parts.extend([Part::Says("We are open on Friday from nine to five."), Part::Silence(5.0)]);
     }
     Telephone::answering(&parts).await
@@ -59,10 +59,8 @@ async fn engine_is_killed(kind: &str) {
     assert!(turns(&call, "user").next().is_some(), "nothing was heard: {call}");
     assert!(turns(&call, "assistant").count() >= 2, "the agent fell silent: {call}");
 
-    let second = node.place().await;
-    let call = node.finished(&second).await;
-    assert_eq!(call["status"], "completed", "{call}");
-    assert!(turns(&call, "user").next().is_some(), "nothing was heard: {call}");
+    let second = node.place_short().await;
+    assert_eq!(second["status"], "completed", "{second}");
     assert_eq!(node.pid(), node_pid);
 }
 

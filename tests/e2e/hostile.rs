@@ -29,8 +29,7 @@ async fn call_completes_under_noise_at_its_ports() {
     let telephone = Telephone::answering(&parts).await;
     let node = Node::real(telephone.address).await;
     // What a first call leaves behind for good is no growth.
-    let warm = node.place().await;
-    node.finished(&warm).await;
+    node.place_short().await;
     let (memory, files) = (process::resident_mib(node.pid()), process::open_files(node.pid()));
     let idle = process::udp_ports(node.pid());
     let heard = telephone.heard_seconds();

@@ -24,7 +24,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(90);
-const STEP: Duration = Duration::from_millis(20);
+const STEP: Duration = Duration::from_millis(50);
 
 /// The number that is called, and that no log shows.
 const NUMBER: &str = "+14155550123";

@@ -178,6 +178,18 @@ impl Node {
         self.call(id).await
     }
 
+    /// Places a call, waits until the agent has answered what it heard, and hangs up.
+    pub async fn place_short(&self) -> Value {
+        let id = self.place().await;
+        self.until(&id, "the agent answers what it heard", |call| {
+            turns(call, "user").next().is_some() && turns(call, "assistant").count() >= 2
+        })
+        .await;
+        let (status, answer) = self.post(&format!("/api/call/{id}/hangup"), &json!({})).await;
+        assert!(matches!(status, StatusCode::OK | StatusCode::CONFLICT), "{answer}");
+        self.finished(&id).await
+    }
+
     pub async fn only_call(&self) -> Value {
         awaited("a call comes in", async || {
             let (_, list) = self.ask(Method::GET, "/api/calls", None).await?;

@@ -35,10 +35,8 @@ async fn live_call_keeps_its_model_and_the_next_one_gets_the_new() {
     eventually("the old engine ends", || !process::exists(old)).await;
 
     assert!(process::command_line(node.engine("llm")).contains("qwen2.5-coder-0.5b"));
-    let second = node.place().await;
-    let call = node.finished(&second).await;
-    assert_eq!(call["status"], "completed", "{call}");
-    assert!(turns(&call, "assistant").count() >= 2, "{call}");
+    let second = node.place_short().await;
+    assert_eq!(second["status"], "completed", "{second}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
