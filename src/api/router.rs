@@ -20,6 +20,10 @@ pub fn router(api: Api) -> Router {
         .route("/api/call/{id}/events", get(operator::events))
         .route("/api/call/{id}/hangup", post(operator::hang_up))
         .route("/recordings/{file}", get(recordings::serve))
+        .route_layer(from_fn_with_state(api.clone(), auth::require_key));
+
+    // A model loads as long as it must; the engines have a limit of their own.
+    let patient = Router::new()
         .route("/admin/models/use", post(operator::use_model))
         .route("/admin/reload", post(operator::reload))
         .route_layer(from_fn_with_state(api.clone(), auth::require_key));
@@ -34,9 +38,10 @@ pub fn router(api: Api) -> Router {
         .route("/health", get(public::health))
         .fallback(async || ApiError::NotFound("path"))
         .method_not_allowed_fallback(async || ApiError::Method)
+        .layer(from_fn_with_state(api.clone(), guard::time_limit))
+        .merge(patient)
         // From the inside out: each layer wraps those above it.
         .layer(DefaultBodyLimit::max(api.config.body_limit))
-        .layer(from_fn_with_state(api.clone(), guard::time_limit))
         .layer(CatchPanicLayer::custom(guard::answer_panic))
         .layer(from_fn(observe::observe))
         .with_state(api)

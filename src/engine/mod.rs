@@ -48,6 +48,10 @@ pub enum EngineError {
 
 /// Speech recognition. `start`, any number of `push` and `partial`, then `finish` or `cancel`.
 pub trait Asr: Send {
+    /// Finds out that the engine is gone while nobody asks it anything.
+    fn check(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
     /// Begins an utterance on `stream`, dropping what an unfinished one left.
     fn start(&mut self, stream: StreamId, hint: &SpeechHint) -> Result<(), EngineError>;
     /// Adds 16 kHz mono audio to the utterance. Cheap: it only stores or feeds an incremental model.
@@ -81,6 +85,10 @@ pub struct Transcript {
 /// A chat model that serves many conversations at once. The worker calls [`Llm::step`] for as long as
 /// any conversation is generating; one step is one batched decode.
 pub trait Llm: Send {
+    /// Finds out that the engine is gone while nobody asks it anything.
+    fn check(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
     /// Evaluates a prompt prefix ahead of time, so that the first answer comes at once. May leave the
     /// work to later steps, so that it holds up nobody: see [`Llm::warming`].
     fn warm(
@@ -174,6 +182,10 @@ pub struct Usage {
 
 /// Speech synthesis. `start`, then `next` until it gives `None`; `cancel` at any time.
 pub trait Tts: Send {
+    /// Finds out that the engine is gone while nobody asks it anything.
+    fn check(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
     /// The voices that can speak now.
     fn voices(&self) -> Vec<Voice>;
     fn start(&mut self, stream: StreamId, request: &Utterance) -> Result<(), EngineError>;

@@ -25,6 +25,8 @@ pub const LOAD: Duration = Duration::from_secs(150);
 pub struct EngineRoom {
     current: ArcSwap<Engines>,
     config: Mutex<registry::Config>,
+    /// One swap at a time: each begins from what the one before it left.
+    swapping: tokio::sync::Mutex<()>,
     surroundings: Surroundings,
     models: models::Store,
 }
@@ -41,6 +43,7 @@ impl EngineRoom {
         Ok(EngineRoom {
             current: ArcSwap::from_pointee(engines),
             config: Mutex::new(config),
+            swapping: tokio::sync::Mutex::new(()),
             surroundings,
             models,
         })
@@ -105,6 +108,13 @@ impl EngineRoom {
             problem: format!("`{kind}` is no kind of engine"),
             fix: format!("use one of {}", KINDS.join(", ")),
         })?;
+        if let Some(model) = self.models.catalog().model(name).filter(|model| model.kind.as_str() != kind) {
+            return Err(AdminError::Request {
+                field: "name",
+                problem: format!("`{name}` is a model of kind {}", model.kind.as_str()),
+                fix: format!("name one of kind {kind}"),
+            });
+        }
         self.models.resolve(name).map_err(|error| AdminError::Request {
             field: "name",
             problem: error.to_string(),
@@ -124,6 +134,7 @@ impl EngineRoom {
 
     /// Starts an engine, waits until it answers, then puts it in the place of its predecessor.
     async fn put(&self, kind: &'static str, config: EngineConfig) -> Result<(), AdminError> {
+        let _alone = self.swapping.lock().await;
         let mut engines = self.current().as_ref().clone();
         let around = &self.surroundings;
         match kind {

@@ -77,7 +77,7 @@ async fn run(command: Command, loaded: anyhow::Result<Loaded>, sources: Sources)
         Command::Config => config::run(&loaded?),
         Command::Demo(args) => demo::run(args, loaded?, sources).await,
         Command::Doctor => doctor::run(loaded).await,
-        Command::Models(args) => models::run(args, &loaded?.config.models).await.map(|()| ExitCode::SUCCESS),
+        Command::Models(args) => models::run(args, &loaded?.config).await.map(|()| ExitCode::SUCCESS),
         Command::Phone(args) => phone::run(args, &loaded?.config).await,
         Command::Serve => serve::run(loaded?, sources).await,
     }

@@ -1,12 +1,17 @@
-//! `callbox models`: list, pull and check the weights.
+//! `callbox models`: list, pull and check the weights, and choose which answer.
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use anyhow::{bail, ensure};
-use callbox::models::{self, Config, Health, Model, Outcome, Progress, Store};
+use callbox::{
+    models::{self, Health, Model, Outcome, Progress, Store},
+    node::NodeConfig,
+};
 use clap::{Args, Subcommand};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
+
+use crate::call::client::Client;
 
 #[derive(Debug, Args)]
 pub struct ModelsArgs {
@@ -32,14 +37,29 @@ enum Command {
         /// Names from the catalogue; everything installed when there are none.
         names: Vec<String>,
     },
+    /// Make an installed model answer in the running node, from the next call on
+    Use {
+        /// `asr`, `llm`, `tts`, `vad` or `turn`
+        kind: String,
+        /// A name of `callbox models list`
+        name: String,
+        /// The node to ask [default: the one this configuration describes]
+        #[arg(long)]
+        url: Option<String>,
+    },
 }
 
-pub async fn run(args: ModelsArgs, config: &Config) -> anyhow::Result<()> {
-    let store = Store::open(config)?;
+pub async fn run(args: ModelsArgs, config: &NodeConfig) -> anyhow::Result<()> {
+    let store = Store::open(&config.models)?;
     match args.command {
         Command::List => list(&store),
         Command::Pull { names, set } => pull(&store, names, set).await,
         Command::Check { names } => check(store, names).await,
+        Command::Use { kind, name, url } => {
+            Client::of(config, url.as_deref())?.use_model(&kind, &name).await?;
+            println!("{name} answers from the next call on; the configuration file is as it was");
+            Ok(())
+        }
     }
 }
 

@@ -23,6 +23,10 @@ impl RemoteAsr {
 }
 
 impl Asr for RemoteAsr {
+    fn check(&mut self) -> Result<(), EngineError> {
+        self.process.check()
+    }
+
     fn start(&mut self, stream: StreamId, hint: &SpeechHint) -> Result<(), EngineError> {
         self.process.call(&AsrRequest::Start { stream, hint: hint.clone() }, &[]).map(|(ok, _)| ok)
     }

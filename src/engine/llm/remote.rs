@@ -24,6 +24,10 @@ impl RemoteLlm {
 }
 
 impl Llm for RemoteLlm {
+    fn check(&mut self) -> Result<(), EngineError> {
+        self.process.check()
+    }
+
     fn warm(
         &mut self,
         stream: StreamId,

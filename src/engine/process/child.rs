@@ -110,6 +110,17 @@ impl EngineProcess {
         self.child.id()
     }
 
+    /// [`EngineError::Died`] when the process has ended by itself.
+    pub fn check(&mut self) -> Result<(), EngineError> {
+        if let Some(dead) = &self.dead {
+            return Err(dead.clone());
+        }
+        let Ok(Some(status)) = self.child.try_wait() else { return Ok(()) };
+        let died = EngineError::Died(format!("{} {}", self.name(), describe(status)));
+        self.dead = Some(died.clone());
+        Err(died)
+    }
+
     /// Asks and waits for the answer and its audio. After [`EngineError::Died`] the process is gone and
     /// every further call answers the same.
     pub fn call<T: DeserializeOwned>(
@@ -156,13 +167,18 @@ impl EngineProcess {
         let hung_up = matches!(&error, WireError::Io(e) if is_hang_up(e.kind()));
         // A process that is already on its way out keeps its own status: the kill does not change it.
         let status = self.kill();
-        let program = self.program.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let program = self.name();
         match status {
             _ if timed_out => format!("{program} gave no answer within {within:?} and was killed"),
             Ok(status) if hung_up => format!("{program} {}", describe(status)),
             Err(failed) if hung_up => format!("{program} hung up ({failed})"),
             _ => format!("{program} broke the protocol: {error}"),
         }
+    }
+
+    /// The executable's file name.
+    fn name(&self) -> String {
+        self.program.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     fn kill(&mut self) -> io::Result<ExitStatus> {

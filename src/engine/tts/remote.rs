@@ -23,6 +23,10 @@ impl RemoteTts {
 }
 
 impl Tts for RemoteTts {
+    fn check(&mut self) -> Result<(), EngineError> {
+        self.process.check()
+    }
+
     fn voices(&self) -> Vec<Voice> {
         self.process.info().voices.clone()
     }

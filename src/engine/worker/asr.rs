@@ -251,6 +251,10 @@ impl Server for Recognising {
         self.incarnation += 1;
     }
 
+    fn check(&mut self, engine: &mut Self::Engine) -> Result<(), EngineError> {
+        engine.check()
+    }
+
     fn fail_open(&mut self, error: &EngineError) {
         if let Some(reply) = self.dying.take() {
             let _ = reply.send(Err(error.clone()));

@@ -233,6 +233,10 @@ impl Server for Conversing {
         Ok(())
     }
 
+    fn check(&mut self, engine: &mut Self::Engine) -> Result<(), EngineError> {
+        engine.check()
+    }
+
     fn fail_open(&mut self, error: &EngineError) {
         for (_, answer) in self.open.drain() {
             answer.fail(error);

@@ -8,11 +8,15 @@ use std::{
     collections::VecDeque,
     sync::Arc,
     task::{Wake, Waker},
+    time::Duration,
 };
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::engine::EngineError;
+
+/// A wait this long is [`Taken::Quiet`].
+const QUIET: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
@@ -43,6 +47,11 @@ impl<C> Inner<C> {
     fn next(&mut self) -> Option<C> {
         self.urgent.pop_front().or_else(|| self.normal.pop_front())
     }
+
+    /// Nothing has come between the end of a wait and now.
+    fn is_idle(&self) -> bool {
+        self.urgent.is_empty() && self.normal.is_empty() && !self.closed && !self.nudged
+    }
 }
 
 /// What a worker finds when it looks at its queue.
@@ -50,6 +59,8 @@ pub(super) enum Taken<C> {
     Command(C),
     /// Nothing waits.
     Nothing,
+    /// Nothing has come for a while.
+    Quiet,
     /// No handle is left: end.
     Closed,
 }
@@ -86,7 +97,8 @@ impl<C: Send + 'static> Queue<C> {
         Ok(())
     }
 
-    /// Takes the next command; with `wait`, sleeps until there is one, a nudge, or the end.
+    /// Takes the next command; with `wait`, sleeps until there is one, a nudge, the end, or
+    /// [`QUIET`] is over.
     pub(super) fn take(&self, wait: bool) -> Taken<C> {
         let mut inner = self.inner.lock();
         loop {
@@ -99,7 +111,9 @@ impl<C: Send + 'static> Queue<C> {
             if !wait || std::mem::take(&mut inner.nudged) {
                 return Taken::Nothing;
             }
-            self.arrival.wait(&mut inner);
+            if self.arrival.wait_for(&mut inner, QUIET).timed_out() && inner.is_idle() {
+                return Taken::Quiet;
+            }
         }
     }
 
@@ -200,7 +214,14 @@ mod tests {
         let waker = queue.waker();
         let waiting = {
             let queue = queue.clone();
-            std::thread::spawn(move || matches!(queue.take(true), Taken::Nothing))
+            std::thread::spawn(move || {
+                loop {
+                    match queue.take(true) {
+                        Taken::Quiet => {}
+                        taken => return matches!(taken, Taken::Nothing),
+                    }
+                }
+            })
         };
         waker.wake();
         assert!(waiting.join().unwrap());

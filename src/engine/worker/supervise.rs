@@ -35,6 +35,11 @@ pub(super) trait Server: Send + 'static {
         Ok(())
     }
 
+    /// Looks after an engine that nobody has asked anything for a while.
+    fn check(&mut self, _engine: &mut Self::Engine) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     /// A new engine stands ready; nothing that the old one knew is left.
     fn begin(&mut self, _engine: &Self::Engine) {}
 
@@ -92,6 +97,7 @@ fn serve<S: Server>(
             Taken::Closed => return None,
             Taken::Command(command) => guarded(|| server.handle(engine, command)),
             Taken::Nothing => guarded(|| server.step(engine)),
+            Taken::Quiet => guarded(|| server.check(engine)),
         };
         if let Err(error) = outcome {
             return Some(error);

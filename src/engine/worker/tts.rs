@@ -210,6 +210,10 @@ impl Server for Speaking {
         *self.voices.write() = engine.voices();
     }
 
+    fn check(&mut self, engine: &mut Self::Engine) -> Result<(), EngineError> {
+        engine.check()
+    }
+
     fn fail_open(&mut self, error: &EngineError) {
         for speech in self.open.drain(..) {
             speech.fail(error);

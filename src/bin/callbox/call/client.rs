@@ -3,14 +3,19 @@
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use callbox::base::Pii;
+use callbox::{
+    base::Pii,
+    node::{NodeConfig, api_key},
+};
 use reqwest::{Response, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::sse::Events;
 
 /// For a request that is answered at once; live events have no limit.
 const PATIENCE: Duration = Duration::from_secs(35);
+/// For a model to load; the node itself gives up earlier.
+const LOADING: Duration = Duration::from_secs(180);
 
 pub struct Client {
     http: reqwest::Client,
@@ -19,6 +24,18 @@ pub struct Client {
 }
 
 impl Client {
+    /// A client of the node at `url`, or of the one that this configuration describes.
+    pub fn of(config: &NodeConfig, url: Option<&str>) -> anyhow::Result<Client> {
+        let found = api_key::find(config)?.with_context(|| {
+            format!(
+                "no API key: set `http.api_key` (or CALLBOX__HTTP__API_KEY), or run where the node keeps {}",
+                api_key::file_of(config).display()
+            )
+        })?;
+        let url = url.map_or_else(|| config.http.local_url(), str::to_owned);
+        Client::new(&url, found.key)
+    }
+
     /// `base` is the node's URL.
     pub fn new(base: &str, key: Pii<String>) -> anyhow::Result<Client> {
         let http = reqwest::Client::builder().connect_timeout(Duration::from_secs(5)).build()?;
@@ -36,6 +53,13 @@ impl Client {
     pub async fn read(&self, call: &str) -> anyhow::Result<Value> {
         let request = self.http.get(self.path(&format!("/api/call/{call}"))).timeout(PATIENCE);
         self.send(request).await?.json().await.context("the node's answer is no JSON")
+    }
+
+    /// Returns once the model answers in the place of its predecessor.
+    pub async fn use_model(&self, kind: &str, name: &str) -> anyhow::Result<()> {
+        let body = json!({ "kind": kind, "name": name });
+        let request = self.http.post(self.path("/admin/models/use")).json(&body).timeout(LOADING);
+        self.send(request).await.map(drop)
     }
 
     /// A call that has ended meanwhile is no error.

@@ -8,7 +8,7 @@ mod sse;
 use std::{io::IsTerminal, process::ExitCode};
 
 use anyhow::Context;
-use callbox::node::{NodeConfig, api_key};
+use callbox::node::NodeConfig;
 use serde_json::{Map, Value, json};
 
 use client::Client;
@@ -74,14 +74,7 @@ impl Args {
 }
 
 pub async fn run(args: Args, config: &NodeConfig) -> anyhow::Result<ExitCode> {
-    let found = api_key::find(config)?.with_context(|| {
-        format!(
-            "no API key: set `http.api_key` (or CALLBOX__HTTP__API_KEY), or run where the node keeps {}",
-            api_key::file_of(config).display()
-        )
-    })?;
-    let url = args.url.clone().unwrap_or_else(|| config.http.local_url());
-    let client = Client::new(&url, found.key)?;
+    let client = Client::of(config, args.url.as_deref())?;
     let call = client.place(&args.body()).await?;
     let mut printer = Printer::new(args.json, std::io::stdout().is_terminal());
     printer.placed(&call, &args.number);

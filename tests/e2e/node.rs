@@ -1,0 +1,269 @@
+//! A running `callbox serve`, and its HTTP API.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
+
+use reqwest::{Method, StatusCode};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    NUMBER, PATIENCE, awaited,
+    peers::free_port,
+    process::{self, Owned},
+};
+
+pub const KEY: &str = "cbx_0123456789abcdef0123456789abcdef";
+
+/// The smallest real models.
+pub const REAL: &str = r#"
+[engines.asr]
+model = "whisper-tiny.en"
+[engines.llm]
+model = "smollm2-135m-instruct"
+[engines.tts]
+model = "en_US-joe-medium"
+"#;
+
+/// Engines that need no models.
+pub const SCRIPTED: &str = r#"
+[engines]
+asr = { engine = "scripted", model = "" }
+llm = { engine = "scripted", model = "" }
+tts = { engine = "scripted", model = "" }
+vad = { engine = "scripted", model = "" }
+turn = { engine = "scripted", model = "" }
+"#;
+
+pub struct Node {
+    process: Owned,
+    dir: TempDir,
+    pub http: SocketAddr,
+    pub sip: SocketAddr,
+    client: reqwest::Client,
+}
+
+impl Node {
+    /// A node with the small models whose one trunk leads to `telephone`, once all its parts are well.
+    pub async fn real(telephone: SocketAddr) -> Node {
+        Node::with(telephone, REAL).await
+    }
+
+    pub async fn with(telephone: SocketAddr, more: &str) -> Node {
+        let dir = tempfile::tempdir().unwrap();
+        let (http, sip) = (free_tcp_address(), (Ipv4Addr::LOCALHOST, free_port()).into());
+        fs::write(dir.path().join("callbox.toml"), config(http, sip, telephone, more)).unwrap();
+        let process = serve(&dir);
+        let node = Node { process, dir, http, sip, client: reqwest::Client::new() };
+        node.is_well().await;
+        node
+    }
+
+    /// Kills the node, as a crash does, and starts it again on the same data.
+    pub async fn crash_and_restart(&mut self) {
+        self.process.0.kill().unwrap();
+        self.process.0.wait().unwrap();
+        self.process = serve(&self.dir);
+        self.is_well().await;
+    }
+
+    /// Replaces a text of the configuration file and has it read again.
+    pub fn reload_with(&self, old: &str, new: &str) {
+        let file = self.dir.path().join("callbox.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(old), "{old} is not in the configuration");
+        fs::write(file, text.replace(old, new)).unwrap();
+        process::signal(self.pid(), Signal::HUP);
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.0.id()
+    }
+
+    /// Processes of one kind of engine (`llm`), the oldest first.
+    pub fn engines(&self, kind: &str) -> Vec<u32> {
+        process::children(self.pid(), &format!("callbox-{kind}"))
+    }
+
+    /// The one process of a kind of engine.
+    pub fn engine(&self, kind: &str) -> u32 {
+        match self.engines(kind)[..] {
+            [pid] => pid,
+            ref other => panic!("{} processes of callbox-{kind}", other.len()),
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.path("log")).unwrap()).into_owned()
+    }
+
+    /// Runs `callbox` with this node's configuration.
+    pub async fn callbox(&self, args: &[&str]) -> Output {
+        let mut command = tokio::process::Command::from(callbox(&self.dir));
+        let output = command.args(args).kill_on_drop(true).output();
+        tokio::time::timeout(PATIENCE, output).await.expect("callbox ends").unwrap()
+    }
+
+    pub async fn health(&self) -> Option<(StatusCode, Value)> {
+        self.ask(Method::GET, "/health", None).await
+    }
+
+    /// Waits until every part works.
+    pub async fn is_well(&self) {
+        awaited("every part of the node works", async || {
+            let (status, _) = self.health().await?;
+            (status == StatusCode::OK).then_some(())
+        })
+        .await;
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Option<(StatusCode, Value)> {
+        let mut request = self.client.request(method, format!("http://{}{path}", self.http)).bearer_auth(KEY);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.timeout(PATIENCE).send().await.ok()?;
+        Some((response.status(), response.json().await.unwrap_or_default()))
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+        self.ask(Method::POST, path, Some(body)).await.expect("the node answers")
+    }
+
+    /// A new call's id.
+    pub async fn place(&self) -> String {
+        let body = json!({
+            "phone_number": NUMBER,
+            "task": "Ask the dentist for the opening hours on Friday.",
+            "first_sentence": "I would like to know your opening hours.",
+            "max_duration": 2,
+        });
+        let (status, answer) = self.post("/api/call", &body).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        answer["call_id"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn call(&self, id: &str) -> Value {
+        let (status, call) =
+            self.ask(Method::GET, &format!("/api/call/{id}"), None).await.expect("the node answers");
+        assert_eq!(status, StatusCode::OK, "{call}");
+        call
+    }
+
+    /// Waits until the call is `so`.
+    pub async fn until(&self, id: &str, what: &str, so: impl Fn(&Value) -> bool) -> Value {
+        awaited(what, async || Some(self.call(id).await).filter(&so)).await
+    }
+
+    /// Waits until the agent has said something.
+    pub async fn talks(&self, id: &str) -> Value {
+        self.until(id, "the agent speaks", |call| turns(call, "assistant").next().is_some()).await
+    }
+
+    /// The call once nothing more comes: it has ended, its recording and its summary are there.
+    pub async fn finished(&self, id: &str) -> Value {
+        self.until(id, "the call is over", |call| call["completed"] == true).await;
+        let events = self.client.get(format!("http://{}/api/call/{id}/events", self.http)).bearer_auth(KEY);
+        let stream = events.timeout(PATIENCE).send().await.unwrap();
+        stream.bytes().await.expect("the live view ends with the call");
+        self.call(id).await
+    }
+
+    /// Places a call, waits until the agent has answered what it heard, and hangs up.
+    pub async fn place_short(&self) -> Value {
+        let id = self.place().await;
+        self.until(&id, "the agent answers what it heard", |call| {
+            turns(call, "user").next().is_some() && turns(call, "assistant").count() >= 2
+        })
+        .await;
+        let (status, answer) = self.post(&format!("/api/call/{id}/hangup"), &json!({})).await;
+        assert!(matches!(status, StatusCode::OK | StatusCode::CONFLICT), "{answer}");
+        self.finished(&id).await
+    }
+
+    pub async fn only_call(&self) -> Value {
+        awaited("a call comes in", async || {
+            let (_, list) = self.ask(Method::GET, "/api/calls", None).await?;
+            list["calls"].as_array()?.first().cloned()
+        })
+        .await
+    }
+
+    /// Fetches the recording by the address that the call names.
+    pub async fn recording(&self, call: &Value) -> PathBuf {
+        let url = call["recording_url"].as_str().expect("the call is recorded");
+        let response = self.client.get(url).bearer_auth(KEY).timeout(PATIENCE).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let file = self.path("fetched.wav");
+        fs::write(&file, response.bytes().await.unwrap()).unwrap();
+        file
+    }
+}
+
+/// The turns of one side, `assistant` or `user`.
+pub fn turns<'a>(call: &'a Value, user: &'static str) -> impl Iterator<Item = &'a Value> {
+    call["transcripts"].as_array().into_iter().flatten().filter(move |turn| turn["user"] == user)
+}
+
+pub fn free_tcp_address() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+}
+
+pub fn config(http: SocketAddr, sip: SocketAddr, telephone: SocketAddr, more: &str) -> String {
+    format!(
+        r#"
+[http]
+bind = "{http}"
+api_key = "{KEY}"
+[sip]
+bind = "{sip}"
+trunks = [{{ name = "phone", server = "{telephone}", allow = ["127.0.0.1"] }}]
+[media]
+bind = "127.0.0.1"
+[store]
+data_dir = "data"
+[log]
+level = "debug"
+{more}"#
+    )
+}
+
+/// `callbox` in `dir`, where its configuration lies, without this process's own configuration.
+pub fn callbox(dir: &TempDir) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_callbox"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CALLBOX_") {
+            command.env_remove(name);
+        }
+    }
+    command.current_dir(dir.path()).arg("--config").arg("callbox.toml").stdin(Stdio::null());
+    command
+}
+
+fn serve(dir: &TempDir) -> Owned {
+    let log = dir.path().join("log");
+    let log: File = OpenOptions::new().create(true).append(true).open(log).unwrap();
+    let command = &mut callbox(dir);
+    let child = command.arg("serve").stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+    Owned(child)
+}
+
+/// A test that fails shows what its node logged.
+impl Drop for Node {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("--- callbox\n{}", lines[lines.len().saturating_sub(150)..].join("\n"));
+        }
+    }
+}
