@@ -101,10 +101,10 @@ proptest! {
     fn mutated_catalogue_is_an_error_or_a_catalogue(at in 0..EMBEDDED.len(), byte in 0u8..128) {
         let mut bytes = EMBEDDED.as_bytes().to_vec();
         bytes[at] = byte;
-        if let Ok(text) = String::from_utf8(bytes) {
-            if let Err(e) = Catalog::parse("mutated", &text) {
-                prop_assert!(!e.to_string().is_empty());
-            }
+        if let Ok(text) = String::from_utf8(bytes)
+            && let Err(e) = Catalog::parse("mutated", &text)
+        {
+            prop_assert!(!e.to_string().is_empty());
         }
     }
 }

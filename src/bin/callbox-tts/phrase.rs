@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn the_first_piece_ends_at_the_first_pause_that_is_long_enough() {
         let sentence = "jˈɛs, aɪ kæn hˈɛlp juː wɪð ðˈæt, lˈɛt miː sˈiː, wˌɪtʃ dˈeɪ.".to_owned();
-        let cut = pieces(&[sentence.clone()]);
+        let cut = pieces(std::slice::from_ref(&sentence));
         assert_eq!(cut[0], "jˈɛs, aɪ kæn hˈɛlp juː wɪð ðˈæt, ");
         assert_eq!(cut.concat(), sentence);
     }

@@ -64,6 +64,8 @@ pub(super) fn run<S: Server>(
         let error = match guarded(|| factory()) {
             Ok(mut engine) => {
                 queue.take_up();
+                // Before anybody hears that it is ready: who waits for that asks for its voices next.
+                server.begin(&engine);
                 health(Health::Ready);
                 let Some(error) = serve(&mut server, &mut engine, &queue) else { return };
                 // A broken engine may panic again while it is dropped; that must not end the thread.
@@ -91,7 +93,6 @@ fn serve<S: Server>(
     engine: &mut S::Engine,
     queue: &Arc<Queue<S::Command>>,
 ) -> Option<EngineError> {
-    server.begin(engine);
     loop {
         let outcome = match queue.take(!server.busy(engine)) {
             Taken::Closed => return None,

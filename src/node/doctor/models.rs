@@ -48,7 +48,7 @@ fn presets(store: &models::Store) -> Check {
         |preset: &&str| nearest_voice(store.catalog(), preset, &installed).is_none_or(|chosen| !chosen.exact);
     let presets: Vec<&str> =
         store.catalog().voice_presets.iter().map(|preset| preset.name.as_str()).collect();
-    let others: Vec<&str> = presets.iter().copied().filter(|preset| stand_in(&preset)).collect();
+    let others: Vec<&str> = presets.iter().copied().filter(|preset| stand_in(preset)).collect();
     if others.is_empty() {
         return Check::ok(name, "each has its own voice");
     }
