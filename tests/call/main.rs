@@ -1,6 +1,8 @@
 //! Whole calls: signalling, media, conversation and record, against real SIP peers. The engines are
 //! scripted, so that each test says what is heard and answered; the models have tests of their own.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 mod callee;
 #[path = "../sip/peers.rs"]
 mod peers;

@@ -1,6 +1,8 @@
 //! The softphone on real sockets: two phones with each other, and a bare SIP node with a phone. The
 //! voices hum; no model is needed.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use std::time::Duration;
 
 use callbox::{

@@ -2,10 +2,7 @@
 
 use callbox::sip::RegistrationState;
 
-use super::{
-    peers::{Kamailio, Sipp},
-    *,
-};
+use super::{kamailio::Kamailio, peers::Sipp, *};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn password_is_accepted_by_401_after_a_stale_nonce() {

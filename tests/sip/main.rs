@@ -6,6 +6,7 @@
 mod auth;
 mod hostile;
 mod inbound;
+mod kamailio;
 mod ours;
 mod outbound;
 mod peers;

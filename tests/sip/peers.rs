@@ -1,4 +1,4 @@
-//! Real peers, each a process that dies with its value.
+//! Real peers: processes that die with their value, and SIPp as one of them.
 
 use std::{
     fs::File,
@@ -6,7 +6,6 @@ use std::{
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -14,7 +13,7 @@ use tempfile::TempDir;
 use crate::eventually;
 
 /// A process in its own group, killed with all its children.
-struct Group(Child);
+pub struct Group(Child);
 
 impl Drop for Group {
     fn drop(&mut self) {
@@ -26,7 +25,7 @@ impl Drop for Group {
     }
 }
 
-fn spawn(program: &str, package: &str, command: &mut Command) -> Group {
+pub fn spawn(program: &str, package: &str, command: &mut Command) -> Group {
     match command.stdin(Stdio::null()).process_group(0).spawn() {
         Ok(child) => Group(child),
         Err(e) => panic!("{program} does not start ({e}): install the package `{package}`"),
@@ -111,61 +110,6 @@ impl Sipp {
             text += &format!("--- {}\n{tail}\n", path.file_name().unwrap().to_string_lossy());
         }
         text
-    }
-}
-
-pub struct Kamailio {
-    _process: Group,
-    pub address: SocketAddr,
-    _dir: TempDir,
-}
-
-impl Kamailio {
-    /// A proxy that challenges by `kind` (`www` for 401, `proxy` for 407) with `algorithm`, in front
-    /// of `callee`.
-    pub async fn start(kind: &str, algorithm: &str, callee: SocketAddr) -> Kamailio {
-        let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
-        let config = include_str!("kamailio/trunk.cfg")
-            .replace("@PORT@", &port.to_string())
-            .replace("@CALLEE@", &callee.port().to_string())
-            .replace("@ALGORITHM@", algorithm)
-            .replace("@KIND@", kind);
-        let file = dir.path().join("trunk.cfg");
-        std::fs::write(&file, config).unwrap();
-        let log = File::create(dir.path().join("log")).unwrap();
-        let mut command = Command::new("kamailio");
-        command.arg("-f").arg(file).args(["-DD", "-E", "-m", "32", "-M", "4", "-Y"]).arg(dir.path());
-        command.stdout(log.try_clone().unwrap()).stderr(log);
-        let process = spawn("kamailio", "kamailio", &mut command);
-        let address = (Ipv4Addr::LOCALHOST, port).into();
-        let kamailio = Kamailio { _process: process, address, _dir: dir };
-        kamailio.answers().await;
-        kamailio
-    }
-
-    /// Its port opens before its workers run: only an answer shows that it serves.
-    async fn answers(&self) {
-        let socket = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let own = socket.local_addr().unwrap();
-        let ping = format!(
-            "OPTIONS sip:{to} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bKready;rport\r\n\
-             From: <sip:test@{own}>;tag=1\r\nTo: <sip:{to}>\r\nCall-ID: ready\r\nCSeq: 1 OPTIONS\r\n\
-             Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
-            to = self.address
-        );
-        let mut buf = [0; 2000];
-        for _ in 0..100 {
-            let _ = socket.send_to(ping.as_bytes(), self.address).await;
-            let answer = tokio::time::timeout(Duration::from_millis(100), socket.recv_from(&mut buf)).await;
-            if matches!(answer, Ok(Ok(_))) {
-                return;
-            }
-        }
-        panic!("Kamailio does not answer:\n{}", self.log());
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self._dir.path().join("log")).unwrap_or_default()
     }
 }
 
