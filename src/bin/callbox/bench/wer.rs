@@ -35,8 +35,8 @@ pub async fn run(config: &NodeConfig, voices: &[String]) -> anyhow::Result<Value
     let owned = voices.to_vec();
     let clips = tokio::task::spawn_blocking(move || clips(&owned)).await??;
     println!(
-        "{} sentences by flite's voices {}, 8 kHz μ-law; synthetic speech is clearer than people and without \
-         noise, so these are lower bounds",
+        "{} sentences by flite's voices {}, 8 kHz μ-law; synthetic voices have neither noise nor accent, and faults \
+         of their own: compare recognisers by this, not with figures taken from people",
         SENTENCES.len(),
         voices.join(", ")
     );
