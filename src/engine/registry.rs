@@ -336,7 +336,10 @@ mod tests {
     #[test]
     fn an_unknown_engine_is_refused_with_the_names_that_exist() {
         let error = message(start_asr(&EngineConfig::new("wisper", "known"), &surroundings()));
-        assert!(error.contains("engines.asr.engine") && error.contains("whisper, process"), "{error}");
+        assert!(
+            error.contains("engines.asr.engine") && error.contains("whisper, openai, process"),
+            "{error}"
+        );
     }
 
     #[test]

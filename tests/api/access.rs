@@ -66,11 +66,11 @@ async fn health_needs_no_key_and_tells_each_part() {
 #[tokio::test]
 async fn metrics_are_open_on_loopback_alone() {
     for (bind, access, open) in [
-        ("127.0.0.1:8080", "auto", true),
+        ("127.0.0.1:8402", "auto", true),
         ("[::1]:8080", "auto", true),
         ("0.0.0.0:8080", "auto", false),
         ("0.0.0.0:8080", "open", true),
-        ("127.0.0.1:8080", "key", false),
+        ("127.0.0.1:8402", "key", false),
     ] {
         let node = Node::with(&[("http.bind", bind), ("http.metrics", access)]).await;
         let answer = with_header(&node, "/metrics", None).await;

@@ -98,7 +98,7 @@ async fn a_conversation_is_printed_as_it_happens() {
         "completed after 1.42 minutes: the callee hung up",
         "They open at nine.",
         "total                  640     640",
-        "recording: http://127.0.0.1:8080/recordings/a.wav",
+        "recording: http://127.0.0.1:8402/recordings/a.wav",
     ] {
         assert!(printed.iter().any(|found| found == line), "{line:?} is not in {printed:#?}");
     }

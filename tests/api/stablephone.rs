@@ -70,7 +70,7 @@ async fn a_finished_call_is_told_whole() {
     expect("concatenated_transcript", json!("caller: hello?\nagent: When do you open?"));
     expect("transcript", told["concatenated_transcript"].clone());
     expect("summary", json!("They open at nine."));
-    expect("recording_url", json!(format!("http://127.0.0.1:8080/recordings/{call}.wav")));
+    expect("recording_url", json!(format!("http://127.0.0.1:8402/recordings/{call}.wav")));
     expect("voice", json!("nat"));
     expect("voice_used", json!("amy"));
     expect("price", json!(null));
