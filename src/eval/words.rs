@@ -186,32 +186,53 @@ fn join_numbers(words: &[String]) -> Vec<String> {
 
 /// The longest number that the words begin with, and how many of them it takes.
 fn quantity(words: &[String]) -> Option<(String, usize)> {
-    let (mut total, mut last) = (0u64, None);
+    let mut quantity = Quantity::default();
     let mut used = 0;
-    for word in words {
-        let Some(next) = number(word) else {
+    while let Some(word) = words.get(used) {
+        let then = words.get(used + 1).and_then(|word| number(word));
+        match number(word) {
+            Some(next) if quantity.take(next) => used += 1,
             // "one hundred and five"
-            let and = word == "and" && matches!(last, Some(Number::Scale(_)));
-            let goes_on = words.get(used + 1).and_then(|w| number(w));
-            if and && matches!(goes_on, Some(Number::Unit(_) | Number::Teen(_) | Number::Tens(_))) {
-                used += 1;
-                continue;
-            }
-            break;
-        };
-        total = match (last, next) {
-            (None, Number::Unit(n) | Number::Teen(n) | Number::Tens(n)) => n,
-            (Some(Number::Tens(_)), Number::Unit(n)) if n > 0 => total + n,
-            (Some(Number::Scale(_)), Number::Unit(n) | Number::Teen(n) | Number::Tens(n)) => total + n,
-            (Some(Number::Unit(_) | Number::Teen(_) | Number::Tens(_)), Number::Scale(n)) if total < n => {
-                total * n
-            }
+            None if word == "and" && then.is_some_and(|then| quantity.take_after_and(then)) => used += 2,
             _ => break,
-        };
-        last = Some(next);
-        used += 1;
+        }
     }
-    last.map(|_| (total.to_string(), used))
+    (used > 0).then(|| ((quantity.thousands + quantity.rest).to_string(), used))
+}
+
+/// A number, as far as it has been read.
+#[derive(Default)]
+struct Quantity {
+    thousands: u64,
+    rest: u64,
+    last: Option<Number>,
+}
+
+impl Quantity {
+    /// Adds a word, unless it begins another number.
+    fn take(&mut self, next: Number) -> bool {
+        match (self.last, next) {
+            (None | Some(Number::Scale(_)), Number::Unit(n) | Number::Teen(n) | Number::Tens(n)) => {
+                self.rest += n
+            }
+            (Some(Number::Tens(_)), Number::Unit(n)) if n > 0 => self.rest += n,
+            (Some(Number::Unit(_) | Number::Teen(_) | Number::Tens(_)), Number::Scale(100))
+                if self.rest < 100 =>
+            {
+                self.rest *= 100;
+            }
+            (Some(_), Number::Scale(1_000)) if self.thousands == 0 && self.rest > 0 => {
+                (self.thousands, self.rest) = (self.rest * 1_000, 0);
+            }
+            _ => return false,
+        }
+        self.last = Some(next);
+        true
+    }
+
+    fn take_after_and(&mut self, next: Number) -> bool {
+        matches!(self.last, Some(Number::Scale(_))) && !matches!(next, Number::Scale(_)) && self.take(next)
+    }
 }
 
 /// `21st`, `first` and `twenty first`'s second half as digits with `th`.
@@ -250,6 +271,8 @@ mod tests {
         same("twenty-four", "24");
         same("one hundred and five dollars", "$105");
         same("one thousand two hundred", "1200");
+        same("twelve hundred", "1,200");
+        same("five hundred thousand and one", "500,001");
         same("one hundred and five dollars", "$105.00.");
         assert_eq!(words("two thirty"), ["2", "3", "0"]);
     }

@@ -213,8 +213,9 @@ impl EngineShelf {
         }
         let tts = registry::start_tts(&self.config.tts, &self.surroundings)?;
         tts.ready(LOAD).await?;
+        // Piper names a voice by its model; an engine of another kind says what it has.
         let first = || tts.voices().into_iter().next().map(|voice| voice.name);
-        let voice = voice.map(str::to_owned).or_else(first).context("no voice is installed")?;
+        let voice = voice.map(str::to_owned).or_else(first).unwrap_or_else(|| self.config.tts.model.clone());
         Ok(speak_lines(&tts, &voice, texts).await?.into_iter().map(Step::Say).collect())
     }
 

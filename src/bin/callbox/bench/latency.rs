@@ -1,6 +1,8 @@
 //! The latency section: the demonstration's call several times over, and one in which the callee does not
 //! let the agent finish.
 
+use std::time::Duration;
+
 use callbox::call::record::LatencySplit;
 use callbox::eval::figures::{Spread, table};
 use callbox::eval::phone::turns;
@@ -29,13 +31,15 @@ pub async fn run(mut config: NodeConfig, sources: Sources, calls: usize) -> anyh
             }
         }
     }
-    stage.set_pace(turns::Config { barge_in: Some(0), ..manners() });
+    // Early in the agent's first sentence, so that what ends it is not its own end.
+    let barge_in_after = Duration::from_millis(700);
+    stage.set_pace(turns::Config { barge_in: Some(0), barge_in_after, ..manners() });
     let interrupted = stage.call(false).await?;
     let yields: Vec<f64> = interrupted.report.yields().into_iter().map(milliseconds).collect();
     stage.strike().await?;
     let figures = split(&all);
     println!(
-        "{} answers in {calls} calls; the node's parts follow one another, the last row is what the far end waits, both jitter buffers included",
+        "{} answers in {calls} calls; the node's parts follow one another, the last row is what the far end waits for any voice, a filler's too, both jitter buffers included",
         all.len()
     );
     for (engine, factors) in &effort {
