@@ -32,7 +32,7 @@ test: ## Everything a change must pass: tools, build, models, format, lints, tes
 	$(BIN)/callbox models pull --set test
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(CARGO) test --locked
+	$(CARGO) test --locked --no-fail-fast
 
 bench: models ## Measure media, recognition and whole calls on a quiet machine
 	$(BIN)/callbox bench $(ARGS)

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::directory::{Parts, Stop};
-use crate::call::ending::{Circumstances, ending};
+use crate::call::ending::Circumstances;
 use crate::call::event::CallChange;
 use crate::call::leg::{Audio, Leg};
 use crate::call::record::{AnsweredBy, CallDirection, CallPlan, CallStatus, Speaker, TurnRecord};
@@ -19,7 +19,6 @@ use crate::sip::sdp::Negotiated;
 use crate::sip::{Reoffer, Signal, SipCall, SipEnd};
 use crate::voice::conversation::Setup;
 use crate::voice::driver::{Notice, Talk};
-use crate::voice::effect::TurnDone;
 use crate::voice::mouth::VoiceChoice;
 
 /// Notices that may wait for the call's bookkeeping.
@@ -72,14 +71,7 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, teller: &Teller, stop: &
         Err(error) => {
             tracing::error!(%error, "the audio of a call cannot start");
             call.handle.hang_up();
-            let known = Circumstances {
-                direction,
-                talked_secs: None,
-                closing: None,
-                stopped_by: None,
-                signalled: None,
-            };
-            return teller.tell(CallChange::Ended(Box::new(ending(known)))).await;
+            return teller.ended(Circumstances::unanswered(direction, None)).await;
         }
     };
     let answered = Instant::now();
@@ -105,7 +97,7 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, teller: &Teller, stop: &
     let (closing, signalled, ()) = tokio::join!(converse, signals, book.keep(&mut notices));
     let talked_secs = Some(answered.elapsed().as_secs_f64());
     let known = Circumstances { direction, talked_secs, closing, stopped_by: stop.asked_by(), signalled };
-    teller.tell(CallChange::Ended(Box::new(ending(known)))).await;
+    teller.ended(known).await;
     let turns = book.turns;
     if let Some(file) = file {
         finish_recording(&audio, file, teller).await;
@@ -186,20 +178,12 @@ impl Book<'_> {
         while let Some(notice) = notices.recv().await {
             match notice {
                 Notice::Live { speaker, text } => self.teller.tell(CallChange::Live { speaker, text }).await,
-                Notice::Turn(done) => self.turn(done).await,
+                Notice::Turn(turn) => self.turn(turn).await,
             }
         }
     }
 
-    async fn turn(&mut self, done: TurnDone) {
-        let turn = TurnRecord {
-            speaker: done.speaker,
-            text: done.text,
-            start_ms: done.start_ms,
-            end_ms: done.end_ms,
-            interrupted: done.interrupted,
-            latency: done.latency,
-        };
+    async fn turn(&mut self, turn: TurnRecord) {
         let first_of_caller =
             turn.speaker == Speaker::Caller && self.turns.iter().all(|turn| turn.speaker != Speaker::Caller);
         if first_of_caller && turn.end_ms.saturating_sub(turn.start_ms) <= LONGEST_GREETING_MS {

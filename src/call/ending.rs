@@ -20,6 +20,13 @@ pub struct Circumstances {
     pub signalled: Option<SipEnd>,
 }
 
+impl Circumstances {
+    /// Of a call that nobody answered.
+    pub const fn unanswered(direction: CallDirection, signalled: Option<SipEnd>) -> Self {
+        Circumstances { direction, talked_secs: None, closing: None, stopped_by: None, signalled }
+    }
+}
+
 pub fn ending(known: Circumstances) -> Ending {
     let length_secs = known.talked_secs;
     let (status, ended_by, fault, reason) = match (length_secs, known.stopped_by) {
@@ -120,13 +127,7 @@ mod tests {
     use super::*;
 
     fn unanswered(end: SipEnd) -> Ending {
-        ending(Circumstances {
-            direction: CallDirection::Outbound,
-            talked_secs: None,
-            closing: None,
-            stopped_by: None,
-            signalled: Some(end),
-        })
+        ending(Circumstances::unanswered(CallDirection::Outbound, Some(end)))
     }
 
     fn answered(closing: Option<Closing>, stopped_by: Option<EndedBy>, direction: CallDirection) -> Ending {
@@ -180,11 +181,8 @@ mod tests {
     #[test]
     fn a_call_taken_back_while_it_rings_has_failed_by_the_client() {
         let taken = ending(Circumstances {
-            direction: CallDirection::Outbound,
-            talked_secs: None,
-            closing: None,
             stopped_by: Some(EndedBy::Client),
-            signalled: Some(SipEnd::Cancelled),
+            ..Circumstances::unanswered(CallDirection::Outbound, Some(SipEnd::Cancelled))
         });
         assert_eq!((taken.status, taken.ended_by), (CallStatus::Failed, EndedBy::Client));
     }

@@ -3,7 +3,7 @@
 use crate::base::E164;
 use crate::call::conversing;
 use crate::call::directory::{Parts, Stop};
-use crate::call::ending::{Circumstances, ending};
+use crate::call::ending::Circumstances;
 use crate::call::event::CallChange;
 use crate::call::leg::Leg;
 use crate::call::persona::Persona;
@@ -39,16 +39,7 @@ pub(super) async fn run(
             let session = conversing::Session { call, leg, agreed, prepared, direction };
             conversing::run(parts, &plan, teller, stop, session).await;
         }
-        Err(end) => {
-            let known = Circumstances {
-                direction,
-                talked_secs: None,
-                closing: None,
-                stopped_by: None,
-                signalled: end,
-            };
-            teller.tell(CallChange::Ended(Box::new(ending(known)))).await;
-        }
+        Err(end) => teller.ended(Circumstances::unanswered(direction, end)).await,
     }
     teller.tell(CallChange::Closed).await;
 }

@@ -2,7 +2,7 @@
 
 use crate::call::conversing::{self, Prepared};
 use crate::call::directory::{Parts, Stop};
-use crate::call::ending::{Circumstances, ending};
+use crate::call::ending::Circumstances;
 use crate::call::event::CallChange;
 use crate::call::leg::Leg;
 use crate::call::record::{CallDirection, CallPlan, CallStatus, EndedBy};
@@ -22,14 +22,9 @@ pub(super) async fn run(parts: &Parts, plan: CallPlan, teller: &Teller, stop: &S
             talk(parts, &plan, teller, stop, Answered { call: *call, leg, sdp, prepared }).await;
         }
         Dialled::Ended { end, stopped_by } => {
-            let known = Circumstances {
-                direction: CallDirection::Outbound,
-                talked_secs: None,
-                closing: None,
-                stopped_by,
-                signalled: end,
-            };
-            teller.tell(CallChange::Ended(Box::new(ending(known)))).await;
+            let known =
+                Circumstances { stopped_by, ..Circumstances::unanswered(CallDirection::Outbound, end) };
+            teller.ended(known).await;
         }
     }
     teller.tell(CallChange::Closed).await;
@@ -105,14 +100,8 @@ async fn talk(parts: &Parts, plan: &CallPlan, teller: &Teller, stop: &Stop, answ
         Err(error) => {
             tracing::warn!(%error, "the callee's answer cannot be used");
             call.handle.hang_up();
-            let known = Circumstances {
-                direction: CallDirection::Outbound,
-                talked_secs: None,
-                closing: None,
-                stopped_by: None,
-                signalled: Some(SipEnd::ProtocolError { detail: error.to_string() }),
-            };
-            teller.tell(CallChange::Ended(Box::new(ending(known)))).await;
+            let end = SipEnd::ProtocolError { detail: error.to_string() };
+            teller.ended(Circumstances::unanswered(CallDirection::Outbound, Some(end))).await;
         }
     }
 }

@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use crate::voice::{effect::Speaker, latency::LatencySplit};
+pub use crate::voice::{
+    effect::{Speaker, TurnRecord},
+    latency::LatencySplit,
+};
 
 use crate::base::{CallId, E164, Fault, Pii, words::text_enum};
 
@@ -51,20 +54,6 @@ text_enum! {
         /// An error on this node, or its shutdown.
         Node = "node",
     }
-}
-
-/// One turn of speech. Times count from the answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TurnRecord {
-    pub speaker: Speaker,
-    /// For the agent: only what was heard before an interruption.
-    pub text: Pii<String>,
-    pub start_ms: u64,
-    pub end_ms: u64,
-    /// The agent's turn was cut short by the caller.
-    pub interrupted: bool,
-    /// For the agent's answers: where the time since the caller's last word went.
-    pub latency: Option<LatencySplit>,
 }
 
 /// What an agent asks of a call. Validated by the service before it reaches this shape.

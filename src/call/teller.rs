@@ -3,6 +3,7 @@
 use chrono::Utc;
 
 use crate::base::CallId;
+use crate::call::ending::{Circumstances, ending};
 use crate::call::event::{CallChange, CallEvent, CallEvents};
 use crate::call::record::CallStatus;
 
@@ -27,5 +28,9 @@ impl Teller {
 
     pub(super) async fn status(&self, status: CallStatus) {
         self.tell(CallChange::Status { status }).await;
+    }
+
+    pub(super) async fn ended(&self, known: Circumstances) {
+        self.tell(CallChange::Ended(Box::new(ending(known)))).await;
     }
 }

@@ -128,7 +128,11 @@ impl EngineRoom {
                 fix: format!("change engines.{kind} in the configuration and reload"),
             });
         }
-        let config = EngineConfig { model: name.to_owned(), ..of_kind(&self.config.lock(), kind).clone() };
+        let mut config =
+            EngineConfig { model: name.to_owned(), ..of_kind(&self.config.lock(), kind).clone() };
+        if config.engine == "piper" {
+            add_installed_voices(&mut config, &self.models);
+        }
         self.put(kind, config).await
     }
 
@@ -251,6 +255,7 @@ fn default_model(kind: &str, models: &models::Store) -> Result<String, EngineErr
     })
 }
 
+/// The engine's own model speaks without an entry.
 fn add_installed_voices(engine: &mut EngineConfig, models: &models::Store) {
     let installed = models.installed().filter(|model| model.kind == Kind::Tts && model.name != engine.model);
     let voices: toml::Table =
@@ -258,6 +263,7 @@ fn add_installed_voices(engine: &mut EngineConfig, models: &models::Store) {
     if let toml::Value::Table(table) =
         engine.options.entry("voices").or_insert_with(|| toml::Value::Table(toml::Table::new()))
     {
+        table.retain(|name, model| *name != engine.model || model.as_str() != Some(&engine.model));
         for (name, model) in voices {
             table.entry(name).or_insert(model);
         }

@@ -79,9 +79,7 @@ pub(super) async fn serve(core: Arc<Core>) {
     }
 }
 
-/// Accepts TCP connections from the trunks' addresses; others are closed unread. The stack's own
-/// framing ends a connection's task on a `Content-Length` near 2^64 and keeps its socket: one more
-/// reason that only trunks get this far.
+/// Accepts TCP connections from the trunks' addresses; others are closed unread.
 pub(super) async fn accept(core: Arc<Core>, listener: TcpListener) {
     loop {
         let (stream, peer) = match listener.accept().await {

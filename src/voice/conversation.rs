@@ -7,7 +7,7 @@ use crate::base::Pii;
 use crate::voice::Config;
 use crate::voice::answer::{Answer, Cut};
 use crate::voice::caller_turn::{CallerTurn, Finishing};
-use crate::voice::effect::{Closing, Effect, Speaker, TurnDone};
+use crate::voice::effect::{Closing, Effect, Speaker, TurnRecord};
 use crate::voice::event::{EngineKind, Event};
 use crate::voice::latency::LatencySplit;
 use crate::voice::prompt::{self, History};
@@ -176,7 +176,7 @@ impl Conversation {
     ) {
         let Some(answered) = self.answered_at else { return };
         let since = |at: Instant| at.saturating_duration_since(answered).as_millis() as u64;
-        self.effects.push_back(Effect::Turn(TurnDone {
+        self.effects.push_back(Effect::Turn(TurnRecord {
             speaker,
             text: Pii::new(text),
             start_ms: since(span.0),

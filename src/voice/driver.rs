@@ -13,7 +13,7 @@ use crate::engine::worker::{AsrHandle, LlmConversation, LlmHandle, TtsHandle, Tu
 use crate::engine::{ChatMessage, Completion, Delta, EngineError};
 use crate::media::{MediaEvent, MediaHandle};
 use crate::voice::conversation::Setup;
-use crate::voice::effect::{Closing, Effect, Speaker, TurnDone};
+use crate::voice::effect::{Closing, Effect, Speaker, TurnRecord};
 use crate::voice::event::{AnswerId, ClauseId, EngineKind};
 use crate::voice::hearing::Ear;
 use crate::voice::mouth::{Mouth, VoiceChoice};
@@ -37,7 +37,7 @@ pub struct Voices {
 /// What a conversation tells its call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Notice {
-    Turn(TurnDone),
+    Turn(TurnRecord),
     Live { speaker: Speaker, text: Pii<String> },
 }
 

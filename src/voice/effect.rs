@@ -1,5 +1,7 @@
 //! What a conversation wants done.
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::{Pii, words::text_enum};
 use crate::engine::ChatMessage;
 use crate::voice::event::{AnswerId, ClauseId};
@@ -54,8 +56,8 @@ pub enum Effect {
     },
     /// Empty the playout and drop the clauses that wait.
     StopSpeaking,
-    /// A turn is complete: for the record. Times are milliseconds since the answer.
-    Turn(TurnDone),
+    /// A turn is complete: for the record.
+    Turn(TurnRecord),
     /// Text of a turn under way: for live displays.
     Live {
         speaker: Speaker,
@@ -66,14 +68,17 @@ pub enum Effect {
     },
 }
 
-#[derive(Debug, Clone, PartialEq)]
-pub struct TurnDone {
+/// One turn of speech. Times are milliseconds since the answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TurnRecord {
     pub speaker: Speaker,
     /// For the agent: only the words that were heard.
     pub text: Pii<String>,
     pub start_ms: u64,
     pub end_ms: u64,
+    /// The agent's turn was cut short by the caller.
     pub interrupted: bool,
+    /// For the agent's answers: where the time since the caller's last word went.
     pub latency: Option<LatencySplit>,
 }
 

@@ -11,7 +11,7 @@ use crate::base::audio::{NARROWBAND_HZ, samples_in};
 use crate::engine::{Delta, Usage};
 use crate::voice::activity::Activity;
 use crate::voice::conversation::Setup;
-use crate::voice::effect::{Closing, Effect, Speaker, TurnDone};
+use crate::voice::effect::{Closing, Effect, Speaker, TurnRecord};
 use crate::voice::event::{AnswerId, ClauseId, EngineKind};
 use crate::voice::{Config, Conversation, Event, ms};
 
@@ -39,7 +39,7 @@ pub struct World {
     playout: VecDeque<(ClauseId, String, Duration)>,
     playing: Option<(ClauseId, Duration)>,
     voiced: Vec<Range<Duration>>,
-    pub turns: Vec<TurnDone>,
+    pub turns: Vec<TurnRecord>,
     pub questions: Vec<String>,
     pub hung_up: Option<(Duration, Closing)>,
 }

@@ -17,9 +17,6 @@ use crate::{
 };
 
 const SEED: u64 = 0x5EED;
-/// A body's length over TCP: the stack keeps the socket of a message that claims nearly 2^64 bytes, which
-/// is why only trunks may connect.
-const FRAMED: usize = u32::MAX as usize;
 /// Files that may stay: connections of the store and of the HTTP client come and go.
 const SLACK: usize = 6;
 /// What the node may grow by, in MiB, under all of it.
@@ -66,13 +63,13 @@ fn make_noise(sip: SocketAddr, media: &[u16]) {
     let own = socket.local_addr().unwrap();
     for round in 0..200 {
         for _ in 0..20 {
-            let _ = socket.send_to(&mutated(&mut random, own, usize::MAX), sip);
+            let _ = socket.send_to(&mutated(&mut random, own), sip);
             for port in media {
                 let _ = socket.send_to(&packet(&mut random), (Ipv4Addr::LOCALHOST, *port));
             }
         }
         if round % 4 == 0 {
-            let message = mutated(&mut random, own, FRAMED);
+            let message = mutated(&mut random, own);
             let stream = TcpStream::connect_timeout(&sip, Duration::from_secs(5));
             // A node that hangs up on noise is right.
             let _ = stream.and_then(|mut stream| stream.write_all(&message));
@@ -82,14 +79,14 @@ fn make_noise(sip: SocketAddr, media: &[u16]) {
 }
 
 /// A message that was valid before some of its bytes were changed, cut out or doubled.
-fn mutated(random: &mut StdRng, own: SocketAddr, longest: usize) -> Vec<u8> {
+fn mutated(random: &mut StdRng, own: SocketAddr) -> Vec<u8> {
     let method =
         ["INVITE", "BYE", "OPTIONS", "CANCEL", "ACK", "REGISTER", "INFO", "UPDATE", "SIP/2.0 200 OK"]
             [random.random_range(0..9)];
     let (branch, length) = (random.random::<u64>(), random.random_range(0..4));
     let body = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
                 m=audio 9 RTP/AVP 0\r\n";
-    let length = [body.len(), 0, 99_999_999, longest][length];
+    let length = [body.len(), 0, 99_999_999, usize::MAX][length];
     let text = format!(
         "{method} sip:{NUMBER}@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bK{branch};rport\r\n\
          From: <sip:x@{own}>;tag={branch}\r\nTo: <sip:{NUMBER}@127.0.0.1>\r\nCall-ID: {branch}\r\n\

@@ -205,6 +205,24 @@ async fn node_survives_torture_and_noise_over_udp() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn stream_with_an_absurd_content_length_is_closed() {
+    let (node, mut calls) = target().await;
+    let to = node.local_address();
+    for length in [u64::MAX, u64::MAX - 1, u64::MAX - 300, i64::MAX as u64, 99_999_999_999] {
+        let mut stream = within("connecting", TcpStream::connect(to)).await.unwrap();
+        let own = stream.local_addr().unwrap();
+        let lies = request("OPTIONS", own, to, &format!("Content-Length: {length}\r\n"), "");
+        // Past what a message may hold, the node stops waiting for the body.
+        let message = [lies.into_bytes(), vec![b'x'; 70_000]].concat();
+        let _ = within("writing", stream.write_all(&message)).await;
+        let mut answer = Vec::new();
+        let _ = within("the close", stream.read_to_end(&mut answer)).await;
+        assert!(answer.is_empty(), "{length}: {}", String::from_utf8_lossy(&answer));
+    }
+    still_takes_calls(&node, &mut calls).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn node_survives_torture_and_noise_over_tcp() {
     let (node, mut calls) = target().await;
     let to = node.local_address();

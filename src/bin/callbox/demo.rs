@@ -141,16 +141,20 @@ fn row(name: &str, values: Vec<Option<f64>>) -> Vec<String> {
 
 /// What a demonstration must have and this one has not.
 fn missing(finished: &Finished) -> Vec<String> {
-    let of = |agent: bool| turns(&finished.record).filter(move |turn| is_agent(turn) == agent);
-    let (agent, practice) = (of(true).count(), of(false).count());
+    // What fills a silence is no answer, and is not timed.
+    let answers: Vec<&str> = turns(&finished.record)
+        .filter(|turn| is_agent(turn) && !turn["latency"].is_null())
+        .map(|turn| text(&turn["text"]))
+        .collect();
+    let practice = turns(&finished.record).filter(|turn| !is_agent(turn)).count();
     let mut missing = Vec::new();
-    for (side, count) in [("the agent", agent), ("the practice", practice)] {
+    for (side, count) in [("the agent", answers.len()), ("the practice", practice)] {
         if count < CONVERSATION {
-            missing.push(format!("{count} turns of {side}, not {CONVERSATION}"));
+            missing.push(format!("{count} answers of {side}, not {CONVERSATION}"));
         }
     }
-    let distinct: HashSet<&str> = of(true).map(|turn| text(&turn["text"])).collect();
-    if distinct.len() < CONVERSATION {
+    let distinct: HashSet<&str> = answers.iter().copied().collect();
+    if distinct.len() < answers.len().min(CONVERSATION) {
         missing.push("an agent that repeats itself".into());
     }
     if finished.recording.is_none() {

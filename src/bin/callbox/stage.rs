@@ -40,7 +40,7 @@ const PRACTICE: [&str; 4] = [
 /// The phone's manners: people at a desk wait a moment before they speak.
 pub fn manners() -> turns::Config {
     turns::Config {
-        patience: Duration::from_millis(900),
+        patience: Duration::from_millis(1_500),
         fallback: Duration::from_secs(15),
         ..turns::Config::default()
     }
