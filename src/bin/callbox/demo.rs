@@ -35,9 +35,9 @@ pub async fn run(args: Args, loaded: Loaded, sources: Sources) -> anyhow::Result
     let machine = Machine::here();
     println!("{machine}; load {:.1}\n", load_average());
     let mut stage = Stage::set(config, sources, |progress| println!("  {progress}")).await?;
-    let request = serde_json::to_string_pretty(&stage.request())?;
-    println!("\nPOST {}/api/call\nAuthorization: Bearer …\n{request}\n", stage.url());
-    let finished = stage.call(true).await?;
+    let request = stage.request();
+    println!("\nPOST {}/api/call\nAuthorization: Bearer …\n{request:#}\n", stage.url());
+    let finished = stage.call(&request, true).await?;
     let models = &stage.models;
     println!("\n{}", transcript(&finished.record));
     println!("{}", latencies(&finished));

@@ -113,10 +113,10 @@ impl Stage {
         self.phone.set_pace(pace);
     }
 
-    /// Places the call and follows it to its end; `watched` prints it as it happens.
-    pub async fn call(&mut self, watched: bool) -> anyhow::Result<Finished> {
+    /// Places a call and follows it to its end; `watched` prints it as it happens.
+    pub async fn call(&mut self, request: &Value, watched: bool) -> anyhow::Result<Finished> {
         let before = self.metrics.render();
-        let call = self.client.place(&self.request()).await?;
+        let call = self.client.place(request).await?;
         let mut printer = Printer::new(false, watched && std::io::stdout().is_terminal());
         if watched {
             printer.placed(&call, NUMBER);
