@@ -1,13 +1,17 @@
-//! Words every floor shares: ids, numbers, personal data, audio units, blame. No I/O.
+//! Words every floor shares: ids, numbers, money, wallets, personal data, audio units, blame. No I/O.
 
 pub mod audio;
 pub mod e164;
 pub mod fault;
 pub mod id;
+pub mod money;
 pub mod pii;
+pub mod wallet;
 pub mod words;
 
 pub use e164::E164;
 pub use fault::Fault;
 pub use id::CallId;
+pub use money::Usd;
 pub use pii::Pii;
+pub use wallet::Wallet;
