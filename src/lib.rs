@@ -14,7 +14,8 @@
 //! | 3 | [`voice`] | the conversation: a pure state machine and its driver |
 //! | 4 | [`call`] | a call from dial to record; the directory of live calls |
 //! | 4 | [`eval`] | a synthetic caller on real SIP and RTP; benches |
-//! | 5 | [`store`] | call records in SQL |
+//! | 5 | [`store`] | call records, numbers and payments in SQL |
+//! | 6 | [`pay`] | prices, challenges, x402, sign-in with a wallet, the rule of spending |
 //! | 7 | [`service`] | use cases without transport: place a call, read a call, who may be called |
 //! | 8 | [`api`] | HTTP: routes, errors, auth, one thin file per API family |
 //! | 10 | [`node`] | configuration, wiring, telemetry, doctor, shutdown |
@@ -33,6 +34,13 @@
 //! [`sip`], runs the conversation, and emits [`call::event::CallEvent`]s; the wiring in [`node`] hands
 //! them to [`store`], from which polling reads.
 //!
+//! # The way of a paid call
+//! 1. [`api`] parses the body; what is invalid or refused by policy ends here, unpaid.
+//! 2. Without a payment the answer is a [`pay::challenge`] that names every way to pay.
+//! 3. With one, [`pay::gate`] claims the authorisation for this request alone and has it verified.
+//! 4. [`service`] sets the work aside: a line that rings, a number that is held.
+//! 5. The gate settles, and the work is handed over with its receipt. What fails before is not charged.
+//!
 //! # Swapping a model
 //! Write one file against a trait of [`engine`] (or an executable that serves it over the engine
 //! socket, [`engine::process`]), add one line in [`engine::registry`], name it in the configuration.
@@ -45,6 +53,7 @@ pub mod eval;
 pub mod media;
 pub mod models;
 pub mod node;
+pub mod pay;
 pub mod service;
 pub mod sip;
 pub mod store;

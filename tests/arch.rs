@@ -11,7 +11,7 @@ use std::{
 };
 
 /// The floors of `src/lib.rs`. `node` sees all.
-const FLOORS: [(&str, u8); 12] = [
+const FLOORS: [(&str, u8); 13] = [
     ("base", 0),
     ("sip", 1),
     ("media", 1),
@@ -21,6 +21,7 @@ const FLOORS: [(&str, u8); 12] = [
     ("call", 4),
     ("eval", 4),
     ("store", 5),
+    ("pay", 6),
     ("service", 7),
     ("api", 8),
     ("node", 10),
@@ -38,7 +39,7 @@ const CONFINED: [(&[&str], &[&str]); 3] = [
 
 /// Files and folders (with a `/` at their end) of logic that takes the time as an argument. Add a
 /// core here when it is written.
-const PURE: [&str; 35] = [
+const PURE: [&str; 39] = [
     "src/base/",
     "src/eval/figures.rs",
     "src/eval/phone/hearing.rs",
@@ -56,6 +57,10 @@ const PURE: [&str; 35] = [
     "src/media/reception.rs",
     "src/media/rtp.rs",
     "src/media/session.rs",
+    "src/pay/challenge.rs",
+    "src/pay/network.rs",
+    "src/pay/price.rs",
+    "src/pay/x402.rs",
     "src/service/nearest.rs",
     "src/service/policy.rs",
     "src/service/request.rs",

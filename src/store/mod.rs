@@ -1,10 +1,11 @@
-//! Call records in SQL.
+//! Call records and payments in SQL.
 //!
 //! In come the [`CallEvent`](crate::call::event::CallEvent)s of live calls, through the [`recorder`];
 //! out go [`CallRecord`](crate::call::record::CallRecord)s to whoever reads them, and the same events
-//! again, numbered, to those who watch a call live ([`recorder::Feed`]). The database is SQLite in WAL
-//! mode: one writer, readers that never wait for it.
+//! again, numbered, to those who watch a call live ([`recorder::Feed`]). Payments are [`claims`]. The database
+//! is SQLite in WAL mode: one writer, readers that never wait for it.
 
+pub mod claims;
 mod read;
 pub mod recorder;
 mod recover;
@@ -44,7 +45,7 @@ impl Config {
         self.data_dir.join("recordings")
     }
 
-    fn connect_options(&self) -> Result<SqliteConnectOptions, sqlx::Error> {
+    fn connect_options(&self, synchronous: SqliteSynchronous) -> Result<SqliteConnectOptions, sqlx::Error> {
         let options = match self.url.as_str() {
             "" => SqliteConnectOptions::new().filename(self.data_dir.join("callbox.db")),
             url => SqliteConnectOptions::from_str(url)?,
@@ -52,7 +53,7 @@ impl Config {
         Ok(options
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
+            .synchronous(synchronous)
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true))
     }
@@ -99,6 +100,8 @@ impl StoreError {
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: SqlitePool,
+    /// For payments: what it has committed survives a power cut.
+    money: SqlitePool,
 }
 
 impl Store {
@@ -108,15 +111,23 @@ impl Store {
             std::fs::create_dir_all(&config.data_dir)
                 .map_err(|source| StoreError::DataDir { path: config.data_dir.clone(), source })?;
         }
-        let options = config.connect_options().map_err(StoreError::Open)?;
-        let pool = if config.is_in_memory() {
-            SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None)
-        } else {
-            SqlitePoolOptions::new().max_connections(4)
+        let connect = async |synchronous| {
+            let options = config.connect_options(synchronous)?;
+            let pool = if config.is_in_memory() {
+                SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None)
+            } else {
+                SqlitePoolOptions::new().max_connections(4)
+            };
+            pool.connect_with(options).await
         };
-        let pool = pool.connect_with(options).await.map_err(StoreError::Open)?;
+        let pool = connect(SqliteSynchronous::Normal).await.map_err(StoreError::Open)?;
         MIGRATIONS.run(&pool).await?;
-        Ok(Store { pool })
+        // Two connections to a database in memory are two databases.
+        let money = match config.is_in_memory() {
+            true => pool.clone(),
+            false => connect(SqliteSynchronous::Full).await.map_err(StoreError::Open)?,
+        };
+        Ok(Store { pool, money })
     }
 
     /// Whether the database answers.
@@ -127,6 +138,7 @@ impl Store {
 
     /// Ends all connections, after which the write-ahead log is folded into the database file.
     pub async fn close(&self) {
+        self.money.close().await;
         self.pool.close().await;
     }
 }

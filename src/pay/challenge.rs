@@ -1,0 +1,28 @@
+//! The 402: one answer that offers every way to pay.
+//!
+//! x402 version 2 reads a header and version 1 the body, so that one response serves both; clients of
+//! version 2 prefer the header.
+
+use serde_json::Value;
+
+use super::x402::{self, Requirement, Resource};
+
+/// A 402 before it is HTTP.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Challenge {
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Value,
+}
+
+/// Why a client gets the challenge, in a word for programs.
+pub const PAYMENT_REQUIRED: &str = "Payment required";
+
+impl Challenge {
+    pub fn new(requirements: &[Requirement], resource: &Resource, error: &str) -> Challenge {
+        let header = x402::encode(&x402::challenge_v2(requirements, resource, error));
+        Challenge {
+            headers: vec![(x402::PAYMENT_REQUIRED, header), ("cache-control", "no-store".into())],
+            body: x402::challenge_v1(requirements, resource, error),
+        }
+    }
+}

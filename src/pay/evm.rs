@@ -1,0 +1,318 @@
+//! Settlement on an EVM chain, in this process: the operator's key sends `transferWithAuthorization` and pays
+//! its gas. Signatures of ordinary accounts and of smart wallets (EIP-1271, EIP-6492) are verified by
+//! `x402-chain-eip155`; what became of a transfer is read from the token itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::primitives::{Address, B256};
+use alloy::providers::{Provider, ProviderBuilder, RootProvider};
+use alloy::rpc::types::Filter;
+use alloy::sol;
+use alloy::sol_types::{Eip712Domain, SolEvent};
+use chrono::Utc;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+use x402_chain_eip155::V2Eip155Exact;
+use x402_chain_eip155::chain::config::{Eip155ChainConfig, Eip155ChainConfigInner};
+use x402_chain_eip155::chain::{Eip155ChainProvider, Eip155ChainReference};
+use x402_types::chain::FromConfig;
+use x402_types::proto;
+use x402_types::scheme::{X402SchemeFacilitator, X402SchemeFacilitatorBuilder, X402SchemeFacilitatorError};
+
+use super::network::Network;
+use super::settle::{Outcome, Rejection, Settler};
+use super::x402::{Authorization, Payment, Requirement};
+use crate::base::{Pii, Wallet};
+
+sol! {
+    /// What is asked of a USDC contract (Circle's FiatTokenV2_2).
+    #[sol(rpc)]
+    interface Token {
+        event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce);
+        function authorizationState(address authorizer, bytes32 nonce) external view returns (bool);
+        function balanceOf(address account) external view returns (uint256);
+        function DOMAIN_SEPARATOR() external view returns (bytes32);
+    }
+}
+
+/// Blocks searched for the transaction of an authorisation that is spent; providers limit the range.
+const SEARCHED_BLOCKS: u64 = 9_000;
+/// After an authorisation has expired, a block that still holds it may take this long to be seen.
+const AFTER_EXPIRY: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
+/// A chain that does not answer a question by now does not answer.
+const QUESTION: Duration = Duration::from_secs(15);
+
+/// A chain's own word on authorisations and balances.
+#[derive(Clone)]
+pub struct Chain {
+    network: &'static Network,
+    provider: RootProvider,
+}
+
+/// Why a chain cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChainError {
+    #[error("the RPC endpoint of {network} is no URL")]
+    Url { network: &'static str },
+    #[error("the RPC endpoint of {network} does not answer: {detail}")]
+    Unreachable { network: &'static str, detail: String },
+    #[error("the RPC endpoint configured for {network} serves chain {found}, not {expected}")]
+    OtherChain { network: &'static str, expected: u64, found: u64 },
+    #[error(
+        "the token of {network} signs under another domain than expected: payments could not be verified"
+    )]
+    OtherToken { network: &'static str },
+    #[error("settler_key of {network} cannot be used: {detail}")]
+    Key { network: &'static str, detail: String },
+}
+
+impl Chain {
+    pub fn new(network: &'static Network, rpc: &str) -> Result<Chain, ChainError> {
+        let url = rpc.parse().map_err(|_| ChainError::Url { network: network.name })?;
+        Ok(Chain { network, provider: ProviderBuilder::default().connect_http(url) })
+    }
+
+    /// Compares the chain's id and the token's signing domain with what this node offers.
+    pub async fn check(&self) -> Result<(), ChainError> {
+        let name = self.network.name;
+        let found = self.ask(async { Ok(self.provider.get_chain_id().await?) }).await?;
+        if found != self.network.chain_id {
+            return Err(ChainError::OtherChain { network: name, expected: self.network.chain_id, found });
+        }
+        let separator = self.ask(async { Ok(self.token().DOMAIN_SEPARATOR().call().await?) }).await?;
+        if separator != self.domain().separator() {
+            return Err(ChainError::OtherToken { network: name });
+        }
+        Ok(())
+    }
+
+    /// Millionths of a dollar.
+    pub async fn balance(&self, wallet: &Wallet) -> Result<u64, ChainError> {
+        let account = address(wallet);
+        let balance = self.ask(async { Ok(self.token().balanceOf(account).call().await?) }).await?;
+        Ok(balance.saturating_to())
+    }
+
+    /// What became of an authorisation. Once it has expired unused it never will be used.
+    pub async fn look_up(&self, authorization: &Authorization, expires: chrono::DateTime<Utc>) -> Outcome {
+        // Before the question, so that a transfer between the two is not taken for one that cannot come.
+        let expired = Utc::now() > expires + AFTER_EXPIRY;
+        match self.is_used(authorization).await {
+            Ok(true) => Outcome::Settled { transaction: self.transaction(authorization).await },
+            Ok(false) if expired => Outcome::Failed { reason: "the authorization expired unused".into() },
+            Ok(false) => Outcome::Unknown { detail: "not on the chain yet".into() },
+            Err(error) => Outcome::Unknown { detail: error.to_string() },
+        }
+    }
+
+    async fn is_used(&self, authorization: &Authorization) -> Result<bool, ChainError> {
+        let (payer, nonce) = (address(&authorization.from), nonce(authorization));
+        self.ask(async { Ok(self.token().authorizationState(payer, nonce).call().await?) }).await
+    }
+
+    /// The transaction that spent an authorisation; empty where it is not found.
+    async fn transaction(&self, authorization: &Authorization) -> String {
+        let found = self.ask(async {
+            let latest = self.provider.get_block_number().await?;
+            let filter = Filter::new()
+                .address(self.asset())
+                .event_signature(Token::AuthorizationUsed::SIGNATURE_HASH)
+                .topic1(address(&authorization.from).into_word())
+                .topic2(nonce(authorization))
+                .from_block(latest.saturating_sub(SEARCHED_BLOCKS));
+            Ok(self.provider.get_logs(&filter).await?)
+        });
+        let logs = found.await.unwrap_or_default();
+        logs.first().and_then(|log| log.transaction_hash).map(|hash| hash.to_string()).unwrap_or_default()
+    }
+
+    fn token(&self) -> Token::TokenInstance<&RootProvider> {
+        Token::new(self.asset(), &self.provider)
+    }
+
+    fn asset(&self) -> Address {
+        self.network.asset.parse().expect("the table of networks holds addresses")
+    }
+
+    fn domain(&self) -> Eip712Domain {
+        alloy::sol_types::eip712_domain! {
+            name: self.network.asset_name,
+            version: self.network.asset_version,
+            chain_id: self.network.chain_id,
+            verifying_contract: self.asset(),
+        }
+    }
+
+    async fn ask<T>(
+        &self,
+        question: impl Future<Output = Result<T, alloy::contract::Error>>,
+    ) -> Result<T, ChainError> {
+        let network = self.network.name;
+        match tokio::time::timeout(QUESTION, question).await {
+            Ok(Ok(answer)) => Ok(answer),
+            // What a provider says may quote its URL, which may hold a key.
+            Ok(Err(alloy::contract::Error::TransportError(_))) => {
+                Err(ChainError::Unreachable { network, detail: "the request failed".into() })
+            }
+            Ok(Err(error)) => Err(ChainError::Unreachable { network, detail: error.to_string() }),
+            Err(_) => Err(ChainError::Unreachable { network, detail: "no answer in time".into() }),
+        }
+    }
+}
+
+fn address(wallet: &Wallet) -> Address {
+    wallet.as_str().parse().unwrap_or_default()
+}
+
+fn nonce(authorization: &Authorization) -> B256 {
+    authorization.nonce.parse().unwrap_or_default()
+}
+
+/// Verifies and settles with the operator's key.
+pub struct InProcess {
+    chain: Chain,
+    rpc: String,
+    key: Pii<String>,
+    /// Connected at the first payment: a node starts without its chain.
+    exact: OnceCell<Box<dyn X402SchemeFacilitator>>,
+}
+
+impl InProcess {
+    pub fn new(chain: Chain, rpc: String, key: Pii<String>) -> InProcess {
+        InProcess { chain, rpc, key, exact: OnceCell::new() }
+    }
+
+    async fn exact(&self) -> Result<&dyn X402SchemeFacilitator, ChainError> {
+        let exact = self.exact.get_or_try_init(async || {
+            self.chain.check().await?;
+            self.connect().await
+        });
+        exact.await.map(AsRef::as_ref)
+    }
+
+    async fn connect(&self) -> Result<Box<dyn X402SchemeFacilitator>, ChainError> {
+        let network = self.chain.network.name;
+        let config = json!({
+            "signers": [self.key.expose()],
+            "rpc": [{ "http": self.rpc }],
+            "eip1559": true,
+        });
+        let inner: Eip155ChainConfigInner = serde_json::from_value(config).map_err(|_| ChainError::Key {
+            network,
+            detail: "it must be 0x and 32 bytes in hexadecimal".into(),
+        })?;
+        let config = Eip155ChainConfig {
+            chain_reference: Eip155ChainReference::new(self.chain.network.chain_id),
+            inner,
+        };
+        let provider = Eip155ChainProvider::from_config(&config)
+            .await
+            .map_err(|error| ChainError::Unreachable { network, detail: error.to_string() })?;
+        V2Eip155Exact
+            .build(Arc::new(provider), None)
+            .map_err(|error| ChainError::Unreachable { network, detail: error.to_string() })
+    }
+
+    async fn verify(&self, payment: &Payment, requirement: &Requirement) -> Result<(), Rejection> {
+        let exact = self.exact().await.map_err(|error| Rejection::Unavailable(error.to_string()))?;
+        let used = self.chain.is_used(&payment.authorization).await;
+        match used {
+            Ok(true) => return Err(Rejection::Payment("the authorization is used or canceled".into())),
+            Ok(false) => {}
+            Err(error) => return Err(Rejection::Unavailable(error.to_string())),
+        }
+        let request = proto::VerifyRequest::from(raw(&request(payment, requirement)));
+        let verified = tokio::time::timeout(QUESTION, exact.verify(&request)).await;
+        match verified {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(X402SchemeFacilitatorError::PaymentVerification(error))) => {
+                Err(Rejection::Payment(error.to_string()))
+            }
+            Ok(Err(X402SchemeFacilitatorError::OnchainFailure(detail))) => simulated(detail),
+            Err(_) => Err(Rejection::Unavailable("the chain does not answer in time".into())),
+        }
+    }
+
+    async fn settle(&self, payment: &Payment, requirement: &Requirement) -> Outcome {
+        let exact = match self.exact().await {
+            Ok(exact) => exact,
+            Err(error) => return Outcome::Unknown { detail: error.to_string() },
+        };
+        let request = proto::SettleRequest::from(raw(&request(payment, requirement)));
+        match exact.settle(&request).await {
+            Ok(response) => settled(&response),
+            // Refused before anything was sent.
+            Err(X402SchemeFacilitatorError::PaymentVerification(error)) => {
+                self.refused(payment, error.to_string()).await
+            }
+            Err(X402SchemeFacilitatorError::OnchainFailure(detail)) if detail.contains("reverted") => {
+                self.refused(payment, detail).await
+            }
+            Err(X402SchemeFacilitatorError::OnchainFailure(detail)) => Outcome::Unknown { detail },
+        }
+    }
+
+    /// A refusal is final only where the chain agrees: an earlier try may have got through.
+    async fn refused(&self, payment: &Payment, reason: String) -> Outcome {
+        match self.chain.is_used(&payment.authorization).await {
+            Ok(false) => Outcome::Failed { reason },
+            _ => self.chain.look_up(&payment.authorization, payment.valid_before()).await,
+        }
+    }
+}
+
+impl Settler for InProcess {
+    fn verify<'a>(
+        &'a self,
+        payment: &'a Payment,
+        requirement: &'a Requirement,
+    ) -> BoxFuture<'a, Result<(), Rejection>> {
+        self.verify(payment, requirement).boxed()
+    }
+
+    fn settle<'a>(&'a self, payment: &'a Payment, requirement: &'a Requirement) -> BoxFuture<'a, Outcome> {
+        self.settle(payment, requirement).boxed()
+    }
+
+    fn look_up<'a>(&'a self, payment: &'a Payment) -> BoxFuture<'a, Outcome> {
+        self.chain.look_up(&payment.authorization, payment.valid_before()).boxed()
+    }
+}
+
+/// A transfer that fails when it is simulated fails by the payment; anything else by the chain.
+fn simulated(detail: String) -> Result<(), Rejection> {
+    if detail.contains("revert") {
+        return Err(Rejection::Payment(detail));
+    }
+    Err(Rejection::Unavailable(detail))
+}
+
+fn settled(response: &proto::SettleResponse) -> Outcome {
+    let response = serde_json::to_value(response).unwrap_or_default();
+    match (response["success"].as_bool(), response["transaction"].as_str()) {
+        (Some(true), Some(transaction)) => Outcome::Settled { transaction: transaction.to_owned() },
+        _ => Outcome::Unknown { detail: "the settlement's answer cannot be read".into() },
+    }
+}
+
+/// What a facilitator takes, with this node's own requirement on both sides: the client's copy was compared
+/// before, by the fields that count.
+pub(super) fn request(payment: &Payment, requirement: &Requirement) -> Value {
+    let accepted = requirement.v2();
+    json!({
+        "x402Version": 2,
+        "paymentPayload": {
+            "x402Version": 2,
+            "accepted": accepted,
+            "payload": { "signature": payment.signature, "authorization": payment.authorization },
+        },
+        "paymentRequirements": accepted,
+    })
+}
+
+fn raw(value: &Value) -> Box<serde_json::value::RawValue> {
+    serde_json::value::to_raw_value(value).expect("a JSON value is JSON")
+}

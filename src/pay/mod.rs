@@ -1,0 +1,73 @@
+//! Payments: what a thing costs, how an agent is told, what it sends, and the rule of spending.
+//!
+//! A paid request passes here twice. Without a payment it gets a [`challenge`]: one 402 that names every way
+//! to pay. With one, [`gate`] takes the authorisation for this request alone ([`Claimed`]), has it verified,
+//! lets the work be set aside, settles, and hands the work over. Work and money meet only in
+//! [`api`](crate::api), which gives the gate a [`gate::Work`].
+//!
+//! | file | phenomenon |
+//! |---|---|
+//! | [`price`] | what each endpoint of each family costs |
+//! | [`network`] | the chains and their stablecoins |
+//! | [`x402`] | x402 versions 1 and 2 as they are on the wire |
+//! | [`challenge`] | the 402 with all its offers |
+//! | [`gate`] | the rule of spending |
+//! | [`settle`] | what verifies and settles: [`evm`] in process, [`facilitator`] by HTTP |
+//! | [`siwx`] | proof of a wallet without a payment |
+//!
+//! [`Claimed`]: crate::store::claims::Claimed
+
+pub mod challenge;
+pub mod evm;
+pub mod facilitator;
+pub mod gate;
+pub mod network;
+pub mod price;
+pub mod settle;
+pub mod siwx;
+pub mod x402;
+
+use serde::{Deserialize, Serialize};
+
+pub use gate::Gate;
+pub use price::{Price, Prices};
+
+use crate::base::{Pii, Wallet};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub mode: Mode,
+    /// The wallet that payments go to.
+    pub pay_to: Option<Wallet>,
+    /// Where payments are taken, in the order in which they are offered.
+    pub networks: Vec<NetworkConfig>,
+    /// Seconds an authorisation must be valid for; a client signs for this long.
+    pub timeout_secs: u64,
+    pub prices: Prices,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The operator's own agents call with API keys; nothing is sold.
+    Off,
+    On,
+}
+
+/// One chain on which payments are taken.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// `base` or `base-sepolia`.
+    pub network: String,
+    /// JSON-RPC endpoint of the chain.
+    #[serde(default)]
+    pub rpc: String,
+    /// Private key of the account that sends settlements and pays their gas; hexadecimal.
+    #[serde(default)]
+    pub settler_key: Pii<String>,
+    /// Base URL of a facilitator that verifies and settles instead of this node.
+    #[serde(default)]
+    pub facilitator: String,
+}

@@ -1,0 +1,45 @@
+//! What verifies and settles a payment.
+
+use futures_util::future::BoxFuture;
+
+use super::x402::{Payment, Requirement};
+
+/// A chain, as the gate sees it.
+pub trait Settler: Send + Sync + 'static {
+    /// Whether the payment is good now: signature, balance, authorisation unused. Moves nothing.
+    fn verify<'a>(
+        &'a self,
+        payment: &'a Payment,
+        requirement: &'a Requirement,
+    ) -> BoxFuture<'a, Result<(), Rejection>>;
+
+    /// Moves the money. Asked once for each authorisation.
+    fn settle<'a>(&'a self, payment: &'a Payment, requirement: &'a Requirement) -> BoxFuture<'a, Outcome>;
+
+    /// What became of an authorisation, by what the chain says now.
+    fn look_up<'a>(&'a self, payment: &'a Payment) -> BoxFuture<'a, Outcome>;
+}
+
+/// Why a payment is not taken. Nothing was charged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// The payment is at fault; another one may do.
+    #[error("{0}")]
+    Payment(String),
+    /// The chain or the facilitator cannot be asked; the same payment may do later.
+    #[error("payments cannot be verified now: {0}")]
+    Unavailable(String),
+}
+
+/// What is known about a settlement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Settled {
+        /// Hash of the transaction; empty where the chain says "spent" and does not say where.
+        transaction: String,
+    },
+    /// It has not happened and cannot happen any more.
+    Failed { reason: String },
+    /// It may still happen, or has.
+    Unknown { detail: String },
+}
