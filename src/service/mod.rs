@@ -1,11 +1,15 @@
-//! Use cases without transport: place a call, read a call, watch a call, who may be called.
+//! Use cases without transport: place a call, read a call, watch a call, lease a number, who may be
+//! called.
 //!
 //! In come raw requests, as an API received them; out go a [`CallPlan`](crate::call::record::CallPlan)
 //! for the directory of live calls, records from the store, or errors that name the field and the fix.
 //! What the node must provide for this are the [`ports`].
 
+pub mod caller_id;
 pub mod field;
+pub mod lease_number;
 pub mod nearest;
+pub mod number_file;
 pub mod place_call;
 pub mod policy;
 pub mod ports;
@@ -13,7 +17,9 @@ pub mod read_call;
 pub mod request;
 pub mod watch_call;
 
+pub use caller_id::CallerIdFailure;
 pub use field::{FieldError, Verdict};
+pub use lease_number::{BuyFailure, BuyRequest, LeaseNumber, RenewFailure, ReserveFailure};
 pub use place_call::{PlaceCall, PlaceFailure};
 pub use policy::Policy;
 pub use ports::{Admin, AdminError, Calls, HangUpError, Health, Part, PlaceError, Voices};

@@ -1,11 +1,12 @@
-//! Call records and payments in SQL.
+//! Call records, payments ([`claims`]) and the telephone numbers that are leased out ([`numbers`]), in SQL.
 //!
 //! In come the [`CallEvent`](crate::call::event::CallEvent)s of live calls, through the [`recorder`];
 //! out go [`CallRecord`](crate::call::record::CallRecord)s to whoever reads them, and the same events
-//! again, numbered, to those who watch a call live ([`recorder::Feed`]). Payments are [`claims`]. The database
-//! is SQLite in WAL mode: one writer, readers that never wait for it.
+//! again, numbered, to those who watch a call live ([`recorder::Feed`]). The database is SQLite in WAL
+//! mode: one writer, readers that never wait for it.
 
 pub mod claims;
+pub mod numbers;
 mod read;
 pub mod recorder;
 mod recover;
@@ -20,6 +21,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+pub use numbers::Numbers;
 pub use read::{Page, Snapshot};
 pub use recorder::{Feed, Recorded};
 
@@ -77,7 +79,7 @@ pub enum StoreError {
     #[error("{0} is not in the database")]
     UnknownCall(CallId),
     /// A row that this version cannot read.
-    #[error("column `{column}` of a call holds something else: {detail}")]
+    #[error("column `{column}` holds something else: {detail}")]
     Corrupt { column: &'static str, detail: String },
 }
 

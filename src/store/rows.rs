@@ -79,11 +79,11 @@ impl TurnRow {
     }
 }
 
-fn word<T: FromStr<Err: ToString>>(column: &'static str, text: &str) -> Result<T, StoreError> {
+pub(super) fn word<T: FromStr<Err: ToString>>(column: &'static str, text: &str) -> Result<T, StoreError> {
     text.parse().map_err(|error: T::Err| StoreError::Corrupt { column, detail: error.to_string() })
 }
 
-fn optional_word<T: FromStr<Err: ToString>>(
+pub(super) fn optional_word<T: FromStr<Err: ToString>>(
     column: &'static str,
     text: Option<String>,
 ) -> Result<Option<T>, StoreError> {
@@ -91,7 +91,7 @@ fn optional_word<T: FromStr<Err: ToString>>(
 }
 
 /// The error's position is kept and its text is not: it may quote a number or a task.
-fn json<T: DeserializeOwned>(column: &'static str, text: &str) -> Result<T, StoreError> {
+pub(super) fn json<T: DeserializeOwned>(column: &'static str, text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|error| StoreError::Corrupt {
         column,
         detail: format!("unreadable JSON at character {}", error.column()),

@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod doctor;
 mod models;
+mod numbers;
 mod phone;
 mod serve;
 mod stage;
@@ -48,6 +49,8 @@ enum Command {
     Phone(phone::Args),
     /// List, fetch and check models
     Models(models::ModelsArgs),
+    /// Put numbers up for lease, and see who has them
+    Numbers(numbers::NumbersArgs),
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
@@ -78,6 +81,7 @@ async fn run(command: Command, loaded: anyhow::Result<Loaded>, sources: Sources)
         Command::Demo(args) => demo::run(args, loaded?, sources).await,
         Command::Doctor => doctor::run(loaded).await,
         Command::Models(args) => models::run(args, &loaded?.config).await.map(|()| ExitCode::SUCCESS),
+        Command::Numbers(args) => numbers::run(args, &loaded?.config).await,
         Command::Phone(args) => phone::run(args, &loaded?.config).await,
         Command::Serve => serve::run(loaded?, sources).await,
     }

@@ -55,6 +55,7 @@ pub struct NodeConfig {
     pub personas: BTreeMap<String, Persona>,
     pub models: models::Config,
     pub store: store::Config,
+    pub numbers: store::numbers::Config,
     pub log: telemetry::Config,
 }
 
