@@ -5,7 +5,9 @@
 //! What the node must provide for this are the [`ports`].
 
 pub mod field;
+pub mod gate;
 pub mod nearest;
+pub mod opt_out;
 pub mod place_call;
 pub mod policy;
 pub mod ports;
@@ -14,9 +16,12 @@ pub mod request;
 pub mod watch_call;
 
 pub use field::{FieldError, Verdict};
-pub use place_call::{PlaceCall, PlaceFailure};
+pub use gate::Gate;
+pub use place_call::{Caller, PlaceCall, PlaceFailure};
 pub use policy::Policy;
-pub use ports::{Admin, AdminError, Calls, HangUpError, Health, Part, PlaceError, Voices};
+pub use ports::{
+    Admin, AdminError, CallerIds, Calls, HangUpError, Health, NoLeases, Part, PlaceError, Voices,
+};
 pub use read_call::ReadCall;
 pub use request::CallRequest;
 pub use watch_call::{Update, WatchCall};

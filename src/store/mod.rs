@@ -5,6 +5,8 @@
 //! again, numbered, to those who watch a call live ([`recorder::Feed`]). The database is SQLite in WAL
 //! mode: one writer, readers that never wait for it.
 
+mod caps;
+mod do_not_call;
 mod read;
 pub mod recorder;
 mod recover;
@@ -19,6 +21,8 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+pub use caps::{Placed, Recent};
+pub use do_not_call::Listed;
 pub use read::{Page, Snapshot};
 pub use recorder::{Feed, Recorded};
 
@@ -76,7 +80,7 @@ pub enum StoreError {
     #[error("{0} is not in the database")]
     UnknownCall(CallId),
     /// A row that this version cannot read.
-    #[error("column `{column}` of a call holds something else: {detail}")]
+    #[error("column `{column}` holds something else: {detail}")]
     Corrupt { column: &'static str, detail: String },
 }
 

@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod models;
 mod phone;
+mod policy;
 mod serve;
 mod stage;
 
@@ -46,6 +47,8 @@ enum Command {
     Demo(demo::Args),
     /// Answer or place calls with a softphone that speaks a script
     Phone(phone::Args),
+    /// Explain who may be called, and keep the do-not-call list
+    Policy(policy::Args),
     /// List, fetch and check models
     Models(models::ModelsArgs),
 }
@@ -79,6 +82,7 @@ async fn run(command: Command, loaded: anyhow::Result<Loaded>, sources: Sources)
         Command::Doctor => doctor::run(loaded).await,
         Command::Models(args) => models::run(args, &loaded?.config).await.map(|()| ExitCode::SUCCESS),
         Command::Phone(args) => phone::run(args, &loaded?.config).await,
+        Command::Policy(args) => policy::run(args, loaded?.config).await,
         Command::Serve => serve::run(loaded?, sources).await,
     }
 }
