@@ -37,8 +37,8 @@ const OBJECTS: [&[&str]; 10] = [
 
 /// What may follow; anything else makes the wish another one.
 const TAILS: [&str; 14] = [
-    "again", "anymore", "any", "more", "ever", "please", "thanks", "thank", "you", "ok", "okay", "now", "sir",
-    "maam",
+    "again", "anymore", "any", "more", "ever", "please", "thanks", "thank", "you", "ok", "okay", "now",
+    "sir", "maam",
 ];
 
 /// Who does not call, where the refusal only tells of it.
@@ -59,7 +59,9 @@ pub fn asks_to_stop(words: &str) -> bool {
 
 /// "Don't call me again", "please stop calling".
 fn refuses(words: &[&str], at: usize) -> bool {
-    let Some(refusal) = REFUSALS.iter().find(|refusal| words[at..].starts_with(refusal)) else { return false };
+    let Some(refusal) = REFUSALS.iter().find(|refusal| words[at..].starts_with(refusal)) else {
+        return false;
+    };
     let told = at > 0 && TELLING.contains(&words[at - 1]);
     let commands = matches!(refusal[0], "stop" | "quit" | "not");
     let after = &words[at + refusal.len()..];

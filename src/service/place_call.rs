@@ -106,8 +106,7 @@ impl PlaceCall {
         by: Caller,
         now: DateTime<Utc>,
     ) -> Result<CallPlan, PlaceFailure> {
-        let against =
-            Against { policy: self.gate.policy(), voices: self.voices.as_ref(), by: &by, now };
+        let against = Against { policy: self.gate.policy(), voices: self.voices.as_ref(), by: &by, now };
         let plan = against.plan(request).map_err(PlaceFailure::Fields)?;
         self.pass(&plan, now).await?;
         Ok(plan)

@@ -31,7 +31,8 @@ impl Row {
     }
 }
 
-const ADD: &str = "INSERT INTO do_not_call (number, reason, added_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
+const ADD: &str =
+    "INSERT INTO do_not_call (number, reason, added_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
 
 impl Store {
     /// Keeps a number from being called; `false` if it was listed, and its first reason stands.

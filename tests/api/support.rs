@@ -101,6 +101,7 @@ impl Node {
             ("store.data_dir", data.as_str()),
             ("policy.caller_ids", r#"["+14155550100"]"#),
             ("policy.hours", ""),
+            ("policy.caps.destination.hour", "0"),
             ("policy.caps.live_per_callee", "0"),
         ];
         all.extend(set);

@@ -75,12 +75,7 @@ pub async fn run(args: Args, config: NodeConfig) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-async fn check(
-    gate: &Gate,
-    number: &str,
-    from: Option<&str>,
-    at: DateTime<Utc>,
-) -> anyhow::Result<ExitCode> {
+async fn check(gate: &Gate, number: &str, from: Option<&str>, at: DateTime<Utc>) -> anyhow::Result<ExitCode> {
     let findings = gate.explain(number, from, at).await?;
     for finding in &findings {
         match &finding.ruling {
@@ -89,7 +84,11 @@ async fn check(
         }
     }
     let refused = findings.iter().any(|finding| finding.ruling.is_err());
-    println!("{number} {} at {}", if refused { "may not be called" } else { "may be called" }, at.to_rfc3339());
+    println!(
+        "{number} {} at {}",
+        if refused { "may not be called" } else { "may be called" },
+        at.to_rfc3339()
+    );
     Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

@@ -228,7 +228,9 @@ fn planned(number: &E164) -> Ruling {
     let kind = match line.kind {
         Type::PremiumRate => return refused("a premium-rate number"),
         Type::SharedCost => return refused("a shared-cost number"),
-        Type::PersonalNumber => return refused("a follow-me number, which is billed like a premium-rate one"),
+        Type::PersonalNumber => {
+            return refused("a follow-me number, which is billed like a premium-rate one");
+        }
         Type::Pager => return refused("a pager"),
         Type::Voicemail => return refused("an access number of voicemail"),
         Type::TollFree => "a toll-free number",
