@@ -10,6 +10,7 @@ use super::{
     field::{FieldError, FieldErrors, Verdict},
     policy::{self, Policy, Refusal, Ruling},
     ports::{CallerIds, NoLeases},
+    request::Caller,
 };
 use crate::{
     base::{E164, Wallet},
@@ -47,8 +48,8 @@ impl Gate {
         &self.policy
     }
 
-    /// Whether a call may be placed as things are. The same holds for the number to transfer to, but for the
-    /// caps: nothing is dialled there yet.
+    /// Whether a call may be placed as things are. The rules hold for the number to transfer to as well, but
+    /// for the caps: nothing is dialled there yet. Whoever transfers asks [`Gate::number`] again.
     pub async fn pass(
         &self,
         plan: &CallPlan,
@@ -73,17 +74,18 @@ impl Gate {
     }
 
     /// What each rule says of a number, in order; one that refuses hides none after it. `from` is a number to
-    /// show, as the operator may.
+    /// show.
     pub async fn explain(
         &self,
         text: &str,
         from: Option<&str>,
+        by: &Caller,
         now: DateTime<Utc>,
     ) -> Result<Vec<Finding>, StoreError> {
         let (number, mut rulings) = self.policy.explain(text, now);
         if let Some(number) = number {
             rulings.push(("do-not-call list", self.listed(&number).await?));
-            rulings.extend(self.policy.caps().judge(&self.recent(&number, None, now).await?));
+            rulings.extend(self.policy.caps().judge(&self.recent(&number, by.wallet(), now).await?));
         }
         let finding = |(rule, ruling): (_, Ruling)| Finding {
             rule,
@@ -91,13 +93,26 @@ impl Gate {
         };
         let mut findings: Vec<Finding> = rulings.into_iter().map(finding).collect();
         if let Some(from) = from {
-            let ruling = self.policy.caller_id("from", from).map(|_| "a number of this node".to_owned());
-            findings.push(Finding { rule: "caller id", ruling });
+            findings.push(Finding { rule: "caller id", ruling: self.shown(from, by).await });
         }
         Ok(findings)
     }
 
-    async fn number(
+    async fn shown(&self, from: &str, by: &Caller) -> Result<String, FieldError> {
+        match by {
+            Caller::Operator => {
+                self.policy.caller_id("from", from).map(|_| "a number of this node".to_owned())
+            }
+            Caller::Wallet(wallet) => {
+                self.leased(wallet, &policy::e164("from", from)?).await?;
+                Ok("a number that this wallet leases".to_owned())
+            }
+        }
+    }
+
+    /// Whether a number may be dialled now, whoever asks: for a call, or for a transfer during one. `field` is
+    /// the name the client knows it by.
+    pub async fn number(
         &self,
         field: &str,
         number: &E164,

@@ -17,11 +17,11 @@ pub mod watch_call;
 
 pub use field::{FieldError, Verdict};
 pub use gate::Gate;
-pub use place_call::{Caller, PlaceCall, PlaceFailure};
+pub use place_call::{PlaceCall, PlaceFailure};
 pub use policy::Policy;
 pub use ports::{
     Admin, AdminError, CallerIds, Calls, HangUpError, Health, NoLeases, Part, PlaceError, Voices,
 };
 pub use read_call::ReadCall;
-pub use request::CallRequest;
+pub use request::{CallRequest, Caller};
 pub use watch_call::{Update, WatchCall};

@@ -16,14 +16,14 @@ use tracing::Instrument;
 
 use self::fields::Against;
 use super::{
-    field::FieldError,
+    field::{FieldError, Verdict},
     gate::Gate,
     policy::Policy,
     ports::{CallerIds, Calls, PlaceError, Voices},
-    request::CallRequest,
+    request::{CallRequest, Caller},
 };
 use crate::{
-    base::{CallId, Wallet},
+    base::CallId,
     call::{
         event::{CallChange, CallEvent},
         record::{CallDirection, CallPlan},
@@ -45,23 +45,6 @@ const DEFAULT_VOICE: &str = "nat";
 const DEFAULT_LANGUAGE: &str = "en";
 /// Milliseconds of speech: shorter is a cough, longer is no interruption any more.
 const INTERRUPTION_MS: std::ops::RangeInclusive<i64> = 50..=5_000;
-
-/// Who asks for a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Caller {
-    Operator,
-    /// An agent, known by the wallet that pays.
-    Wallet(Wallet),
-}
-
-impl Caller {
-    pub fn wallet(&self) -> Option<&Wallet> {
-        match self {
-            Caller::Operator => None,
-            Caller::Wallet(wallet) => Some(wallet),
-        }
-    }
-}
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -99,6 +82,11 @@ impl PlaceCall {
         self
     }
 
+    /// The rules alone.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
     /// What the request asks for, if it may be placed as things are. Reserves nothing.
     pub async fn check(
         &self,
@@ -107,7 +95,7 @@ impl PlaceCall {
         now: DateTime<Utc>,
     ) -> Result<CallPlan, PlaceFailure> {
         let against = Against { policy: self.gate.policy(), voices: self.voices.as_ref(), by: &by, now };
-        let plan = against.plan(request).map_err(PlaceFailure::Fields)?;
+        let plan = against.plan(request).map_err(refused)?;
         self.pass(&plan, now).await?;
         Ok(plan)
     }
@@ -139,7 +127,7 @@ impl PlaceCall {
     }
 
     async fn pass(&self, plan: &CallPlan, now: DateTime<Utc>) -> Result<(), PlaceFailure> {
-        self.gate.pass(plan, now).await?.map_err(PlaceFailure::Fields)
+        self.gate.pass(plan, now).await?.map_err(refused)
     }
 
     /// Writes the record now, so that a client that polls at once finds it and the caps count it. The call's
@@ -148,6 +136,14 @@ impl PlaceCall {
         let change = CallChange::Created { direction: CallDirection::Outbound, plan: Box::new(plan) };
         self.store.apply(&CallEvent { call, at, change }).await.map(|_| ())
     }
+}
+
+/// Counts what the rules refuse, by the first of them: a rise is somebody who tries.
+fn refused(errors: Vec<FieldError>) -> PlaceFailure {
+    if let Some(error) = errors.iter().find(|error| error.verdict != Verdict::Invalid) {
+        metrics::counter!("callbox_calls_refused_total", "code" => error.verdict.code()).increment(1);
+    }
+    PlaceFailure::Fields(errors)
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@ use futures_util::future::BoxFuture;
 
 use super::*;
 use crate::{
-    base::E164,
+    base::{E164, Wallet},
     call::{event::Ending, record::*},
     service::{
-        HangUpError, Verdict,
+        HangUpError,
         policy::{self, Caps, Hours, Rate},
     },
     store,
@@ -268,4 +268,16 @@ async fn a_node_without_its_store_places_nothing() {
     store.close().await;
     assert!(matches!(place.place(plan).await, Err(PlaceFailure::Store(_))));
     assert!(calls.plans.lock().is_empty());
+}
+
+#[tokio::test]
+async fn an_explanation_asks_the_nodes_memory_too() {
+    let caps = Caps { live_per_callee: 1, ..Caps::default() };
+    let (place, _, store) = desk_with(FakeCalls::default(), caps).await;
+    place.place(plan(&place, request()).await.unwrap()).await.unwrap();
+    store.add_do_not_call(&"+14155550123".parse().unwrap(), "asked", now()).await.unwrap();
+    let by = Caller::Wallet(alice());
+    let findings = place.gate().explain("+14155550123", Some("+14155550100"), &by, Utc::now()).await.unwrap();
+    let refused: Vec<_> = findings.iter().filter(|f| f.ruling.is_err()).map(|f| f.rule).collect();
+    assert_eq!(refused, ["do-not-call list", "one call at a time", "caller id"]);
 }

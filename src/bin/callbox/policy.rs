@@ -8,9 +8,9 @@ use std::{
 
 use anyhow::Context;
 use callbox::{
-    base::E164,
+    base::{E164, Wallet},
     node::NodeConfig,
-    service::{Gate, Policy},
+    service::{Caller, Gate, Policy, gate::Finding},
     store::Store,
 };
 use chrono::{DateTime, Utc};
@@ -33,6 +33,9 @@ enum Command {
         /// A number to show as the caller's
         #[arg(long, value_name = "NUMBER")]
         from: Option<String>,
+        /// The wallet that pays [default: none, the operator calls]
+        #[arg(long, value_name = "ADDRESS")]
+        wallet: Option<Wallet>,
         /// The moment of the call, such as 2027-03-14T20:15:00Z [default: now]
         #[arg(long, value_name = "TIME")]
         at: Option<DateTime<Utc>>,
@@ -65,9 +68,11 @@ enum Dnc {
 pub async fn run(args: Args, config: NodeConfig) -> anyhow::Result<ExitCode> {
     let store = Store::open(&config.store).await?;
     let code = match args.command {
-        Command::Check { number, from, at } => {
+        Command::Check { number, from, wallet, at } => {
             let gate = Gate::new(Policy::new(config.policy), store.clone());
-            check(&gate, &number, from.as_deref(), at.unwrap_or_else(Utc::now)).await?
+            let (by, at) = (wallet.map_or(Caller::Operator, Caller::Wallet), at.unwrap_or_else(Utc::now));
+            let findings = gate.explain(&number, from.as_deref(), &by, at).await?;
+            explain(&number, at, &findings)
         }
         Command::Dnc(command) => dnc(command, &store).await.map(|()| ExitCode::SUCCESS)?,
     };
@@ -75,21 +80,17 @@ pub async fn run(args: Args, config: NodeConfig) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-async fn check(gate: &Gate, number: &str, from: Option<&str>, at: DateTime<Utc>) -> anyhow::Result<ExitCode> {
-    let findings = gate.explain(number, from, at).await?;
-    for finding in &findings {
-        match &finding.ruling {
-            Ok(why) => println!("pass    {:22} {why}", finding.rule),
-            Err(error) => println!("refuse  {:22} {}; {}", finding.rule, error.problem, error.fix),
+fn explain(number: &str, at: DateTime<Utc>, findings: &[Finding]) -> ExitCode {
+    for Finding { rule, ruling } in findings {
+        match ruling {
+            Ok(why) => println!("pass    {rule:22} {why}"),
+            Err(error) => println!("refuse  {rule:22} {}; {}", error.problem, error.fix),
         }
     }
     let refused = findings.iter().any(|finding| finding.ruling.is_err());
-    println!(
-        "{number} {} at {}",
-        if refused { "may not be called" } else { "may be called" },
-        at.to_rfc3339()
-    );
-    Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let verdict = if refused { "may not be called" } else { "may be called" };
+    println!("{number} {verdict} at {}", at.format("%F %TZ"));
+    if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 async fn dnc(command: Dnc, store: &Store) -> anyhow::Result<()> {
@@ -104,8 +105,10 @@ async fn dnc(command: Dnc, store: &Store) -> anyhow::Result<()> {
         }
         Dnc::List => list(store).await?,
         Dnc::Import { file } => {
-            let numbers = numbers(&read(&file)?).with_context(|| file.display().to_string())?;
-            let (count, reason) = (numbers.len(), format!("imported from {}", file.display()));
+            let from =
+                if file == Path::new("-") { "standard input".into() } else { file.display().to_string() };
+            let numbers = numbers(&read(&file)?).with_context(|| from.clone())?;
+            let (count, reason) = (numbers.len(), format!("imported from {from}"));
             let added = store.import_do_not_call(numbers, &reason, Utc::now()).await?;
             println!("{count} numbers read, {added} were not on the list");
         }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Caller, DEFAULT_LANGUAGE, DEFAULT_MINUTES, DEFAULT_VOICE, INTERRUPTION_MS, MINUTES, MODELS};
+use super::{DEFAULT_LANGUAGE, DEFAULT_MINUTES, DEFAULT_VOICE, INTERRUPTION_MS, MINUTES, MODELS};
 use super::{SENTENCE_MAX, TASK_MAX};
 use crate::{
     base::{E164, Pii},
@@ -12,7 +12,7 @@ use crate::{
         nearest::nearest,
         policy::{self, Policy},
         ports::Voices,
-        request::CallRequest,
+        request::{CallRequest, Caller},
     },
 };
 

@@ -85,6 +85,7 @@ const ORDINARY: &str = "use the organisation's ordinary number";
 
 impl Policy {
     pub fn new(config: Config) -> Policy {
+        numbering::load();
         Policy { config }
     }
 
@@ -159,7 +160,7 @@ impl Policy {
             return Ok(format!("it is {} there, within {hours}", times(clocks, now)));
         }
         let fix = match hours.next(clocks, now) {
-            Some(next) => format!("call between {hours} there; next at {}", next.format("%Y-%m-%dT%H:%MZ")),
+            Some(next) => format!("call within {hours} there; next at {}", next.format("%Y-%m-%dT%H:%MZ")),
             None => format!("call a number of another place: its clocks are never all within {hours}"),
         };
         let problem = format!("is where it is now {}", times(clocks, now));

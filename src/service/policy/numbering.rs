@@ -3,7 +3,10 @@
 //! The metadata is asked directly. The library's own parser keeps a number as an integer, and without the
 //! zeros at its beginning an Italian landline has another kind.
 
-use phonenumber::{Metadata, Type, metadata::DATABASE};
+use phonenumber::{
+    Metadata, Type,
+    metadata::{DATABASE, Database},
+};
 
 use crate::base::E164;
 
@@ -29,6 +32,11 @@ const KINDS: [Type; 10] = [
     Type::FixedLine,
     Type::Mobile,
 ];
+
+/// Unpacks the metadata, which takes a tenth of a second, before the first number waits for it.
+pub(super) fn load() {
+    let _: &Database = &DATABASE;
+}
 
 /// `None` for a number that no subscriber can have: an unknown country code, or no number of that plan.
 pub(super) fn line(number: &E164) -> Option<Line> {

@@ -161,7 +161,7 @@ fn calls_go_out_when_it_is_day_at_every_clock_of_the_place() {
     }
     let night = judge(daytime(), "+14155550123", "2027-01-05T10:12:00Z").unwrap_err();
     assert_eq!((night.verdict, night.problem.as_str()), (Verdict::OutsideHours, "is where it is now 02:12"));
-    assert_eq!(night.fix, "call between 08:00-21:00 there; next at 2027-01-05T16:00Z");
+    assert_eq!(night.fix, "call within 08:00-21:00 there; next at 2027-01-05T16:00Z");
     let strict = Config { hours_strict: true, ..daytime() };
     assert_eq!(judge(strict, "+18002255288", NOON).unwrap_err().verdict, Verdict::Refused);
 }
