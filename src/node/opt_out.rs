@@ -68,3 +68,48 @@ async fn keep(store: &Store, record: &CallRecord, at: DateTime<Utc>) -> Result<(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        base::{CallId, Pii},
+        call::event::CallEvent,
+        store::tests::{memory, plan},
+    };
+
+    async fn said(store: &Store, direction: CallDirection, speaker: Speaker, text: &str) -> CallId {
+        let (call, at) = (CallId::generate(), Utc::now());
+        let turn = TurnRecord {
+            speaker,
+            text: Pii::new(text.into()),
+            start_ms: 0,
+            end_ms: 900,
+            interrupted: false,
+            latency: None,
+        };
+        let created = CallChange::Created { direction, plan: Box::new(plan()) };
+        for change in [created, CallChange::Turn { turn }] {
+            store.apply(&CallEvent { call, at, change }).await.unwrap();
+        }
+        call
+    }
+
+    #[tokio::test]
+    async fn words_that_were_missed_are_read_again_from_the_store() {
+        let store = Store::open(&memory()).await.unwrap();
+        let wish = "Please don't call me again.";
+        said(&store, CallDirection::Outbound, Speaker::Agent, wish).await;
+        said(&store, CallDirection::Inbound, Speaker::Caller, wish).await;
+        said(&store, CallDirection::Outbound, Speaker::Caller, "Call me again.").await;
+        read_again(&store).await.unwrap();
+        assert_eq!(store.do_not_call_list(None, 9).await.unwrap(), [], "no callee has asked");
+        let call = said(&store, CallDirection::Outbound, Speaker::Caller, wish).await;
+        read_again(&store).await.unwrap();
+        let listed = store.do_not_call_list(None, 9).await.unwrap();
+        assert_eq!(
+            (&listed[0].number, &listed[0].reason),
+            (&plan().to.unwrap(), &format!("asked on {call}"))
+        );
+    }
+}

@@ -2,8 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{DEFAULT_LANGUAGE, DEFAULT_MINUTES, DEFAULT_VOICE, INTERRUPTION_MS, MINUTES, MODELS};
-use super::{SENTENCE_MAX, TASK_MAX};
+use super::{
+    DEFAULT_LANGUAGE, DEFAULT_MINUTES, DEFAULT_VOICE, INTERRUPTION_MS, MINUTES, MODELS, SENTENCE_MAX,
+    TASK_MAX,
+};
 use crate::{
     base::{E164, Pii},
     call::record::{CallPlan, VoicemailAction},
