@@ -39,7 +39,7 @@ const CONFINED: [(&[&str], &[&str]); 3] = [
 
 /// Files and folders (with a `/` at their end) of logic that takes the time as an argument. Add a
 /// core here when it is written.
-const PURE: [&str; 39] = [
+const PURE: [&str; 42] = [
     "src/base/",
     "src/eval/figures.rs",
     "src/eval/phone/hearing.rs",
@@ -50,8 +50,8 @@ const PURE: [&str; 39] = [
     "src/media/codec/",
     "src/media/conceal.rs",
     "src/media/dtmf.rs",
-    "src/media/jitter/",
     "src/media/jitter.rs",
+    "src/media/jitter/",
     "src/media/pacer.rs",
     "src/media/playout.rs",
     "src/media/reception.rs",
@@ -62,11 +62,14 @@ const PURE: [&str; 39] = [
     "src/pay/price.rs",
     "src/pay/x402.rs",
     "src/service/nearest.rs",
-    "src/service/policy.rs",
+    "src/service/number_file.rs",
+    "src/service/opt_out.rs",
+    "src/service/policy/",
     "src/service/request.rs",
     "src/sip/dialog.rs",
     "src/sip/digest.rs",
     "src/sip/sdp/",
+    "src/store/numbers/region.rs",
     "src/voice/activity.rs",
     "src/voice/answer.rs",
     "src/voice/caller_turn.rs",

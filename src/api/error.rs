@@ -51,6 +51,7 @@ impl From<PlaceFailure> for ApiError {
         match failure {
             PlaceFailure::Fields(errors) => ApiError::Fields(errors),
             PlaceFailure::Unavailable(error) => ApiError::Unavailable(error),
+            PlaceFailure::Store(error) => ApiError::Store(error),
         }
     }
 }
@@ -78,10 +79,7 @@ impl Problem {
     }
 
     fn of_field(error: &FieldError) -> Problem {
-        let code = match error.verdict {
-            Verdict::Invalid => "invalid_field",
-            Verdict::Refused => "refused",
-        };
+        let code = error.verdict.code();
         let message = format!("`{}` {}", error.field, error.problem);
         Problem { code, message, field: Some(error.field.clone()), fix: Some(error.fix.clone()) }
     }
@@ -90,12 +88,13 @@ impl Problem {
 impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
-            ApiError::Fields(errors) if errors.iter().any(|e| e.verdict == Verdict::Refused) => {
-                StatusCode::FORBIDDEN
-            }
-            ApiError::Fields(_) | ApiError::Body(_) | ApiError::Admin(AdminError::Request { .. }) => {
-                StatusCode::BAD_REQUEST
-            }
+            ApiError::Fields(errors) => match leading(errors).map(|error| error.verdict) {
+                None | Some(Verdict::Invalid) => StatusCode::BAD_REQUEST,
+                Some(Verdict::Refused | Verdict::DoNotCall | Verdict::OutsideHours) => StatusCode::FORBIDDEN,
+                Some(Verdict::OnACall) => StatusCode::CONFLICT,
+                Some(Verdict::TooOften) => StatusCode::TOO_MANY_REQUESTS,
+            },
+            ApiError::Body(_) | ApiError::Admin(AdminError::Request { .. }) => StatusCode::BAD_REQUEST,
             ApiError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             ApiError::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
             ApiError::NotFound(_) => StatusCode::NOT_FOUND,
@@ -144,9 +143,12 @@ impl ApiError {
 }
 
 /// A refusal stands before what is merely wrong: it decides the status.
+fn leading(errors: &[FieldError]) -> Option<&FieldError> {
+    errors.iter().find(|error| error.verdict != Verdict::Invalid).or(errors.first())
+}
+
 fn first(errors: &[FieldError]) -> Problem {
-    let refused = errors.iter().find(|error| error.verdict == Verdict::Refused);
-    match refused.or(errors.first()) {
+    match leading(errors) {
         Some(error) => Problem::of_field(error),
         None => Problem::new("invalid_field", "a field is wrong", ""),
     }

@@ -52,6 +52,7 @@ impl Persona {
             voicemail_action: VoicemailAction::Ignore,
             voicemail_message: None,
             metadata: None,
+            owner: None,
         }
     }
 }

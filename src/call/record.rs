@@ -8,7 +8,7 @@ pub use crate::voice::{
     latency::LatencySplit,
 };
 
-use crate::base::{CallId, E164, Fault, Pii, words::text_enum};
+use crate::base::{CallId, E164, Fault, Pii, Wallet, words::text_enum};
 
 text_enum! {
     /// Where a call is in its life. The last four are final.
@@ -79,6 +79,9 @@ pub struct CallPlan {
     pub voicemail_action: VoicemailAction,
     pub voicemail_message: Option<Pii<String>>,
     pub metadata: Option<serde_json::Value>,
+    /// Who placed the call; none for the operator's calls and those that came in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Wallet>,
 }
 
 text_enum! {

@@ -3,7 +3,7 @@
 use chrono::Utc;
 use tokio::task::JoinHandle;
 
-use super::call_metrics;
+use super::{call_metrics, opt_out};
 use crate::{
     call::event::CallEvents,
     service::ReadCall,
@@ -30,6 +30,7 @@ impl Books {
         }
         let (events, feed, recorder) = recorder::spawn(store.clone());
         call_metrics::spawn(&feed);
+        opt_out::spawn(&feed, store.clone());
         Ok(Books { store, events, feed, recorder })
     }
 

@@ -10,26 +10,52 @@ pub struct FieldError {
     pub fix: String,
 }
 
-/// Whether a value makes no sense, or makes sense and is not allowed here.
+/// Whether a value makes no sense, or makes sense and is not allowed: ever, or now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Invalid,
     /// Refused by policy: repeating the request cannot help.
     Refused,
+    /// Whoever has the number does not want to be called.
+    DoNotCall,
+    /// It is night where the number is.
+    OutsideHours,
+    /// A live call of this node has the number.
+    OnACall,
+    /// A cap on calls is reached.
+    TooOften,
+}
+
+impl Verdict {
+    /// A word for programs.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Verdict::Invalid => "invalid_field",
+            Verdict::Refused => "refused",
+            Verdict::DoNotCall => "do_not_call",
+            Verdict::OutsideHours => "outside_hours",
+            Verdict::OnACall => "on_a_call",
+            Verdict::TooOften => "too_often",
+        }
+    }
 }
 
 impl FieldError {
     pub fn invalid(field: impl Into<String>, problem: impl Into<String>, fix: impl Into<String>) -> Self {
-        FieldError {
-            field: field.into(),
-            verdict: Verdict::Invalid,
-            problem: problem.into(),
-            fix: fix.into(),
-        }
+        FieldError::new(field, Verdict::Invalid, problem, fix)
     }
 
     pub fn refused(field: impl Into<String>, problem: impl Into<String>, fix: impl Into<String>) -> Self {
-        FieldError { verdict: Verdict::Refused, ..FieldError::invalid(field, problem, fix) }
+        FieldError::new(field, Verdict::Refused, problem, fix)
+    }
+
+    pub fn new(
+        field: impl Into<String>,
+        verdict: Verdict,
+        problem: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        FieldError { field: field.into(), verdict, problem: problem.into(), fix: fix.into() }
     }
 }
 

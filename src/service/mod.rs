@@ -10,6 +10,8 @@ pub mod field;
 pub mod lease_number;
 pub mod nearest;
 pub mod number_file;
+pub mod gate;
+pub mod opt_out;
 pub mod place_call;
 pub mod policy;
 pub mod ports;
@@ -20,9 +22,12 @@ pub mod watch_call;
 pub use caller_id::CallerIdFailure;
 pub use field::{FieldError, Verdict};
 pub use lease_number::{BuyFailure, BuyRequest, LeaseNumber, RenewFailure, ReserveFailure};
+pub use gate::Gate;
 pub use place_call::{PlaceCall, PlaceFailure};
 pub use policy::Policy;
-pub use ports::{Admin, AdminError, Calls, HangUpError, Health, Part, PlaceError, Voices};
+pub use ports::{
+    Admin, AdminError, CallerIds, Calls, HangUpError, Health, NoLeases, Part, PlaceError, Voices,
+};
 pub use read_call::ReadCall;
-pub use request::CallRequest;
+pub use request::{CallRequest, Caller};
 pub use watch_call::{Update, WatchCall};

@@ -1,15 +1,22 @@
-use parking_lot::Mutex;
+use chrono::TimeDelta;
+use futures_util::future::BoxFuture;
 
 use super::*;
 use crate::{
-    service::{HangUpError, Verdict, policy},
+    base::{E164, Wallet},
+    call::{event::Ending, record::*},
+    service::{
+        HangUpError,
+        policy::{self, Caps, Hours, Rate},
+    },
     store,
 };
 
 /// Keeps the plans it is given, and refuses when told to.
 #[derive(Default)]
 struct FakeCalls {
-    plans: Mutex<Vec<CallPlan>>,
+    plans: parking_lot::Mutex<Vec<CallPlan>>,
+    hung_up: parking_lot::Mutex<Vec<CallId>>,
     refusal: Option<PlaceError>,
 }
 
@@ -22,18 +29,26 @@ impl Calls for FakeCalls {
         Ok(CallId::generate())
     }
 
-    fn hang_up(&self, _: CallId) -> Result<(), HangUpError> {
-        Err(HangUpError)
+    fn hang_up(&self, call: CallId) -> Result<(), HangUpError> {
+        self.hung_up.lock().push(call);
+        Ok(())
     }
 }
 
 async fn desk(calls: FakeCalls) -> (PlaceCall, Arc<FakeCalls>, Store) {
+    desk_with(calls, Caps::default()).await
+}
+
+async fn desk_with(calls: FakeCalls, caps: Caps) -> (PlaceCall, Arc<FakeCalls>, Store) {
     let memory = store::Config { data_dir: "/nowhere".into(), url: "sqlite::memory:".into() };
     let store = Store::open(&memory).await.unwrap();
     let policy = Policy::new(policy::Config {
         allowed_prefixes: vec!["+1".into()],
         denied_prefixes: vec![],
         caller_ids: vec!["+14155550100".parse().unwrap()],
+        hours: Hours::ANY,
+        hours_strict: true,
+        caps,
     });
     let voices: Vec<String> = ["nat", "josh", "maya"].map(String::from).into();
     let calls = Arc::new(calls);
@@ -48,9 +63,33 @@ fn request() -> CallRequest {
     }
 }
 
+fn now() -> DateTime<Utc> {
+    "2027-01-05T17:00:00Z".parse().unwrap()
+}
+
+/// What the operator's request becomes.
+async fn plan(place: &PlaceCall, request: CallRequest) -> Result<CallPlan, Vec<FieldError>> {
+    plan_by(place, request, Caller::Operator).await
+}
+
+async fn plan_by(place: &PlaceCall, request: CallRequest, by: Caller) -> Result<CallPlan, Vec<FieldError>> {
+    place.check(request, by, now()).await.map_err(fields)
+}
+
+fn fields(failure: PlaceFailure) -> Vec<FieldError> {
+    match failure {
+        PlaceFailure::Fields(errors) => errors,
+        other => panic!("{other}"),
+    }
+}
+
+fn alice() -> Wallet {
+    "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913".parse().unwrap()
+}
+
 #[tokio::test]
 async fn the_least_request_gets_the_published_defaults() {
-    let plan = desk(FakeCalls::default()).await.0.plan(request()).unwrap();
+    let plan = self::plan(&desk(FakeCalls::default()).await.0, request()).await.unwrap();
     assert_eq!((plan.voice.as_str(), plan.model.as_str(), plan.language.as_str()), ("nat", "base", "en"));
     assert_eq!(plan.max_duration_secs, 300);
     assert!(plan.record && !plan.wait_for_greeting);
@@ -86,7 +125,7 @@ async fn each_wrong_field_is_named_with_its_fix() {
     for (field, fix, spoil) in table {
         let mut request = request();
         spoil(&mut request);
-        let errors = place.plan(request).unwrap_err();
+        let errors = plan(&place, request).await.unwrap_err();
         assert_eq!(errors.len(), 1, "{field}: {errors:?}");
         assert_eq!(&errors[0].field, field);
         assert!(errors[0].fix.contains(fix), "{field}: {}", errors[0].fix);
@@ -109,7 +148,7 @@ async fn limits_are_inclusive_and_count_characters() {
         record: Some(false),
         ..request()
     };
-    let plan = place.plan(full).unwrap();
+    let plan = self::plan(&place, full).await.unwrap();
     assert_eq!(plan.max_duration_secs, 1800);
     assert_eq!(plan.voicemail_action, VoicemailAction::LeaveMessage);
     assert!(!plan.record && plan.transfer_to.is_some() && plan.from.is_some());
@@ -119,7 +158,7 @@ async fn limits_are_inclusive_and_count_characters() {
 async fn all_wrong_fields_are_told_at_once() {
     let (place, _, _) = desk(FakeCalls::default()).await;
     let wrong = CallRequest { phone_number: "+911".into(), max_duration: Some(99), ..CallRequest::default() };
-    let errors = place.plan(wrong).unwrap_err();
+    let errors = plan(&place, wrong).await.unwrap_err();
     let fields: Vec<_> = errors.iter().map(|error| (error.field.as_str(), error.verdict)).collect();
     assert_eq!(
         fields,
@@ -130,7 +169,8 @@ async fn all_wrong_fields_are_told_at_once() {
 #[tokio::test]
 async fn a_placed_call_can_be_read_at_once() {
     let (place, calls, store) = desk(FakeCalls::default()).await;
-    let id = place.place(request()).await.unwrap();
+    let plan = self::plan(&place, request()).await.unwrap();
+    let id = place.place(plan).await.unwrap();
     assert_eq!(store.call(id).await.unwrap().unwrap().plan, calls.plans.lock()[0]);
 }
 
@@ -138,6 +178,106 @@ async fn a_placed_call_can_be_read_at_once() {
 async fn a_full_node_keeps_no_record() {
     let full = PlaceError::AtCapacity { limit: 4 };
     let (place, _, store) = desk(FakeCalls { refusal: Some(full.clone()), ..FakeCalls::default() }).await;
-    assert_eq!(place.place(request()).await, Err(PlaceFailure::Unavailable(full)));
+    let refused = place.place(plan(&place, request()).await.unwrap()).await;
+    assert!(matches!(refused, Err(PlaceFailure::Unavailable(error)) if error == full));
     assert!(store.calls(store::Page { limit: 9, before: None }).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn numbers_on_the_do_not_call_list_are_neither_called_nor_transferred_to() {
+    let (place, calls, store) = desk(FakeCalls::default()).await;
+    let checked = plan(&place, request()).await.unwrap();
+    store.add_do_not_call(&"+14155550123".parse().unwrap(), "asked", now()).await.unwrap();
+    let elsewhere = CallRequest {
+        phone_number: "+14155550124".into(),
+        transfer_phone_number: Some("+14155550123".into()),
+        ..request()
+    };
+    for (request, field) in [(request(), "phone_number"), (elsewhere, "transfer_phone_number")] {
+        let errors = plan(&place, request).await.unwrap_err();
+        assert_eq!((errors[0].field.as_str(), errors[0].verdict), (field, Verdict::DoNotCall));
+    }
+    let late = fields(place.place(checked).await.unwrap_err());
+    assert_eq!(late[0].verdict, Verdict::DoNotCall, "the list is read again when the call is placed");
+    assert!(calls.plans.lock().is_empty());
+}
+
+/// Leases one number to everybody.
+struct OneLease(E164);
+
+impl CallerIds for OneLease {
+    fn may_show<'a>(&'a self, _: &'a Wallet, number: &'a E164) -> BoxFuture<'a, bool> {
+        Box::pin(std::future::ready(*number == self.0))
+    }
+}
+
+#[tokio::test]
+async fn a_wallet_shows_only_numbers_that_it_leases() {
+    let (place, _, _) = desk(FakeCalls::default()).await;
+    let showing = |number: &str| CallRequest { from: Some(number.into()), ..request() };
+    let by = || Caller::Wallet(alice());
+    let denied = plan_by(&place, showing("+14155550100"), by()).await.unwrap_err();
+    assert_eq!((denied[0].field.as_str(), denied[0].verdict), ("from", Verdict::Refused));
+    let place = place.with_caller_ids(Arc::new(OneLease("+14155550177".parse().unwrap())));
+    let plan = plan_by(&place, showing("+14155550177"), by()).await.unwrap();
+    assert_eq!(plan.owner, Some(alice()));
+    assert!(plan_by(&place, showing("+14155550100"), by()).await.is_err(), "the operator's are not its own");
+    assert!(plan_by(&place, request(), by()).await.is_ok(), "the trunk's number needs no lease");
+}
+
+#[tokio::test]
+async fn of_two_requests_for_one_callee_one_is_placed() {
+    let caps = Caps { live_per_callee: 1, ..Caps::default() };
+    let (place, calls, store) = desk_with(FakeCalls::default(), caps).await;
+    let plan = self::plan(&place, request()).await.unwrap();
+    let (one, two) = tokio::join!(place.place(plan.clone()), place.place(plan.clone()));
+    let (placed, refused) = if one.is_ok() { (one, two) } else { (two, one) };
+    assert_eq!(fields(refused.unwrap_err())[0].verdict, Verdict::OnACall);
+    assert_eq!(calls.plans.lock().len(), 1);
+
+    let ending = Ending {
+        status: CallStatus::Completed,
+        ended_by: EndedBy::Callee,
+        fault: None,
+        reason: "the callee hung up".into(),
+        length_secs: Some(3.0),
+    };
+    let change = CallChange::Ended(Box::new(ending));
+    store.apply(&CallEvent { call: placed.unwrap(), at: Utc::now(), change }).await.unwrap();
+    place.place(plan).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wallet_at_its_cap_is_refused_and_others_are_not() {
+    let caps = Caps { wallet: Rate { hour: 2, day: 0 }, ..Caps::default() };
+    let (place, _, _) = desk_with(FakeCalls::default(), caps).await;
+    let checked = place.check(request(), Caller::Wallet(alice()), Utc::now()).await.unwrap();
+    let results = futures_util::future::join_all((0..4).map(|_| place.place(checked.clone()))).await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 2);
+    let again = place.check(request(), Caller::Wallet(alice()), Utc::now()).await;
+    assert_eq!(fields(again.unwrap_err())[0].verdict, Verdict::TooOften);
+    let later = Utc::now() + TimeDelta::minutes(61);
+    assert!(place.check(request(), Caller::Wallet(alice()), later).await.is_ok());
+    assert!(place.check(request(), Caller::Operator, Utc::now()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_node_without_its_store_places_nothing() {
+    let (place, calls, store) = desk(FakeCalls::default()).await;
+    let plan = self::plan(&place, request()).await.unwrap();
+    store.close().await;
+    assert!(matches!(place.place(plan).await, Err(PlaceFailure::Store(_))));
+    assert!(calls.plans.lock().is_empty());
+}
+
+#[tokio::test]
+async fn an_explanation_asks_the_nodes_memory_too() {
+    let caps = Caps { live_per_callee: 1, ..Caps::default() };
+    let (place, _, store) = desk_with(FakeCalls::default(), caps).await;
+    place.place(plan(&place, request()).await.unwrap()).await.unwrap();
+    store.add_do_not_call(&"+14155550123".parse().unwrap(), "asked", now()).await.unwrap();
+    let by = Caller::Wallet(alice());
+    let findings = place.gate().explain("+14155550123", Some("+14155550100"), &by, Utc::now()).await.unwrap();
+    let refused: Vec<_> = findings.iter().filter(|f| f.ruling.is_err()).map(|f| f.rule).collect();
+    assert_eq!(refused, ["do-not-call list", "one call at a time", "caller id"]);
 }

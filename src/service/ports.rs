@@ -1,9 +1,12 @@
 //! What the use cases need from the rest of the node. The wiring in `node` supplies it.
 
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 use serde::Serialize;
 
-use crate::{base::CallId, call::record::CallPlan};
+use crate::{
+    base::{CallId, E164, Wallet},
+    call::record::CallPlan,
+};
 
 /// The directory of live calls.
 pub trait Calls: Send + Sync + 'static {
@@ -42,6 +45,20 @@ pub trait Voices: Send + Sync + 'static {
 impl Voices for Vec<String> {
     fn names(&self) -> Vec<String> {
         self.clone()
+    }
+}
+
+/// Which numbers a wallet may show to those it calls: the ones it leases.
+pub trait CallerIds: Send + Sync + 'static {
+    fn may_show<'a>(&'a self, wallet: &'a Wallet, number: &'a E164) -> BoxFuture<'a, bool>;
+}
+
+/// Nobody leases a number.
+pub struct NoLeases;
+
+impl CallerIds for NoLeases {
+    fn may_show<'a>(&'a self, _: &'a Wallet, _: &'a E164) -> BoxFuture<'a, bool> {
+        std::future::ready(false).boxed()
     }
 }
 

@@ -1,4 +1,6 @@
-//! A call as a client asks for it, before anything is checked.
+//! A call as a client asks for it, before anything is checked, and who asks.
+
+use crate::base::Wallet;
 
 /// Texts as they came. No `Debug`: it holds numbers and speech.
 #[derive(Clone, Default)]
@@ -21,4 +23,21 @@ pub struct CallRequest {
     pub voicemail_action: Option<String>,
     pub voicemail_message: Option<String>,
     pub metadata: Option<serde_json::Value>,
+}
+
+/// Who asks for a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    Operator,
+    /// An agent, known by the wallet that pays.
+    Wallet(Wallet),
+}
+
+impl Caller {
+    pub fn wallet(&self) -> Option<&Wallet> {
+        match self {
+            Caller::Operator => None,
+            Caller::Wallet(wallet) => Some(wallet),
+        }
+    }
 }

@@ -7,6 +7,8 @@
 
 pub mod claims;
 pub mod numbers;
+mod caps;
+mod do_not_call;
 mod read;
 pub mod recorder;
 mod recover;
@@ -22,6 +24,8 @@ use sqlx::{
 };
 
 pub use numbers::Numbers;
+pub use caps::{Placed, Recent};
+pub use do_not_call::Listed;
 pub use read::{Page, Snapshot};
 pub use recorder::{Feed, Recorded};
 

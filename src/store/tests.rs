@@ -36,6 +36,7 @@ pub(crate) fn plan() -> CallPlan {
         voicemail_action: VoicemailAction::Hangup,
         voicemail_message: None,
         metadata: Some(serde_json::json!({ "order": 7 })),
+        owner: None,
     }
 }
 
@@ -64,7 +65,7 @@ fn turn(speaker: Speaker, start_ms: u64, text: &str) -> CallChange {
     CallChange::Turn { turn }
 }
 
-fn ended(status: CallStatus) -> CallChange {
+pub(crate) fn ended(status: CallStatus) -> CallChange {
     CallChange::Ended(Box::new(Ending {
         status,
         ended_by: EndedBy::Callee,

@@ -86,13 +86,14 @@ async fn create(
 ) -> Written {
     let json = serde_json::to_string(plan).expect("a plan is plain data with text keys");
     sqlx::query(
-        "INSERT INTO calls (id, direction, to_number, from_number, plan, status, created_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO calls (id, direction, to_number, from_number, owner, plan, status, created_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
     )
     .bind(call.to_string())
     .bind(direction.as_str())
     .bind(plan.to.as_ref().map(|to| to.as_str().to_owned()))
     .bind(plan.from.as_ref().map(|from| from.as_str().to_owned()))
+    .bind(plan.owner.as_ref().map(|owner| owner.as_str().to_owned()))
     .bind(json)
     .bind(CallStatus::Queued.as_str())
     .bind(at)

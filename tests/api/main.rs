@@ -8,6 +8,7 @@ mod client;
 mod errors;
 mod events;
 mod operator;
+mod policy;
 mod recordings;
 mod stablephone;
 mod support;

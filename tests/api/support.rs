@@ -97,7 +97,13 @@ impl Node {
     pub async fn with(set: &[(&str, &str)]) -> Node {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().display().to_string();
-        let mut all = vec![("store.data_dir", data.as_str()), ("policy.caller_ids", r#"["+14155550100"]"#)];
+        let mut all = vec![
+            ("store.data_dir", data.as_str()),
+            ("policy.caller_ids", r#"["+14155550100"]"#),
+            ("policy.hours", ""),
+            ("policy.caps.destination.hour", "0"),
+            ("policy.caps.live_per_callee", "0"),
+        ];
         all.extend(set);
         let set = all.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         let config = Sources { set, ..Sources::default() }.load().unwrap().config;

@@ -117,6 +117,7 @@ pub fn plan() -> CallPlan {
         voicemail_action: VoicemailAction::Ignore,
         voicemail_message: None,
         metadata: None,
+        owner: None,
     }
 }
 

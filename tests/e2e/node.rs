@@ -229,6 +229,9 @@ bind = "{sip}"
 trunks = [{{ name = "phone", server = "{telephone}", allow = ["127.0.0.1"] }}]
 [media]
 bind = "127.0.0.1"
+[policy]
+hours = ""
+caps = {{ destination = {{ hour = 0, day = 0 }}, prefix = {{ hour = 0, day = 0 }}, live_per_callee = 0 }}
 [store]
 data_dir = "data"
 [log]

@@ -22,7 +22,7 @@ use crate::{
     },
     base::{CallId, E164, Fault},
     call::record::{AnsweredBy, CallRecord, CallStatus, EndedBy, LatencySplit, Speaker, TurnRecord},
-    service::CallRequest,
+    service::{CallRequest, Caller},
 };
 
 const FIELDS: [&str; 13] = [
@@ -45,7 +45,8 @@ pub(in crate::api) async fn place(
     State(api): State<Api>,
     JsonObject(body): JsonObject,
 ) -> Result<Json<Value>, ApiError> {
-    let call = api.place.place(request(body)?).await?;
+    let plan = api.place.check(request(body)?, Caller::Operator, Utc::now()).await?;
+    let call = api.place.place(plan).await?;
     Ok(Json(json!({ "success": true, "call_id": call, "message": "Call initiated" })))
 }
 

@@ -8,6 +8,7 @@ mod doctor;
 mod models;
 mod numbers;
 mod phone;
+mod policy;
 mod serve;
 mod stage;
 
@@ -47,6 +48,8 @@ enum Command {
     Demo(demo::Args),
     /// Answer or place calls with a softphone that speaks a script
     Phone(phone::Args),
+    /// Explain who may be called, and keep the do-not-call list
+    Policy(policy::Args),
     /// List, fetch and check models
     Models(models::ModelsArgs),
     /// Put numbers up for lease, and see who has them
@@ -83,6 +86,7 @@ async fn run(command: Command, loaded: anyhow::Result<Loaded>, sources: Sources)
         Command::Models(args) => models::run(args, &loaded?.config).await.map(|()| ExitCode::SUCCESS),
         Command::Numbers(args) => numbers::run(args, &loaded?.config).await,
         Command::Phone(args) => phone::run(args, &loaded?.config).await,
+        Command::Policy(args) => policy::run(args, loaded?.config).await,
         Command::Serve => serve::run(loaded?, sources).await,
     }
 }

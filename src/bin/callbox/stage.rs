@@ -14,6 +14,7 @@ use callbox::node::config::Sources;
 use callbox::node::engines::fill_in;
 use callbox::node::wiring::Node;
 use callbox::node::{NodeConfig, Shutdown, api_key, telemetry};
+use callbox::service::policy::{Caps, Hours};
 use callbox::sip::TrunkConfig;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
@@ -159,6 +160,9 @@ fn on_loopback(mut config: NodeConfig, phone: SocketAddr) -> anyhow::Result<Node
     config.media.bind = local.ip();
     (config.media.port_min, config.media.port_max) = (0, 0);
     config.policy.allowed_prefixes = vec!["+1".into()];
+    // One number is called over and over, at any hour.
+    config.policy.hours = Hours::ANY;
+    config.policy.caps = Caps::default();
     config.call.summary = true;
     config.store.data_dir.push("demo");
     config.store.url.clear();

@@ -22,6 +22,7 @@ fn error_of(sources: &Sources) -> String {
 fn the_defaults_are_a_whole_configuration() {
     let config = Sources::default().load().unwrap().config;
     assert_eq!(config.policy.allowed_prefixes, ["+1"]);
+    assert_eq!(config.policy.hours.to_string(), "08:00-21:00");
     assert!(config.http.bind.ip().is_loopback());
 }
 
@@ -91,7 +92,11 @@ fn a_word_outside_its_list_names_the_list() {
 
 #[test]
 fn a_bad_number_or_address_names_its_key() {
-    for (key, value) in [("http.bind", "localhost"), ("policy.caller_ids", r#"["4155550100"]"#)] {
+    for (key, value) in [
+        ("http.bind", "localhost"),
+        ("policy.caller_ids", r#"["4155550100"]"#),
+        ("policy.hours", "21:00-08:00"),
+    ] {
         let error = error_of(&sources(&[], &[(key, value)]));
         assert!(error.contains(key), "{error}");
         assert!(!error.contains(value), "{error}");

@@ -1,0 +1,152 @@
+//! All rules that stand between a plan and a dialled number: the [`policy`](super::policy)'s own, and those
+//! that need what the node remembers: who asked not to be called, whose number is whose, how many calls were
+//! placed.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    field::{FieldError, FieldErrors, Verdict},
+    policy::{self, Policy, Refusal, Ruling},
+    ports::{CallerIds, NoLeases},
+    request::Caller,
+};
+use crate::{
+    base::{E164, Wallet},
+    call::record::CallPlan,
+    store::{Recent, Store, StoreError},
+};
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Gate {
+    policy: Arc<Policy>,
+    store: Store,
+    caller_ids: Arc<dyn CallerIds>,
+}
+
+/// What one rule says of a number, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub rule: &'static str,
+    /// Why it passes.
+    pub ruling: Result<String, FieldError>,
+}
+
+impl Gate {
+    pub fn new(policy: Policy, store: Store) -> Gate {
+        Gate { policy: Arc::new(policy), store, caller_ids: Arc::new(NoLeases) }
+    }
+
+    pub fn with_caller_ids(mut self, caller_ids: Arc<dyn CallerIds>) -> Gate {
+        self.caller_ids = caller_ids;
+        self
+    }
+
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Whether a call may be placed as things are. The rules hold for the number to transfer to as well, but
+    /// for the caps: nothing is dialled there yet. Whoever transfers asks [`Gate::number`] again.
+    pub async fn pass(
+        &self,
+        plan: &CallPlan,
+        now: DateTime<Utc>,
+    ) -> Result<Result<(), Vec<FieldError>>, StoreError> {
+        let mut errors = FieldErrors::default();
+        let Some(to) = &plan.to else {
+            errors.push(FieldError::invalid("phone_number", "is missing", "add it"));
+            return Ok(errors.into_result());
+        };
+        errors.check(self.number("phone_number", to, now).await?);
+        if let Some(transfer) = &plan.transfer_to {
+            errors.check(self.number("transfer_phone_number", transfer, now).await?);
+        }
+        if let (Some(from), Some(wallet)) = (&plan.from, &plan.owner) {
+            errors.check(self.leased(wallet, from).await);
+        }
+        for (_, ruling) in self.policy.caps().judge(&self.recent(to, plan.owner.as_ref(), now).await?) {
+            errors.check(ruling.map_err(|refusal| refusal.of("phone_number")));
+        }
+        Ok(errors.into_result())
+    }
+
+    /// What each rule says of a number, in order; one that refuses hides none after it. `from` is a number to
+    /// show.
+    pub async fn explain(
+        &self,
+        text: &str,
+        from: Option<&str>,
+        by: &Caller,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Finding>, StoreError> {
+        let (number, mut rulings) = self.policy.explain(text, now);
+        if let Some(number) = number {
+            rulings.push(("do-not-call list", self.listed(&number).await?));
+            rulings.extend(self.policy.caps().judge(&self.recent(&number, by.wallet(), now).await?));
+        }
+        let finding = |(rule, ruling): (_, Ruling)| Finding {
+            rule,
+            ruling: ruling.map_err(|refusal| refusal.of("phone_number")),
+        };
+        let mut findings: Vec<Finding> = rulings.into_iter().map(finding).collect();
+        if let Some(from) = from {
+            findings.push(Finding { rule: "caller id", ruling: self.shown(from, by).await });
+        }
+        Ok(findings)
+    }
+
+    async fn shown(&self, from: &str, by: &Caller) -> Result<String, FieldError> {
+        match by {
+            Caller::Operator => {
+                self.policy.caller_id("from", from).map(|_| "a number of this node".to_owned())
+            }
+            Caller::Wallet(wallet) => {
+                self.leased(wallet, &policy::e164("from", from)?).await?;
+                Ok("a number that this wallet leases".to_owned())
+            }
+        }
+    }
+
+    /// Whether a number may be dialled now, whoever asks: for a call, or for a transfer during one. `field` is
+    /// the name the client knows it by.
+    pub async fn number(
+        &self,
+        field: &str,
+        number: &E164,
+        now: DateTime<Utc>,
+    ) -> Result<Result<(), FieldError>, StoreError> {
+        if let Err(error) = self.policy.callable(field, number.as_str(), now) {
+            return Ok(Err(error));
+        }
+        Ok(self.listed(number).await?.map(|_| ()).map_err(|refusal| refusal.of(field)))
+    }
+
+    /// The reason on the list is the operator's to know.
+    async fn listed(&self, number: &E164) -> Result<Ruling, StoreError> {
+        if self.store.do_not_call(number).await?.is_none() {
+            return Ok(Ok("not listed".into()));
+        }
+        let fix = "do not try this number again: whoever has it does not want to be called";
+        Ok(Err(Refusal::new(Verdict::DoNotCall, "is on the do-not-call list", fix)))
+    }
+
+    async fn leased(&self, wallet: &Wallet, from: &E164) -> Result<(), FieldError> {
+        if self.caller_ids.may_show(wallet, from).await {
+            return Ok(());
+        }
+        let fix = "leave it out to use the trunk's number, or name one that this wallet leases";
+        Err(FieldError::refused("from", "is not a number that this wallet leases", fix))
+    }
+
+    async fn recent(
+        &self,
+        to: &E164,
+        owner: Option<&Wallet>,
+        now: DateTime<Utc>,
+    ) -> Result<Recent, StoreError> {
+        self.store.recent_calls(to, policy::block(to), owner, now).await
+    }
+}
