@@ -2,7 +2,7 @@
 
 use axum::{
     extract::{Request, State},
-    http::header::AUTHORIZATION,
+    http::{HeaderMap, header::AUTHORIZATION},
     middleware::Next,
     response::Response,
 };
@@ -31,8 +31,13 @@ pub(super) async fn require_key(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    match bearer(&request) {
-        Some(offered) if api.key.matches(offered) => Ok(next.run(request).await),
+    check_key(request.headers(), &api)?;
+    Ok(next.run(request).await)
+}
+
+pub(super) fn check_key(headers: &HeaderMap, api: &Api) -> Result<(), ApiError> {
+    match bearer(headers) {
+        Some(offered) if api.key.matches(offered) => Ok(()),
         Some(_) => Err(ApiError::Unauthorized { problem: "the API key is wrong" }),
         None => Err(ApiError::Unauthorized { problem: "no API key was sent" }),
     }
@@ -50,9 +55,14 @@ pub(super) async fn guard_metrics(
     Ok(next.run(request).await)
 }
 
+/// Whether the operator asks.
+pub(super) fn has_key(headers: &HeaderMap, api: &Api) -> bool {
+    bearer(headers).is_some_and(|offered| api.key.matches(offered))
+}
+
 /// The token of `Authorization: Bearer …`; the scheme's case does not matter.
-fn bearer(request: &Request) -> Option<&str> {
-    let (scheme, token) = request.headers().get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 

@@ -16,18 +16,26 @@ impl FromRequest<Api> for JsonObject {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
-        let bytes = Bytes::from_request(request, api).await.map_err(|rejection| match rejection {
-            BytesRejection::FailedToBufferBody(_) => ApiError::TooLarge { limit: api.config.body_limit },
-            _ => ApiError::Body("it could not be read".to_owned()),
-        })?;
-        match serde_json::from_slice(&bytes) {
-            Ok(Value::Object(map)) => Ok(JsonObject(map)),
-            Ok(_) => Err(ApiError::Body("it is JSON, but no object".to_owned())),
-            // Line and column only: the text around an error may be a task or a number.
-            Err(error) => {
-                let place = format!("no valid JSON at line {} column {}", error.line(), error.column());
-                Err(ApiError::Body(place))
-            }
+        object(&read(request, api).await?).map(JsonObject)
+    }
+}
+
+/// The whole body, up to the limit.
+pub(super) async fn read(request: Request, api: &Api) -> Result<Bytes, ApiError> {
+    Bytes::from_request(request, api).await.map_err(|rejection| match rejection {
+        BytesRejection::FailedToBufferBody(_) => ApiError::TooLarge { limit: api.config.body_limit },
+        _ => ApiError::Body("it could not be read".to_owned()),
+    })
+}
+
+pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => Err(ApiError::Body("it is JSON, but no object".to_owned())),
+        // Line and column only: the text around an error may be a task or a number.
+        Err(error) => {
+            let place = format!("no valid JSON at line {} column {}", error.line(), error.column());
+            Err(ApiError::Body(place))
         }
     }
 }

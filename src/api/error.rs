@@ -9,8 +9,14 @@ use axum::{
 };
 use serde::Serialize;
 
+use super::paid::challenge_response;
 use crate::{
-    service::{AdminError, FieldError, HangUpError, PlaceError, PlaceFailure, Verdict},
+    base::{E164, Wallet},
+    pay::{challenge::Challenge, siwx::SignInError},
+    service::{
+        AdminError, BuyFailure, CallerIdFailure, FieldError, HangUpError, PlaceError, PlaceFailure,
+        RenewFailure, ReserveFailure, Verdict,
+    },
     store::StoreError,
 };
 
@@ -30,6 +36,32 @@ pub enum ApiError {
     Unauthorized { problem: &'static str },
     #[error("no such {0}")]
     NotFound(&'static str),
+    #[error("{0}")]
+    PaymentMalformed(String),
+    #[error("this payment was sent for another request")]
+    PaymentReused,
+    #[error("the payment is being settled")]
+    PaymentPending,
+    #[error("the payment was not taken: {detail}")]
+    PaymentUnavailable { detail: String },
+    /// The challenge to sign.
+    #[error("sign in with your wallet")]
+    SignIn(Box<Challenge>),
+    #[error(transparent)]
+    SignedWrong(#[from] SignInError),
+    #[error("numbers are leased to wallets, and the operator's key has none")]
+    NoWallet,
+    #[error("the carrier refused the call: {reason}")]
+    Carrier { reason: String },
+    /// Nothing was asked for it and nothing paid.
+    #[error(transparent)]
+    NoneLeft(FieldError),
+    #[error("no such number is free any more")]
+    NumberGone,
+    #[error("the number belongs to another wallet")]
+    WrongWallet { actual_owner: Wallet, owned: Vec<E164> },
+    #[error(transparent)]
+    CallerId(CallerIdFailure),
     #[error("this path does not take this method")]
     Method,
     #[error(transparent)]
@@ -44,6 +76,47 @@ pub enum ApiError {
     Timeout { secs: u64 },
     #[error("a bug of this node ended the request")]
     Panic,
+}
+
+impl From<BuyFailure> for ApiError {
+    fn from(failure: BuyFailure) -> Self {
+        match failure {
+            BuyFailure::Fields(errors) => ApiError::Fields(errors),
+            BuyFailure::NoneLeft(error) => ApiError::NoneLeft(error),
+            BuyFailure::Store(error) => ApiError::Store(error),
+        }
+    }
+}
+
+impl From<ReserveFailure> for ApiError {
+    fn from(failure: ReserveFailure) -> Self {
+        match failure {
+            ReserveFailure::Store(error) => ApiError::Store(error),
+            ReserveFailure::NoneLeft | ReserveFailure::HoldLost => ApiError::NumberGone,
+        }
+    }
+}
+
+impl From<RenewFailure> for ApiError {
+    fn from(failure: RenewFailure) -> Self {
+        match failure {
+            RenewFailure::Field(error) => ApiError::Fields(vec![error]),
+            RenewFailure::WrongWallet { actual_owner, owned } => {
+                ApiError::WrongWallet { actual_owner, owned }
+            }
+            RenewFailure::Store(error) => ApiError::Store(error),
+        }
+    }
+}
+
+impl From<CallerIdFailure> for ApiError {
+    fn from(failure: CallerIdFailure) -> Self {
+        match failure {
+            CallerIdFailure::Field(error) => ApiError::Fields(vec![error]),
+            CallerIdFailure::Store(error) => ApiError::Store(error),
+            other => ApiError::CallerId(other),
+        }
+    }
 }
 
 impl From<PlaceFailure> for ApiError {
@@ -99,7 +172,17 @@ impl ApiError {
             ApiError::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
             ApiError::NotFound(_) => StatusCode::NOT_FOUND,
             ApiError::Method => StatusCode::METHOD_NOT_ALLOWED,
-            ApiError::NotLive(_) => StatusCode::CONFLICT,
+            ApiError::PaymentMalformed(_) => StatusCode::BAD_REQUEST,
+            ApiError::NotLive(_) | ApiError::PaymentReused | ApiError::NoneLeft(_) | ApiError::NumberGone => {
+                StatusCode::CONFLICT
+            }
+            ApiError::PaymentPending | ApiError::PaymentUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            ApiError::SignIn(_) | ApiError::SignedWrong(_) => StatusCode::PAYMENT_REQUIRED,
+            ApiError::CallerId(CallerIdFailure::Ambiguous { .. }) => StatusCode::BAD_REQUEST,
+            ApiError::NoWallet | ApiError::WrongWallet { .. } | ApiError::CallerId(_) => {
+                StatusCode::FORBIDDEN
+            }
+            ApiError::Carrier { .. } => StatusCode::BAD_GATEWAY,
             ApiError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             ApiError::Admin(AdminError::Failed(_)) | ApiError::Store(_) | ApiError::Panic => {
@@ -123,6 +206,38 @@ impl ApiError {
                 "send `Authorization: Bearer <key>` with the operator's key",
             ),
             ApiError::NotFound(_) => Problem::new("not_found", self, ""),
+            ApiError::PaymentMalformed(_) => {
+                Problem::new("payment_malformed", self, "send what the 402 asks for, in base64")
+            }
+            ApiError::PaymentReused => {
+                Problem::new("payment_reused", self, "sign a new payment for a new request")
+            }
+            ApiError::PaymentPending => Problem::new(
+                "payment_pending",
+                self,
+                "send the same request with the same payment again; do not sign another",
+            ),
+            ApiError::PaymentUnavailable { .. } => {
+                Problem::new("payment_unavailable", self, "nothing was charged; try again")
+            }
+            ApiError::SignIn(_) => Problem::new("sign_in", self, "sign the challenge"),
+            ApiError::SignedWrong(error) => Problem::new(error.word(), error, "sign a new challenge"),
+            ApiError::NoWallet => Problem::new(
+                "no_wallet",
+                self,
+                "the operator's calls may show any number of `policy.caller_ids` without a lease",
+            ),
+            ApiError::Carrier { .. } => {
+                Problem::new("carrier", self, "nothing was charged; check the number, or try again later")
+            }
+            ApiError::NoneLeft(error) => Problem { code: "none_left", ..Problem::of_field(error) },
+            ApiError::NumberGone => Problem::new("none_left", self, "nothing was charged; ask for another"),
+            ApiError::WrongWallet { .. } => {
+                Problem::new("wrong_wallet", self, "pay with the wallet that leases the number")
+            }
+            ApiError::CallerId(failure) => {
+                Problem::new("from", failure, "name a number that this wallet leases in `from`")
+            }
             ApiError::Method => {
                 Problem::new("method_not_allowed", self, "use a method of the `Allow` header")
             }
@@ -166,24 +281,38 @@ fn unavailable(error: &PlaceError) -> Problem {
     Problem::new(code, error, fix)
 }
 
+impl ApiError {
+    /// Status and body, in the shape of most families.
+    pub(super) fn rendered(&self) -> (StatusCode, serde_json::Value) {
+        let errors = match self {
+            ApiError::Fields(errors) if errors.len() > 1 => errors.iter().map(Problem::of_field).collect(),
+            _ => Vec::new(),
+        };
+        let answer = Answer { success: false, error: self.problem(), errors };
+        (self.status(), serde_json::to_value(answer).expect("an answer is plain data with text keys"))
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         if let ApiError::Store(error) = &self {
             tracing::error!(%error, "the store failed a request");
         }
-        let errors = match &self {
-            ApiError::Fields(errors) if errors.len() > 1 => errors.iter().map(Problem::of_field).collect(),
-            _ => Vec::new(),
-        };
-        let answer = Answer { success: false, error: self.problem(), errors };
-        let mut response = (self.status(), Json(answer)).into_response();
+        if let ApiError::SignIn(challenge) = &self {
+            return challenge_response(challenge);
+        }
+        let (status, body) = self.rendered();
+        let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         match self {
             ApiError::Unauthorized { .. } => {
                 let challenge = HeaderValue::from_static("Bearer realm=\"callbox\"");
                 headers.insert(header::WWW_AUTHENTICATE, challenge);
             }
-            ApiError::Unavailable(_) => {
+            ApiError::Unavailable(_)
+            | ApiError::PaymentPending
+            | ApiError::PaymentUnavailable { .. }
+            | ApiError::Carrier { .. } => {
                 headers.insert(header::RETRY_AFTER, RETRY_AFTER);
             }
             _ => {}

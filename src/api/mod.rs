@@ -10,9 +10,12 @@ pub mod family;
 mod guard;
 mod observe;
 mod operator;
+pub mod paid;
 mod public;
+mod reader;
 mod recordings;
 pub mod router;
+pub mod wares;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -23,8 +26,11 @@ pub use router::router;
 
 use crate::{
     base::Pii,
-    service::{Admin, Calls, Health, PlaceCall, ReadCall},
+    pay::Prices,
+    service::{Admin, Calls, Health, LeaseNumber, PlaceCall, ReadCall},
+    store::Store,
 };
+use paid::Till;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -88,6 +94,11 @@ impl Config {
 pub struct Api {
     pub place: PlaceCall,
     pub read: ReadCall,
+    pub numbers: LeaseNumber,
+    pub store: Store,
+    /// `None` on a node that sells nothing.
+    pub till: Option<Till>,
+    pub prices: Arc<Prices>,
     pub calls: Arc<dyn Calls>,
     pub admin: Arc<dyn Admin>,
     pub health: Arc<dyn Health>,

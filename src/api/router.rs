@@ -8,13 +8,15 @@ use axum::{
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::{Api, auth, error::ApiError, family::stablephone, guard, observe, operator, public, recordings};
+use super::{
+    Api, auth,
+    error::ApiError,
+    family::{blockrun, stablephone, x402phone},
+    guard, observe, operator, public, recordings,
+};
 
 pub fn router(api: Api) -> Router {
     let keyed = Router::new()
-        // StablePhone's API
-        .route("/api/call", post(stablephone::place))
-        .route("/api/call/{id}", get(stablephone::read))
         // The operator's own
         .route("/api/calls", get(operator::list))
         .route("/api/call/{id}/events", get(operator::events))
@@ -32,8 +34,33 @@ pub fn router(api: Api) -> Router {
         .route("/metrics", get(public::metrics))
         .route_layer(from_fn_with_state(api.clone(), auth::guard_metrics));
 
+    // A paid route asks for its price itself, after the body is valid; a free one that is private asks who
+    // reads. Both take the operator's key.
+    let stablephone = Router::new()
+        .route("/api/call", post(stablephone::call))
+        .route("/api/call/{id}", get(stablephone::read))
+        .route("/api/number", post(stablephone::number))
+        .route("/api/number/topup", post(stablephone::topup))
+        .route("/api/numbers", get(stablephone::numbers));
+    let x402phone = Router::new()
+        .route("/api/x402/call", post(x402phone::call))
+        .route("/api/x402/call/{id}", get(x402phone::read))
+        .route("/api/x402/number", post(x402phone::number))
+        .route("/api/x402/number/topup", post(x402phone::topup))
+        .route("/api/x402/numbers", get(x402phone::numbers));
+    let blockrun = Router::new()
+        .route("/api/v1/phone/numbers/buy", post(blockrun::buy))
+        .route("/api/v1/phone/numbers/renew", post(blockrun::renew))
+        .route("/api/v1/phone/numbers/list", post(blockrun::list))
+        .route("/api/v1/phone/numbers/release", post(blockrun::release))
+        .route("/api/v1/voice/call", post(blockrun::call))
+        .route("/api/v1/voice/call/{id}", get(blockrun::read));
+
     Router::new()
         .merge(keyed)
+        .merge(stablephone)
+        .merge(x402phone)
+        .merge(blockrun)
         .merge(metrics)
         .route("/health", get(public::health))
         .fallback(async || ApiError::NotFound("path"))

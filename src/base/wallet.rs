@@ -19,6 +19,11 @@ impl Wallet {
         &self.0
     }
 
+    /// The zero address, which nobody holds the key of.
+    pub fn nobody() -> Wallet {
+        Wallet(format!("0x{}", "0".repeat(40)))
+    }
+
     pub fn is_evm(&self) -> bool {
         self.0.starts_with("0x")
     }

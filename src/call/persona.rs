@@ -53,6 +53,7 @@ impl Persona {
             voicemail_message: None,
             metadata: None,
             owner: None,
+            price: None,
         }
     }
 }

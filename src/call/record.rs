@@ -8,7 +8,7 @@ pub use crate::voice::{
     latency::LatencySplit,
 };
 
-use crate::base::{CallId, E164, Fault, Pii, Wallet, words::text_enum};
+use crate::base::{CallId, E164, Fault, Pii, Usd, Wallet, words::text_enum};
 
 text_enum! {
     /// Where a call is in its life. The last four are final.
@@ -82,6 +82,9 @@ pub struct CallPlan {
     /// Who placed the call; none for the operator's calls and those that came in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Wallet>,
+    /// What the wallet paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Usd>,
 }
 
 text_enum! {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use super::{Books, NodeConfig, api_key, health::HealthBoard};
+use super::{Books, NodeConfig, api_key, health::HealthBoard, payments};
 use crate::{
     api::{Api, ApiKey, router},
-    service::{Admin, Calls, PlaceCall, Policy, Voices},
+    service::{Admin, Calls, LeaseNumber, PlaceCall, Policy, Voices},
+    store::Numbers,
 };
 
 /// What the rest of the node supplies.
@@ -31,9 +32,16 @@ pub fn open(config: &NodeConfig, books: &Books, backend: Backend) -> anyhow::Res
     backend.health.add_store(books.store.clone());
     let policy = Policy::new(config.policy.clone());
     let metrics = backend.metrics;
-    Ok(router(Api {
-        place: PlaceCall::new(policy, backend.voices, backend.calls.clone(), books.store.clone()),
+    let numbers = LeaseNumber::new(Numbers::new(books.store.clone(), config.numbers.clone()));
+    let till = payments::till(config, books.store.clone(), &backend.health)?;
+    let place = PlaceCall::new(policy, backend.voices, backend.calls.clone(), books.store.clone());
+    let api = Api {
+        place: place.with_caller_ids(Arc::new(numbers.clone())),
         read: books.reader(),
+        numbers,
+        store: books.store.clone(),
+        till,
+        prices: Arc::new(config.payments.prices.clone()),
         calls: backend.calls,
         admin: backend.admin,
         health: Arc::new(backend.health),
@@ -41,5 +49,7 @@ pub fn open(config: &NodeConfig, books: &Books, backend: Backend) -> anyhow::Res
         key: ApiKey::new(operator.key.expose()),
         recordings: config.store.recordings(),
         config: Arc::new(config.http.clone()),
-    }))
+    };
+    payments::recover(&api);
+    Ok(router(api))
 }

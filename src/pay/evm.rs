@@ -174,14 +174,14 @@ fn nonce(authorization: &Authorization) -> B256 {
 /// Verifies and settles with the operator's key.
 pub struct InProcess {
     chain: Chain,
-    rpc: String,
+    rpc: Pii<String>,
     key: Pii<String>,
     /// Connected at the first payment: a node starts without its chain.
     exact: OnceCell<Box<dyn X402SchemeFacilitator>>,
 }
 
 impl InProcess {
-    pub fn new(chain: Chain, rpc: String, key: Pii<String>) -> InProcess {
+    pub fn new(chain: Chain, rpc: Pii<String>, key: Pii<String>) -> InProcess {
         InProcess { chain, rpc, key, exact: OnceCell::new() }
     }
 
@@ -197,7 +197,7 @@ impl InProcess {
         let network = self.chain.network.name;
         let config = json!({
             "signers": [self.key.expose()],
-            "rpc": [{ "http": self.rpc }],
+            "rpc": [{ "http": self.rpc.expose() }],
             "eip1559": true,
         });
         let inner: Eip155ChainConfigInner = serde_json::from_value(config).map_err(|_| ChainError::Key {

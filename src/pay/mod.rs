@@ -32,14 +32,14 @@ use serde::{Deserialize, Serialize};
 pub use gate::Gate;
 pub use price::{Price, Prices};
 
-use crate::base::{Pii, Wallet};
+use crate::base::Pii;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub mode: Mode,
-    /// The wallet that payments go to.
-    pub pay_to: Option<Wallet>,
+    /// The wallet that payments go to; empty while nothing is sold.
+    pub pay_to: String,
     /// Where payments are taken, in the order in which they are offered.
     pub networks: Vec<NetworkConfig>,
     /// Seconds an authorisation must be valid for; a client signs for this long.
@@ -61,9 +61,9 @@ pub enum Mode {
 pub struct NetworkConfig {
     /// `base` or `base-sepolia`.
     pub network: String,
-    /// JSON-RPC endpoint of the chain.
+    /// JSON-RPC endpoint of the chain; its URL often holds a key.
     #[serde(default)]
-    pub rpc: String,
+    pub rpc: Pii<String>,
     /// Private key of the account that sends settlements and pays their gas; hexadecimal.
     #[serde(default)]
     pub settler_key: Pii<String>,

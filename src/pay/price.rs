@@ -27,7 +27,6 @@ pub struct StablePhone {
     pub call: Usd,
     pub number: Usd,
     pub topup: Usd,
-    pub lookup: Usd,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,8 +36,6 @@ pub struct BlockRun {
     pub renew: Usd,
     pub list: Usd,
     pub call: Usd,
-    pub lookup: Usd,
-    pub lookup_fraud: Usd,
 }
 
 /// What one request costs, and for what.

@@ -1,10 +1,12 @@
 //! Which number a call shows: one that the caller's wallet leases.
 
 use chrono::{DateTime, Utc};
+use futures_util::{FutureExt, future::BoxFuture};
 
 use super::{
     field::FieldError,
     lease_number::{LeaseNumber, e164},
+    ports::CallerIds,
 };
 use crate::{
     base::{E164, Wallet},
@@ -30,6 +32,13 @@ pub enum CallerIdFailure {
     WrongWallet { actual_owner: Option<Wallet>, owned: Vec<E164> },
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Where the store does not answer, nothing is shown.
+impl CallerIds for LeaseNumber {
+    fn may_show<'a>(&'a self, wallet: &'a Wallet, number: &'a E164) -> BoxFuture<'a, bool> {
+        async move { self.numbers.is_owner(wallet, number, Utc::now()).await.unwrap_or(false) }.boxed()
+    }
 }
 
 impl LeaseNumber {

@@ -103,6 +103,7 @@ impl Gate {
             Caller::Operator => {
                 self.policy.caller_id("from", from).map(|_| "a number of this node".to_owned())
             }
+            Caller::Unknown => Ok("a number that the payer must lease".to_owned()),
             Caller::Wallet(wallet) => {
                 self.leased(wallet, &policy::e164("from", from)?).await?;
                 Ok("a number that this wallet leases".to_owned())

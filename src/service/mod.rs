@@ -7,10 +7,10 @@
 
 pub mod caller_id;
 pub mod field;
+pub mod gate;
 pub mod lease_number;
 pub mod nearest;
 pub mod number_file;
-pub mod gate;
 pub mod opt_out;
 pub mod place_call;
 pub mod policy;
@@ -21,8 +21,8 @@ pub mod watch_call;
 
 pub use caller_id::CallerIdFailure;
 pub use field::{FieldError, Verdict};
-pub use lease_number::{BuyFailure, BuyRequest, LeaseNumber, RenewFailure, ReserveFailure};
 pub use gate::Gate;
+pub use lease_number::{BuyFailure, BuyFields, BuyRequest, LeaseNumber, RenewFailure, ReserveFailure};
 pub use place_call::{PlaceCall, PlaceFailure};
 pub use policy::Policy;
 pub use ports::{

@@ -31,12 +31,14 @@ pub enum Caller {
     Operator,
     /// An agent, known by the wallet that pays.
     Wallet(Wallet),
+    /// An agent that has not paid yet. What hangs on its wallet is judged when it has.
+    Unknown,
 }
 
 impl Caller {
     pub fn wallet(&self) -> Option<&Wallet> {
         match self {
-            Caller::Operator => None,
+            Caller::Operator | Caller::Unknown => None,
             Caller::Wallet(wallet) => Some(wallet),
         }
     }

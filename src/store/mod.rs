@@ -5,10 +5,10 @@
 //! again, numbered, to those who watch a call live ([`recorder::Feed`]). The database is SQLite in WAL
 //! mode: one writer, readers that never wait for it.
 
-pub mod claims;
-pub mod numbers;
 mod caps;
+pub mod claims;
 mod do_not_call;
+pub mod numbers;
 mod read;
 pub mod recorder;
 mod recover;
@@ -23,9 +23,9 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-pub use numbers::Numbers;
 pub use caps::{Placed, Recent};
 pub use do_not_call::Listed;
+pub use numbers::Numbers;
 pub use read::{Page, Snapshot};
 pub use recorder::{Feed, Recorded};
 

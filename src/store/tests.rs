@@ -37,6 +37,7 @@ pub(crate) fn plan() -> CallPlan {
         voicemail_message: None,
         metadata: Some(serde_json::json!({ "order": 7 })),
         owner: None,
+        price: None,
     }
 }
 

@@ -17,8 +17,9 @@ use callbox::{
         event::{CallChange, CallEvent, Ending},
         record::{AnsweredBy, CallPlan, CallStatus, EndedBy, LatencySplit, Speaker, TurnRecord},
     },
-    node::{Books, NodeConfig, config::Sources, health::HealthBoard},
-    service::{Admin, AdminError, Calls, HangUpError, PlaceCall, PlaceError, Policy},
+    node::{Books, NodeConfig, config::Sources, health::HealthBoard, payments},
+    service::{Admin, AdminError, Calls, HangUpError, LeaseNumber, PlaceCall, PlaceError, Policy},
+    store::Numbers,
 };
 use chrono::{TimeZone, Utc};
 use futures_util::future::{BoxFuture, FutureExt, ready};
@@ -118,10 +119,17 @@ impl Node {
         let recordings = config.store.recordings();
         std::fs::create_dir_all(&recordings).unwrap();
         let voices: Vec<String> = ["nat", "josh"].map(String::from).into();
-        let policy = Policy::new(config.policy);
+        let till = payments::till(&config, books.store.clone(), &health).unwrap();
+        let numbers = LeaseNumber::new(Numbers::new(books.store.clone(), config.numbers));
+        let place =
+            PlaceCall::new(Policy::new(config.policy), Arc::new(voices), calls.clone(), books.store.clone());
         let router = router(Api {
-            place: PlaceCall::new(policy, Arc::new(voices), calls.clone(), books.store.clone()),
+            place: place.with_caller_ids(Arc::new(numbers.clone())),
             read: books.reader(),
+            numbers,
+            store: books.store.clone(),
+            till,
+            prices: Arc::new(config.payments.prices),
             calls: calls.clone(),
             admin: Arc::new(FakeAdmin),
             health: Arc::new(health.clone()),

@@ -118,6 +118,7 @@ pub fn plan() -> CallPlan {
         voicemail_message: None,
         metadata: None,
         owner: None,
+        price: None,
     }
 }
 

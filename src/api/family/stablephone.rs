@@ -1,4 +1,5 @@
-//! StablePhone's API: `POST /api/call` and `GET /api/call/{id}`.
+//! StablePhone's API: `/api/call`, `/api/number`, `/api/numbers`. What a wallet has bought is its own: calls
+//! and lists want a sign-in with the wallet ([`crate::pay::siwx`]) or the operator's key.
 //!
 //! The request is the published schema. The published API leaves the answer of the second route open
 //! but for the names `status, completed, to, from, call_length, answered_by, summary, transcript,
@@ -8,21 +9,30 @@
 use axum::{
     Json,
     extract::{Path, State},
+    response::Response,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::{Family, x402phone};
 use crate::{
     api::{
         Api,
-        body::{Fields, JsonObject},
+        body::Fields,
         error::ApiError,
         operator::call_id,
+        paid::{Payer, Purchase},
+        reader::Reader,
+        wares::{self, CallSale},
     },
-    base::{CallId, E164, Fault},
-    call::record::{AnsweredBy, CallRecord, CallStatus, EndedBy, LatencySplit, Speaker, TurnRecord},
-    service::{CallRequest, Caller},
+    base::{CallId, E164, Fault, Usd},
+    call::record::{
+        AnsweredBy, CallPlan, CallRecord, CallStatus, EndedBy, LatencySplit, Speaker, TurnRecord,
+    },
+    pay::Price,
+    service::{BuyFields, BuyRequest, CallRequest, Caller},
+    store::numbers::{Lease, Owner},
 };
 
 const FIELDS: [&str; 13] = [
@@ -41,21 +51,123 @@ const FIELDS: [&str; 13] = [
     "metadata",
 ];
 
-pub(in crate::api) async fn place(
-    State(api): State<Api>,
-    JsonObject(body): JsonObject,
-) -> Result<Json<Value>, ApiError> {
-    let plan = api.place.check(request(body)?, Caller::Operator, Utc::now()).await?;
-    let call = api.place.place(plan).await?;
-    Ok(Json(json!({ "success": true, "call_id": call, "message": "Call initiated" })))
+const FAMILY: Family = Family::StablePhone;
+
+pub(in crate::api) async fn call(State(api): State<Api>, purchase: Purchase) -> Result<Response, ApiError> {
+    sell_call(&api, FAMILY, purchase).await
 }
 
+pub(in crate::api) async fn number(State(api): State<Api>, purchase: Purchase) -> Result<Response, ApiError> {
+    sell_number(&api, FAMILY, purchase).await
+}
+
+pub(in crate::api) async fn topup(State(api): State<Api>, purchase: Purchase) -> Result<Response, ApiError> {
+    sell_topup(&api, FAMILY, purchase).await
+}
+
+/// Free; only for the wallet that paid for the call.
 pub(in crate::api) async fn read(
     State(api): State<Api>,
     Path(id): Path<String>,
+    reader: Reader,
 ) -> Result<Json<CallAnswer>, ApiError> {
     let record = api.read.call(call_id(&id)?).await?.ok_or(ApiError::NotFound("call"))?;
+    // Another's call is not even told to exist.
+    if let Reader::Wallet(wallet) = reader
+        && record.plan.owner != Some(wallet)
+    {
+        return Err(ApiError::NotFound("call"));
+    }
     Ok(Json(CallAnswer::new(record, &api.config.base_url())))
+}
+
+/// Free; the numbers of the wallet that signed.
+pub(in crate::api) async fn numbers(State(api): State<Api>, reader: Reader) -> Result<Json<Value>, ApiError> {
+    let leases = match reader {
+        Reader::Wallet(wallet) => api.numbers.list(&wallet, Utc::now()).await?,
+        Reader::Operator => Vec::new(),
+    };
+    Ok(Json(x402phone::list(&leases)))
+}
+
+/// The shared half of two families: their requests and answers are the same.
+pub(super) async fn sell_call(api: &Api, family: Family, purchase: Purchase) -> Result<Response, ApiError> {
+    let price = match family {
+        Family::X402Phone => api.prices.x402phone.call,
+        _ => api.prices.stablephone.call,
+    };
+    let price = Price::new(price, "An AI phone call");
+    if purchase.is_probe(api) {
+        return purchase.ask(api, &price);
+    }
+    let request = request(purchase.object()?)?;
+    let plan = checked(api, request, &purchase, &price).await?;
+    purchase.sell(api, price, CallSale::new(api, family, plan)).await
+}
+
+pub(super) async fn sell_number(api: &Api, family: Family, purchase: Purchase) -> Result<Response, ApiError> {
+    let price = match family {
+        Family::X402Phone => api.prices.x402phone.number,
+        _ => api.prices.stablephone.number,
+    };
+    let price = Price::new(price, "A phone number for 30 days");
+    if purchase.is_probe(api) {
+        return purchase.ask(api, &price);
+    }
+    let mut fields = Fields::new(purchase.object()?, &["area_code", "country_code"]);
+    let request = BuyRequest {
+        area_code: fields.text("area_code"),
+        country: fields.text("country_code"),
+        // An area code that was named and is not to be had is an error, never another area's number.
+        exact: true,
+        names: BuyFields { country: "country_code", area_code: "area_code" },
+    };
+    fields.finish()?;
+    let criteria = api.numbers.quote_buy(&request, Utc::now()).await?;
+    let wallet = purchase.buyer(api)?;
+    purchase.sell(api, price, wares::number(api, family, criteria, wallet)).await
+}
+
+pub(super) async fn sell_topup(api: &Api, family: Family, purchase: Purchase) -> Result<Response, ApiError> {
+    let price = match family {
+        Family::X402Phone => api.prices.x402phone.topup,
+        _ => api.prices.stablephone.topup,
+    };
+    let price = Price::new(price, "Another 30 days of a phone number");
+    if purchase.is_probe(api) {
+        return purchase.ask(api, &price);
+    }
+    let mut fields = Fields::new(purchase.object()?, &["phone_number"]);
+    let number = fields.required_text("phone_number");
+    fields.finish()?;
+    let lease = api.numbers.quote_renew(&number, Owner::Anyone, Utc::now()).await?;
+    let wallet = purchase.buyer(api)?;
+    purchase.sell(api, price, wares::renewal(api, family, lease.number, wallet)).await
+}
+
+/// A call that may be placed, with its owner and what it costs; caps and caller ids are the payer's.
+pub(super) async fn checked(
+    api: &Api,
+    request: CallRequest,
+    purchase: &Purchase,
+    price: &Price,
+) -> Result<CallPlan, ApiError> {
+    let by = match purchase.payer(api)? {
+        Payer::Operator => Caller::Operator,
+        Payer::Wallet(wallet) => Caller::Wallet(wallet),
+        Payer::Unknown => Caller::Unknown,
+    };
+    let charged = (by != Caller::Operator).then_some(price.amount);
+    let plan = api.place.check(request, by, Utc::now()).await?;
+    Ok(CallPlan { price: charged, ..plan })
+}
+
+pub(super) fn call_placed(call: CallId) -> Value {
+    json!({ "success": true, "call_id": call, "message": "Call initiated" })
+}
+
+pub(super) fn leased(lease: &Lease) -> Value {
+    json!({ "success": true, "phone_number": lease.number, "expires_at": lease.expires_at })
 }
 
 fn request(body: Map<String, Value>) -> Result<CallRequest, ApiError> {
@@ -158,7 +270,7 @@ impl CallAnswer {
             answered_at: record.answered_at,
             ended_at: record.ended_at,
             metadata: record.plan.metadata,
-            price: None,
+            price: record.plan.price.map(Usd::as_f64),
         }
     }
 }

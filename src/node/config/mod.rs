@@ -27,6 +27,7 @@ use crate::{
     call::{self, persona::Persona},
     engine, media, models,
     node::telemetry,
+    pay,
     service::{nearest::nearest, policy},
     sip, store, voice,
 };
@@ -56,6 +57,7 @@ pub struct NodeConfig {
     pub models: models::Config,
     pub store: store::Config,
     pub numbers: store::numbers::Config,
+    pub payments: pay::Config,
     pub log: telemetry::Config,
 }
 

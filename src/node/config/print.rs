@@ -49,7 +49,7 @@ fn origin(layers: &Figment, path: &str) -> Option<String> {
 
 /// Secrets are known by their key's name; an empty one is no secret.
 fn is_secret(key: &str) -> bool {
-    ["key", "password", "secret", "token"]
+    ["key", "password", "secret", "token", "rpc"]
         .iter()
         .any(|word| key == *word || key.ends_with(&format!("_{word}")))
 }

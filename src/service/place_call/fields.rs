@@ -65,6 +65,7 @@ impl Against<'_> {
             voicemail_message,
             metadata: metadata.expect(unwrapped),
             owner: self.by.wallet().cloned(),
+            price: None,
         })
     }
 
@@ -76,7 +77,7 @@ impl Against<'_> {
     fn caller_id(&self, text: &str) -> Result<E164, FieldError> {
         match self.by {
             Caller::Operator => self.policy.caller_id("from", text),
-            Caller::Wallet(_) => policy::e164("from", text),
+            Caller::Wallet(_) | Caller::Unknown => policy::e164("from", text),
         }
     }
 

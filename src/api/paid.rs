@@ -1,0 +1,216 @@
+//! Selling: what every paid route does around its own body.
+//!
+//! A request without a body is a probe and gets the challenge. A body is validated and checked by policy
+//! first, by the route; only then does [`Purchase::sell`] ask for money or take it. The operator's own key
+//! pays for everything.
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{FromRequest, MatchedPath, Request},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use chrono::Utc;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::{Api, auth, body, error::ApiError};
+use crate::{
+    base::{ClaimId, Wallet},
+    pay::{
+        self, Price,
+        challenge::{self, Challenge},
+        gate::{self, Answer, Spent, Work},
+        network::Network,
+        siwx::SignIn,
+        x402::{self, Payment, Resource},
+    },
+};
+
+const NOTHING_SOLD: ApiError = ApiError::Unauthorized { problem: "this node sells nothing" };
+/// A node that cannot do the work now says when to come back.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
+/// Where a settled transaction is told to clients that look for it here.
+const RECEIPT: HeaderName = HeaderName::from_static("x-payment-receipt");
+
+/// A request to a paid route, read whole.
+pub(super) struct Purchase {
+    method: Method,
+    /// The route's pattern, not what was typed: it goes into the claim.
+    path: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// Who pays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Payer {
+    /// Nobody yet: the request has no payment.
+    Unknown,
+    /// By their payment's own word until it is verified.
+    Wallet(Wallet),
+    Operator,
+}
+
+impl FromRequest<Api> for Purchase {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
+        if api.till.is_none() {
+            auth::check_key(request.headers(), api)?;
+        }
+        let method = request.method().clone();
+        let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+        let path = matched.unwrap_or_else(|| request.uri().path().to_owned());
+        let headers = request.headers().clone();
+        let body = body::read(request, api).await?;
+        Ok(Purchase { method, path, headers, body })
+    }
+}
+
+impl Purchase {
+    /// Whether only the price is asked for: the operator has none to ask.
+    pub fn is_probe(&self, api: &Api) -> bool {
+        self.body.is_empty() && !self.has_payment() && !auth::has_key(&self.headers, api)
+    }
+
+    pub fn object(&self) -> Result<Map<String, Value>, ApiError> {
+        body::object(&self.body)
+    }
+
+    pub fn payer(&self, api: &Api) -> Result<Payer, ApiError> {
+        if auth::has_key(&self.headers, api) {
+            return Ok(Payer::Operator);
+        }
+        Ok(self.payment()?.map_or(Payer::Unknown, |payment| Payer::Wallet(payment.authorization.from)))
+    }
+
+    /// Whose wallet a number is bought for. A request without a payment asks for the price, for nobody.
+    pub fn buyer(&self, api: &Api) -> Result<Wallet, ApiError> {
+        match self.payer(api)? {
+            Payer::Wallet(wallet) => Ok(wallet),
+            Payer::Unknown => Ok(Wallet::nobody()),
+            Payer::Operator => Err(ApiError::NoWallet),
+        }
+    }
+
+    /// The price, told to whoever does not know it.
+    pub fn ask(&self, api: &Api, price: &Price) -> Result<Response, ApiError> {
+        let till = api.till.as_ref().ok_or(NOTHING_SOLD)?;
+        Ok(self.challenge(api, till, price, challenge::PAYMENT_REQUIRED))
+    }
+
+    fn challenge(&self, api: &Api, till: &Till, price: &Price, error: &str) -> Response {
+        let url = format!("{}{}", api.config.base_url(), self.path);
+        let resource = Resource { url, description: price.description.clone() };
+        challenge_response(&Challenge::new(&till.requirements(price), &resource, error))
+    }
+
+    /// Asks for the price, or takes it and does the work.
+    pub async fn sell(self, api: &Api, price: Price, work: Box<dyn Work>) -> Result<Response, ApiError> {
+        if auth::has_key(&self.headers, api) {
+            return Ok(give(work).await);
+        }
+        let till = api.till.as_ref().ok_or(NOTHING_SOLD)?;
+        let requirements = till.requirements(&price);
+        let ask = |error: &str| self.challenge(api, till, &price, error);
+        let Some(payment) = self.payment()? else { return Ok(ask(challenge::PAYMENT_REQUIRED)) };
+        let requirement = match payment.pays(&requirements, Utc::now()) {
+            Ok(requirement) => requirement.clone(),
+            Err(mismatch) => return Ok(ask(&mismatch.to_string())),
+        };
+        let offer =
+            gate::offer(&payment, &requirement, self.route(), hex::encode(Sha256::digest(&self.body)));
+        let spent = till.gate.spend(offer, payment.clone(), requirement, work).await?;
+        match spent {
+            Spent::Delivered { answer, transaction } => Ok(receipt(answer, &payment, &transaction)),
+            Spent::Refused { reason } => Ok(ask(&reason)),
+            Spent::NotDone { answer } => Ok(respond(answer)),
+            Spent::Foreign => Err(ApiError::PaymentReused),
+            Spent::Pending => Err(ApiError::PaymentPending),
+            Spent::Unavailable { detail } => Err(ApiError::PaymentUnavailable { detail }),
+        }
+    }
+
+    fn route(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
+    fn has_payment(&self) -> bool {
+        [x402::PAYMENT_SIGNATURE, x402::X_PAYMENT].iter().any(|name| self.headers.contains_key(*name))
+    }
+
+    fn payment(&self) -> Result<Option<Payment>, ApiError> {
+        let header = self.headers.get(x402::PAYMENT_SIGNATURE).or_else(|| self.headers.get(x402::X_PAYMENT));
+        let Some(header) = header else { return Ok(None) };
+        let text = header.to_str().map_err(|_| ApiError::PaymentMalformed("it is not text".into()))?;
+        Payment::decode(text).map(Some).map_err(|error| ApiError::PaymentMalformed(error.to_string()))
+    }
+}
+
+/// What a node that sells needs.
+#[derive(Clone)]
+pub struct Till {
+    pub gate: pay::Gate,
+    pub sign_in: SignIn,
+    pub networks: Vec<&'static Network>,
+    pub pay_to: Wallet,
+    /// Seconds an authorisation is asked to be valid for.
+    pub timeout_secs: u64,
+}
+
+impl Till {
+    fn requirements(&self, price: &Price) -> Vec<x402::Requirement> {
+        let requirement = |network: &&'static Network| x402::Requirement {
+            network,
+            pay_to: self.pay_to.clone(),
+            amount: price.amount,
+            timeout_secs: self.timeout_secs,
+        };
+        self.networks.iter().map(requirement).collect()
+    }
+}
+
+/// For the operator, who pays nobody.
+async fn give(mut work: Box<dyn Work>) -> Response {
+    let done = match work.reserve(ClaimId::generate()).await {
+        Ok(_) => work.deliver("").await,
+        Err(answer) => Err(answer),
+    };
+    respond(done.unwrap_or_else(|answer| answer))
+}
+
+pub(super) fn respond(answer: Answer) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, Json(answer.body)).into_response();
+    let later = [StatusCode::TOO_MANY_REQUESTS, StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE];
+    if later.contains(&status) {
+        response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+    }
+    response
+}
+
+fn receipt(answer: Answer, payment: &Payment, transaction: &str) -> Response {
+    let mut response = respond(answer);
+    let (name, value) = payment.receipt(transaction);
+    let headers = response.headers_mut();
+    for (name, value) in [(HeaderName::from_static(name), value), (RECEIPT, transaction.to_owned())] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+    response
+}
+
+pub(super) fn challenge_response(challenge: &Challenge) -> Response {
+    let mut response = (StatusCode::PAYMENT_REQUIRED, Json(&challenge.body)).into_response();
+    for (name, value) in &challenge.headers {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+    let exposed = HeaderValue::from_static("PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE");
+    response.headers_mut().insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    response
+}
