@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::call::directory::{Parts, Stop};
+use crate::call::directory::{Parts, Stop, Wanted};
 use crate::call::ending::Circumstances;
 use crate::call::event::CallChange;
 use crate::call::leg::{Audio, Leg};
@@ -49,7 +49,7 @@ pub(super) fn prepare(parts: &Parts, plan: &CallPlan, voice: &VoiceChoice) -> Pr
     if let Some(threshold) = plan.interruption_threshold_ms {
         config.activity.sustained_ms = threshold;
     }
-    let engines = (parts.engines)();
+    let engines = (parts.engines)(Wanted { model: &plan.model, language: &plan.language });
     let llm = engines.llm.clone();
     Prepared { talk: Talk::prepare(config, setup, engines, voice.clone(), sender), notices, llm }
 }

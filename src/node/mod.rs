@@ -11,6 +11,7 @@ pub mod engines;
 pub mod front;
 pub mod health;
 pub mod http;
+pub mod languages;
 pub mod shutdown;
 pub mod telemetry;
 pub mod wiring;

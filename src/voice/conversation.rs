@@ -48,7 +48,8 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    pub fn new(config: Config, setup: Setup) -> Self {
+    pub fn new(mut config: Config, setup: Setup) -> Self {
+        config.phrases = config.phrases_for(&setup.language).clone();
         let system = prompt::system(setup.task.expose(), &setup.language);
         let warm = Effect::WarmLlm { messages: vec![system.clone()] };
         Conversation {

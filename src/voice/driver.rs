@@ -32,6 +32,8 @@ pub struct Voices {
     pub tts: TtsHandle,
     pub vad: VadHandle,
     pub turn: TurnHandle,
+    /// The language the recogniser is told, as a BCP 47 tag; `None` lets it find out by itself.
+    pub hears: Option<String>,
 }
 
 /// What a conversation tells its call.
@@ -46,7 +48,6 @@ pub struct Talk {
     conversation: Conversation,
     engines: Voices,
     config: Config,
-    language: String,
     voice: VoiceChoice,
     llm: LlmConversation,
     tasks: JoinSet<()>,
@@ -69,13 +70,11 @@ impl Talk {
         voice: VoiceChoice,
         notices: mpsc::Sender<Notice>,
     ) -> Self {
-        let language = setup.language.clone();
         let mut talk = Talk {
             conversation: Conversation::new(config.clone(), setup),
             llm: engines.llm.conversation(),
             engines,
             config,
-            language,
             voice,
             tasks: JoinSet::new(),
             events: mpsc::channel(EVENTS),
@@ -95,7 +94,7 @@ impl Talk {
         mut heard: mpsc::Receiver<MediaEvent>,
         over: CancellationToken,
     ) -> Option<Closing> {
-        let asr = self.engines.asr.stream(Ear::hint(&self.language));
+        let asr = self.engines.asr.stream(Ear::hint(self.engines.hears.as_deref()));
         let ear = Ear::new(self.config.activity.clone(), self.engines.vad.stream(), asr);
         let tts = self.engines.tts.clone();
         let mouth = Mouth::open(tts, self.voice.clone(), media, self.events.0.clone());
