@@ -38,7 +38,7 @@ const CONFINED: [(&[&str], &[&str]); 3] = [
 
 /// Files and folders (with a `/` at their end) of logic that takes the time as an argument. Add a
 /// core here when it is written.
-const PURE: [&str; 35] = [
+const PURE: [&str; 40] = [
     "src/base/",
     "src/eval/figures.rs",
     "src/eval/phone/hearing.rs",
@@ -56,6 +56,7 @@ const PURE: [&str; 35] = [
     "src/media/reception.rs",
     "src/media/rtp.rs",
     "src/media/session.rs",
+    "src/media/tone.rs",
     "src/service/nearest.rs",
     "src/service/policy.rs",
     "src/service/request.rs",
@@ -69,11 +70,15 @@ const PURE: [&str; 35] = [
     "src/voice/conversation.rs",
     "src/voice/effect.rs",
     "src/voice/event.rs",
+    "src/voice/greeting.rs",
+    "src/voice/greeting/",
     "src/voice/heard.rs",
     "src/voice/latency.rs",
     "src/voice/prompt.rs",
     "src/voice/recovery.rs",
     "src/voice/silence.rs",
+    "src/voice/tongues.rs",
+    "src/voice/voicemail.rs",
 ];
 
 /// Lines a file may have before its tests.

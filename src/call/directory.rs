@@ -188,7 +188,12 @@ impl Directory {
 
 impl Parts {
     /// Prepares the conversation of a call.
-    pub(super) fn talk(&self, plan: &CallPlan, voice: &VoiceChoice) -> conversing::Prepared {
-        conversing::prepare(self, plan, voice)
+    pub(super) fn talk(
+        &self,
+        plan: &CallPlan,
+        voice: &VoiceChoice,
+        direction: CallDirection,
+    ) -> conversing::Prepared {
+        conversing::prepare(self, plan, voice, direction)
     }
 }

@@ -11,6 +11,8 @@
 //! | `answer` | an answer of the agent from the first token to the last word heard |
 //! | `silence` | the watchdog: nobody is left in silence, nothing lasts for ever |
 //! | `recovery` | what is said and done when an engine fails |
+//! | [`greeting`] | whether a person or an answering machine answered |
+//! | [`voicemail`] | what is done about a machine: hang up, leave a message, go on |
 //! | [`chunk`] | text from the LLM is cut into clauses that can be spoken |
 //! | [`heard`] | which words of a clause went over the wire |
 //! | [`latency`] | where the time of a turn went |
@@ -26,6 +28,7 @@ pub mod conversation;
 pub mod driver;
 pub mod effect;
 pub mod event;
+pub mod greeting;
 pub mod heard;
 pub mod hearing;
 pub mod latency;
@@ -36,6 +39,9 @@ mod recovery;
 mod scenarios;
 mod silence;
 mod tongues;
+pub mod voicemail;
+#[cfg(test)]
+mod voicemail_scenarios;
 #[cfg(test)]
 mod world;
 

@@ -159,6 +159,7 @@ impl Rig {
                 ring_timeout_secs: script.ring_timeout_secs,
                 inbound_persona: "test".into(),
                 summary: true,
+                ..call::Config::default()
             },
             voice,
             sip: sip.clone(),
