@@ -7,6 +7,7 @@ use crate::engine::{Delta, Role};
 use crate::voice::chunk::Chunker;
 use crate::voice::effect::{Closing, Effect, Speaker};
 use crate::voice::event::{AnswerId, ClauseId, EngineKind};
+use crate::voice::greeting::Clue;
 use crate::voice::heard::{heard_prefix, unheard_rest};
 use crate::voice::latency::{Marks, mark};
 use crate::voice::{Conversation, prompt};
@@ -216,6 +217,21 @@ impl Conversation {
         self.answer_progressed(now);
     }
 
+    /// Says a text that nothing interrupts, then hangs up.
+    pub(super) fn say_protected_and_hang_up(&mut self, now: Instant, text: &str, closing: Closing) {
+        self.begin_answer(now, Marks::default());
+        let mut chunker = Chunker::default();
+        let clauses: Vec<String> = chunker.push(text).into_iter().chain(chunker.finish()).collect();
+        for clause in clauses {
+            self.speak(now, &clause, Voicing::Line);
+        }
+        if let Some(answer) = &mut self.answer {
+            answer.then = Some(closing);
+            answer.protected = answer.clauses.last().map(|clause| clause.id);
+        }
+        self.answer_progressed(now);
+    }
+
     fn begin_answer(&mut self, now: Instant, marks: Marks) {
         self.abandon_answer();
         self.cut = None;
@@ -347,6 +363,7 @@ impl Conversation {
         if let Some(started) = answer.started {
             self.watchdog.sound(now);
             self.record_turn(Speaker::Agent, text, (started, now), false, answer.marks.split());
+            self.note(now, Clue::AgentSpoke);
         }
         if let Some(closing) = answer.then {
             self.hang_up(now, closing);

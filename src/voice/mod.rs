@@ -11,10 +11,13 @@
 //! | `answer` | an answer of the agent from the first token to the last word heard |
 //! | `silence` | the watchdog: nobody is left in silence, nothing lasts for ever |
 //! | `recovery` | what is said and done when an engine fails |
+//! | [`greeting`] | whether a person or an answering machine answered |
+//! | [`voicemail`] | what is done about a machine: hang up, leave a message, go on |
 //! | [`chunk`] | text from the LLM is cut into clauses that can be spoken |
 //! | [`heard`] | which words of a clause went over the wire |
 //! | [`latency`] | where the time of a turn went |
 //! | [`prompt`] | what the LLM is told |
+//! | `tongues` | the agent's own phrases in other languages |
 //! | [`hearing`], [`mouth`], [`driver`] | the thin drivers around it: ears, mouth, engines |
 
 pub mod activity;
@@ -25,6 +28,7 @@ pub mod conversation;
 pub mod driver;
 pub mod effect;
 pub mod event;
+pub mod greeting;
 pub mod heard;
 pub mod hearing;
 pub mod latency;
@@ -34,9 +38,14 @@ mod recovery;
 #[cfg(test)]
 mod scenarios;
 mod silence;
+mod tongues;
+pub mod voicemail;
+#[cfg(test)]
+mod voicemail_scenarios;
 #[cfg(test)]
 mod world;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use conversation::Conversation;
@@ -52,10 +61,20 @@ pub struct Config {
     pub turn: TurnConfig,
     pub watchdog: WatchdogConfig,
     pub phrases: Phrases,
+    /// The same in other languages, by their primary BCP 47 subtag: `de`.
+    pub phrases_in: BTreeMap<String, Phrases>,
     /// Longest answer of the LLM, in tokens.
     pub max_answer_tokens: u32,
     /// Sampling temperature of the LLM; 0 picks the likeliest token.
     pub temperature: f32,
+}
+
+impl Config {
+    /// What the agent says of its own accord on a call in `language`.
+    fn phrases_for(&self, language: &str) -> &Phrases {
+        let primary = language.split('-').next().unwrap_or(language).to_ascii_lowercase();
+        self.phrases_in.get(&primary).unwrap_or(&self.phrases)
+    }
 }
 
 /// When a turn is over.
@@ -118,6 +137,7 @@ impl Default for Config {
             turn: TurnConfig::default(),
             watchdog: WatchdogConfig::default(),
             phrases: Phrases::default(),
+            phrases_in: tongues::phrases(),
             max_answer_tokens: 120,
             temperature: 0.4,
         }

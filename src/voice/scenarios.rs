@@ -171,6 +171,14 @@ fn without_a_first_sentence_the_llm_opens_after_the_disclosure() {
 }
 
 #[test]
+fn a_call_in_another_language_is_disclosed_in_it() {
+    let mut world = World::with(Config::default(), Setup { language: "de-AT".into(), ..setup() });
+    world.run_until(30_000);
+    assert!(world.agent_said()[0].starts_with("Guten Tag, hier spricht eine KI-Assistenz."));
+    assert_eq!(world.agent_said()[1], "Sind Sie noch da?");
+}
+
+#[test]
 fn the_agent_hangs_up_by_its_tool_once_it_has_been_heard() {
     let mut world = opened();
     world.caller_says(5_500..6_500, "That is all, bye.");
