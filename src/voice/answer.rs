@@ -198,6 +198,18 @@ impl Conversation {
         self.ask();
     }
 
+    /// Answers by what the LLM was asked ahead of time.
+    pub(super) fn reply_from(&mut self, now: Instant, marks: Marks, id: AnswerId, deltas: Vec<Delta>) {
+        self.begin_answer(now, marks);
+        if let Some(answer) = &mut self.answer {
+            answer.id = id;
+            answer.generating = true;
+        }
+        for delta in deltas {
+            self.handle_delta(now, id, delta);
+        }
+    }
+
     /// Says a phrase as a turn of its own.
     pub(super) fn say(&mut self, now: Instant, phrase: &str, voicing: Voicing) {
         self.begin_answer(now, Marks::default());
@@ -233,6 +245,7 @@ impl Conversation {
     }
 
     fn begin_answer(&mut self, now: Instant, marks: Marks) {
+        self.drop_head_start();
         self.abandon_answer();
         self.cut = None;
         let id = self.next_id();

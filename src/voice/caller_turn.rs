@@ -59,6 +59,7 @@ impl Conversation {
             CallerTurn::Speaking { onset, .. } | CallerTurn::Paused { onset, .. } => onset,
         };
         self.caller = CallerTurn::Speaking { onset, sustained: false, next_partial };
+        self.drop_head_start();
         if self.answer.as_ref().is_some_and(Answer::is_thinking) {
             self.abandon_answer();
         }
@@ -93,6 +94,7 @@ impl Conversation {
         self.screen(now, Clue::Says { text: &text, complete: false });
         if let CallerTurn::Paused { partial, .. } = &mut self.caller {
             *partial = Some(text);
+            self.take_head_start(now);
         }
     }
 
@@ -119,6 +121,7 @@ impl Conversation {
         let text = text.trim();
         self.note(now, Clue::Says { text, complete: true });
         if self.is_machine() {
+            self.drop_head_start();
             self.record_words(&turn, text);
             return self.attend_machine(now);
         }
@@ -145,11 +148,15 @@ impl Conversation {
             transcript: Some(now),
             ..Marks::default()
         };
-        self.reply(now, marks);
+        match self.claim_head_start(text) {
+            Some((id, deltas)) => self.reply_from(now, marks, id, deltas),
+            None => self.reply(now, marks),
+        }
     }
 
     /// The recogniser lost the utterance, or there was nothing to recognise.
     fn nothing_was_said(&mut self, now: Instant, turn: &Finishing) {
+        self.drop_head_start();
         if self.cut.is_some() {
             return self.resume(now);
         }
@@ -255,7 +262,7 @@ impl Conversation {
 
     /// When the pause under way ends the turn. The short silence counts once a partial transcript is
     /// there: the final one is not sooner, and the words may want more.
-    fn turn_end(&self) -> Option<Instant> {
+    pub(super) fn turn_end(&self) -> Option<Instant> {
         let CallerTurn::Paused { last_speech, complete, partial, .. } = &self.caller else { return None };
         let turn = &self.config.turn;
         let complete = complete.is_some_and(|probability| probability >= turn.complete_threshold);
@@ -265,6 +272,10 @@ impl Conversation {
             _ => turn.max_silence_ms,
         };
         Some(*last_speech + ms(patience))
+    }
+
+    pub(super) fn wants_more_words(&self) -> bool {
+        matches!(&self.caller, CallerTurn::Paused { partial: Some(words), .. } if wants_more(words))
     }
 
     fn digits_timeout(&mut self, now: Instant) {

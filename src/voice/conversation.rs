@@ -10,6 +10,7 @@ use crate::voice::caller_turn::{CallerTurn, Finishing};
 use crate::voice::effect::{Closing, Effect, Speaker, TurnRecord};
 use crate::voice::event::{EngineKind, Event};
 use crate::voice::greeting::Clue;
+use crate::voice::head_start::HeadStart;
 use crate::voice::latency::LatencySplit;
 use crate::voice::prompt::{self, History};
 use crate::voice::recovery::Outages;
@@ -43,6 +44,7 @@ pub struct Conversation {
     pub(super) digits: Option<(String, Instant)>,
     pub(super) answer: Option<Answer>,
     pub(super) cut: Option<Cut>,
+    pub(super) head_start: Option<HeadStart>,
     pub(super) history: History,
     pub(super) watchdog: Watchdog,
     pub(super) outages: Outages,
@@ -67,6 +69,7 @@ impl Conversation {
             digits: None,
             answer: None,
             cut: None,
+            head_start: None,
             history: History::new(system),
             watchdog: Watchdog::default(),
             outages: Outages::default(),
@@ -90,7 +93,11 @@ impl Conversation {
             Event::Final { text } => self.handle_final(now, text),
             Event::TurnJudged { complete } => self.handle_turn_judged(complete),
             Event::Dtmf { digit } => self.handle_dtmf(now, digit),
-            Event::Llm { answer, delta } => self.handle_delta(now, answer, delta),
+            Event::Llm { answer, delta } => {
+                if let Some(delta) = self.gather(answer, delta) {
+                    self.handle_delta(now, answer, delta);
+                }
+            }
             Event::ClauseAudio { clause } => self.handle_clause_audio(now, clause),
             Event::ClauseSynthesised { clause, samples } => self.handle_clause_synthesised(clause, samples),
             Event::ClausePlaying { clause, at } => self.handle_clause_playing(clause, at),
@@ -141,6 +148,7 @@ impl Conversation {
         }
         self.ended = true;
         self.close_screening();
+        self.drop_head_start();
         self.cut_answer(now);
         self.settle_cut();
         self.finish_caller_turn(now);

@@ -9,6 +9,7 @@
 //! | [`conversation`] | the state and the dispatch of events |
 //! | `caller_turn` | when the caller's turn is over, and when it interrupts the agent |
 //! | `answer` | an answer of the agent from the first token to the last word heard |
+//! | `head_start` | the answer is begun while a pause may still be a breath |
 //! | `silence` | the watchdog: nobody is left in silence, nothing lasts for ever |
 //! | `recovery` | what is said and done when an engine fails |
 //! | [`greeting`] | whether a person or an answering machine answered |
@@ -29,6 +30,7 @@ pub mod driver;
 pub mod effect;
 pub mod event;
 pub mod greeting;
+mod head_start;
 pub mod heard;
 pub mod hearing;
 pub mod latency;
@@ -89,6 +91,8 @@ pub struct TurnConfig {
     pub dictation_extra_ms: u64,
     /// Probability from which the turn model's verdict counts as complete.
     pub complete_threshold: f32,
+    /// The LLM begins its answer while a pause may still be a breath, and drops it if the caller goes on.
+    pub head_start: bool,
     /// A partial transcript is asked for this often while the caller speaks; 0 asks for none.
     pub partial_every_ms: u64,
     /// An utterance is cut here, whatever the caller does.
@@ -151,6 +155,7 @@ impl Default for TurnConfig {
             max_silence_ms: 1_200,
             dictation_extra_ms: 600,
             complete_threshold: 0.5,
+            head_start: true,
             partial_every_ms: 1_500,
             max_utterance_ms: 28_000,
             greeting_wait_ms: 5_000,

@@ -23,6 +23,12 @@ pub(super) struct Outages {
     tts: Option<TtsOutage>,
 }
 
+impl Outages {
+    pub(super) fn llm_is_out(&self) -> bool {
+        self.llm.is_some()
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct LlmOutage {
     since: Instant,
