@@ -12,6 +12,7 @@ pub mod front;
 pub mod health;
 pub mod http;
 pub mod opt_out;
+pub mod owed;
 pub mod payments;
 pub mod shutdown;
 pub mod telemetry;
