@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, b256};
 use alloy::providers::{Provider, ProviderBuilder, RootProvider};
 use alloy::rpc::types::Filter;
 use alloy::sol;
@@ -41,6 +41,8 @@ sol! {
     }
 }
 
+/// Where Circle's proxy keeps its administrator: keccak256 of `org.zeppelinos.proxy.admin`.
+const ADMIN_SLOT: B256 = b256!("10d6a54a4754c8869d6886b5f5d7fbfa5b4522237ea5c60d11bc4e7a1ff9390b");
 /// Blocks searched for the transaction of an authorisation that is spent; providers limit the range.
 const SEARCHED_BLOCKS: u64 = 9_000;
 /// After an authorisation has expired, a block that still holds it may take this long to be seen.
@@ -99,6 +101,20 @@ impl Chain {
         let account = address(wallet);
         let balance = self.ask(async { Ok(self.token().balanceOf(account).call().await?) }).await?;
         Ok(balance.saturating_to())
+    }
+
+    /// What an account can pay gas with, in wei.
+    pub async fn gas_money(&self, wallet: &Wallet) -> Result<u128, ChainError> {
+        let account = address(wallet);
+        let wei = self.ask(async { Ok(self.provider.get_balance(account).await?) }).await?;
+        Ok(wei.saturating_to())
+    }
+
+    /// The administrator of the token's proxy, whom the token serves no call.
+    pub async fn proxy_admin(&self) -> Result<Option<Wallet>, ChainError> {
+        let slot = self.ask(async { Ok(self.provider.get_storage_at(self.asset(), ADMIN_SLOT.into()).await?) });
+        let admin = Address::from_word(slot.await?.into());
+        Ok(admin.to_string().parse().ok())
     }
 
     /// What became of an authorisation. Once it has expired unused it never will be used.

@@ -185,4 +185,4 @@ impl Refunds {
 
 #[cfg(test)]
 #[path = "refund_tests.rs"]
-mod tests;
+pub(super) mod tests;
