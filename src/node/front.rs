@@ -32,7 +32,7 @@ pub fn open(config: &NodeConfig, books: &Books, backend: Backend) -> anyhow::Res
     backend.health.add_store(books.store.clone());
     let policy = Policy::new(config.policy.clone());
     let metrics = backend.metrics;
-    let numbers = LeaseNumber::new(Numbers::new(books.store.clone(), config.numbers.clone()));
+    let numbers = LeaseNumber::new(Numbers::new(books.store.clone(), config.numbers));
     let till = payments::till(config, books.store.clone(), &backend.health)?;
     let place = PlaceCall::new(policy, backend.voices, backend.calls.clone(), books.store.clone());
     let api = Api {

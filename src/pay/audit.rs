@@ -71,15 +71,6 @@ impl Finding {
     }
 }
 
-/// What the ledger says the operator has of a claim, in millionths of a dollar.
-pub fn on_ledger(claim: &Claim) -> i64 {
-    match claim.state {
-        ClaimState::Refunded | ClaimState::Disputed => 0,
-        _ if claim.settlement.is_some() => micros(claim.offer.amount),
-        _ => 0,
-    }
-}
-
 /// Compares a settled claim with what its chain says.
 pub fn judge(claim: &Claim, evidence: &Evidence) -> Finding {
     let offer = &claim.offer;
@@ -95,7 +86,11 @@ pub fn judge(claim: &Claim, evidence: &Evidence) -> Finding {
         Seen::Moved(transfers) => amount(transfers, Some(&offer.payer), &offer.pay_to),
     };
     if paid != offer.amount {
-        return Finding::new(Verdict::Differs, format!("it moved {paid}, not {}", offer.amount), micros(paid));
+        return Finding::new(
+            Verdict::Differs,
+            format!("it moved {paid}, not {}", offer.amount),
+            micros(paid),
+        );
     }
     if claim.state == ClaimState::Disputed {
         return Finding::new(Verdict::Differs, "disputed here, and on the chain", micros(paid));

@@ -17,7 +17,7 @@ async fn sold(state: ClaimState) -> (Claim, Evidence) {
 async fn claim_agrees_where_the_token_moved_its_amount_from_payer_to_seller() {
     let (claim, evidence) = sold(ClaimState::Delivered).await;
     let finding = judge(&claim, &evidence);
-    assert_eq!((finding.verdict, finding.on_chain, on_ledger(&claim)), (Verdict::Agrees, 540_000, 540_000));
+    assert_eq!((finding.verdict, finding.on_chain), (Verdict::Agrees, 540_000));
 }
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn refund_must_have_reached_the_payer_whole() {
     let (payer, anybody) = (&claim.offer.payer, Wallet::nobody());
     let seen = |refund| judge(&claim, &Evidence { refund: Some(refund), ..evidence.clone() });
     let paid = seen(moved(&anybody, payer, "0.54"));
-    assert_eq!((paid.verdict, paid.on_chain, on_ledger(&claim)), (Verdict::Agrees, 0, 0));
+    assert_eq!((paid.verdict, paid.on_chain), (Verdict::Agrees, 0));
     let less = seen(moved(&anybody, payer, "0.50"));
     assert_eq!((less.verdict, less.on_chain), (Verdict::Differs, 40_000));
     assert_eq!(seen(Seen::Absent).verdict, Verdict::Missing);

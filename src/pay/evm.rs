@@ -89,7 +89,7 @@ impl Chain {
         if found != self.network.chain_id {
             return Err(ChainError::OtherChain { network: name, expected: self.network.chain_id, found });
         }
-        let separator = self.ask(async { Ok(self.token().DOMAIN_SEPARATOR().call().await?) }).await?;
+        let separator = self.ask(async { self.token().DOMAIN_SEPARATOR().call().await }).await?;
         if separator != self.domain().separator() {
             return Err(ChainError::OtherToken { network: name });
         }
@@ -99,7 +99,7 @@ impl Chain {
     /// Millionths of a dollar.
     pub async fn balance(&self, wallet: &Wallet) -> Result<u64, ChainError> {
         let account = address(wallet);
-        let balance = self.ask(async { Ok(self.token().balanceOf(account).call().await?) }).await?;
+        let balance = self.ask(async { self.token().balanceOf(account).call().await }).await?;
         Ok(balance.saturating_to())
     }
 
@@ -112,7 +112,8 @@ impl Chain {
 
     /// The administrator of the token's proxy, whom the token serves no call.
     pub async fn proxy_admin(&self) -> Result<Option<Wallet>, ChainError> {
-        let slot = self.ask(async { Ok(self.provider.get_storage_at(self.asset(), ADMIN_SLOT.into()).await?) });
+        let slot =
+            self.ask(async { Ok(self.provider.get_storage_at(self.asset(), ADMIN_SLOT.into()).await?) });
         let admin = Address::from_word(slot.await?.into());
         Ok(admin.to_string().parse().ok())
     }
@@ -131,7 +132,7 @@ impl Chain {
 
     pub(super) async fn is_used(&self, authorization: &Authorization) -> Result<bool, ChainError> {
         let (payer, nonce) = (address(&authorization.from), nonce(authorization));
-        self.ask(async { Ok(self.token().authorizationState(payer, nonce).call().await?) }).await
+        self.ask(async { self.token().authorizationState(payer, nonce).call().await }).await
     }
 
     /// The transaction that spent an authorisation; empty where it is not found.

@@ -97,10 +97,7 @@ impl EvmPurse {
 
     async fn send(&self, signed: &SignedRefund) -> Result<(), ChainError> {
         let raw: Bytes = signed.raw.parse().unwrap_or_default();
-        self.chain
-            .ask(async { Ok(self.chain.provider.send_raw_transaction(&raw).await?) })
-            .await
-            .map(drop)
+        self.chain.ask(async { Ok(self.chain.provider.send_raw_transaction(&raw).await?) }).await.map(drop)
     }
 
     async fn fate(&self, transaction: &str, signed: &SignedRefund) -> Result<Fate, ChainError> {

@@ -120,7 +120,7 @@ impl Chain {
         if let Some(deep) = latest.checked_sub(depth) {
             let question = async {
                 let token = self.token();
-                Ok(token.authorizationState(payer, nonce).block(BlockId::number(deep)).call().await?)
+                token.authorizationState(payer, nonce).block(BlockId::number(deep)).call().await
             };
             if self.ask(question).await? {
                 return Ok(Standing::Final);

@@ -99,7 +99,7 @@ fn gas(name: &str, account: &Wallet, wei: u128) -> Check {
     let detail = format!("{account} has {:.6} ETH for gas", wei as f64 / 1e18);
     match wei {
         0 => Check::fail(name, detail, "send it some ETH on this chain: nothing can be sent without"),
-        ..GAS_LEAST => Check::warn(name, detail, "send it some ETH on this chain"),
+        1..GAS_LEAST => Check::warn(name, detail, "send it some ETH on this chain"),
         _ => Check::ok(name, detail),
     }
 }
@@ -136,9 +136,7 @@ async fn facilitator(url: &str, network: &Network) -> Check {
             format!("does not list the scheme `exact` on {}", network.caip2),
             "name another facilitator, or set settler_key",
         ),
-        Err(error) => {
-            Check::fail(&name, error.without_url().to_string(), "check the entry's facilitator")
-        }
+        Err(error) => Check::fail(&name, error.without_url().to_string(), "check the entry's facilitator"),
     }
 }
 
@@ -163,8 +161,12 @@ async fn books(config: &NodeConfig) -> Vec<Check> {
         Err(error) => return vec![Check::fail("ledger", error.to_string(), "check [store]")],
     };
     let asked = async {
-        let free: u64 =
-            Numbers::new(store.clone(), config.numbers).offers(Utc::now()).await?.iter().map(|o| o.free).sum();
+        let free: u64 = Numbers::new(store.clone(), config.numbers)
+            .offers(Utc::now())
+            .await?
+            .iter()
+            .map(|o| o.free)
+            .sum();
         let due = store.claims_in(ClaimState::RefundDue).await?;
         anyhow::Ok((free, due, store.claims_in(ClaimState::Disputed).await?))
     };

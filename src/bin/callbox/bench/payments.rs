@@ -32,14 +32,25 @@ pub async fn run(config: NodeConfig, seconds: u64) -> anyhow::Result<Value> {
     let node = Target::serve(router, counter.price).await?;
     let lasting = Duration::from_secs(seconds);
 
-    let kinds = [("bare handler", Kind::Bare), ("402 challenges", Kind::Asks), ("calls by key", Kind::Keyed), ("paid calls", Kind::Pays)];
+    let kinds = [
+        ("bare handler", Kind::Bare),
+        ("402 challenges", Kind::Asks),
+        ("calls by key", Kind::Keyed),
+        ("paid calls", Kind::Pays),
+    ];
     let mut rows = vec![row!["requests", "a second", "p50 ms", "p99 ms", "n"]];
     let mut rates = Vec::new();
     for (name, kind) in kinds {
         let target = if kind == Kind::Bare { &bare } else { &node };
         let rate = target.load(kind, lasting).await.with_context(|| name.to_owned())?;
         let Spread { count, p50, p99, .. } = rate.answer_ms;
-        rows.push(row![name, format!("{:.0}", rate.a_second), format!("{p50:.2}"), format!("{p99:.2}"), count]);
+        rows.push(row![
+            name,
+            format!("{:.0}", rate.a_second),
+            format!("{p50:.2}"),
+            format!("{p99:.2}"),
+            count
+        ]);
         rates.push(json!({ "requests": name, "a_second": rate.a_second, "answer_ms": rate.answer_ms }));
     }
     print!("{}", table(&rows));

@@ -105,7 +105,8 @@ impl FromStr for Since {
 }
 
 fn list(claims: &[Claim]) -> Report {
-    let mut rows = vec![cells(["TIME", "PAYMENT", "STATE", "AMOUNT", "NETWORK", "ROUTE", "PAYER", "TRANSACTION"])];
+    let mut rows =
+        vec![cells(["TIME", "PAYMENT", "STATE", "AMOUNT", "NETWORK", "ROUTE", "PAYER", "TRANSACTION"])];
     rows.extend(claims.iter().map(|claim| {
         let offer = &claim.offer;
         cells([

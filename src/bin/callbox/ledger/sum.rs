@@ -57,8 +57,7 @@ pub fn report(claims: &[Claim]) -> Report {
         all.add(claim);
     }
     by_route.retain(|_, sums| sums.payments > 0);
-    let head =
-        ["API", "NETWORK", "ROUTE", "PAYMENTS", "SOLD", "REFUNDED", "DUE", "DISPUTED", "KEPT"];
+    let head = ["API", "NETWORK", "ROUTE", "PAYMENTS", "SOLD", "REFUNDED", "DUE", "DISPUTED", "KEPT"];
     let mut rows = vec![cells(head)];
     rows.extend(by_route.iter().map(|((family, network, route), sums)| sums.cells(family, network, route)));
     rows.push(all.cells("all", "", ""));

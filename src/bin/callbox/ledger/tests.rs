@@ -78,7 +78,10 @@ fn reconciliation_shows_what_differs_and_both_sums() {
         }]),
         refund: None,
     };
-    let found = |evidence: &Evidence| (sold.clone(), judge(&sold, evidence));
+    let found = |evidence: &Evidence| {
+        let (booked, finding) = (540_000, judge(&sold, evidence));
+        reconcile::Compared { claim: sold.clone(), booked, finding }
+    };
     let fine = reconcile::told(&[found(&paid("0.54"))]);
     assert!(fine.agrees);
     assert_eq!(fine.text, "1 of 1 payments agree with the chain; the ledger has 0.54, the chain 0.54\n");
@@ -86,6 +89,8 @@ fn reconciliation_shows_what_differs_and_both_sums() {
     assert!(!odd.agrees);
     assert!(odd.text.contains("differs  it moved 0.50, not 0.54"), "{}", odd.text);
     assert!(odd.text.ends_with("the ledger has 1.08, the chain 1.04\n"), "{}", odd.text);
+    let unbooked = reconcile::by_ledger(judge(&sold, &paid("0.54")), 0);
+    assert_eq!(unbooked.detail, "the ledger has 0.00, the chain 0.54");
 }
 
 #[test]
