@@ -16,7 +16,7 @@ use crate::{
         record::{CallPlan, CallStatus},
     },
     pay::gate::{Answer, Work},
-    service::{LeaseNumber, Update, WatchCall},
+    service::{LeaseNumber, ReserveFailure, Update, WatchCall},
     store::{
         claims::Claim,
         numbers::{Criteria, Lease, Owner},
@@ -38,6 +38,9 @@ enum Ticket {
         claim: String,
         wallet: Wallet,
         family: Family,
+        /// Where the hold is lost, another such number will do.
+        #[serde(default)]
+        criteria: Option<Criteria>,
     },
     Renewal {
         claim: String,
@@ -62,9 +65,8 @@ pub fn restore(api: &Api, claim: &Claim) -> Option<Box<dyn Work>> {
     Some(match ticket {
         // The call has died with the node.
         Ticket::Call { .. } | Ticket::Reading => return None,
-        Ticket::Number { claim, wallet, family } => {
-            let purchase = Purchase::Restored;
-            Box::new(NumberSale { api, family, wallet, purchase, claim })
+        Ticket::Number { claim, wallet, family, criteria } => {
+            Box::new(NumberSale { api, family, wallet, criteria, claim })
         }
         Ticket::Renewal { claim, number, wallet, family } => {
             Box::new(Renewal { api, family, number, wallet, claim })
@@ -161,18 +163,14 @@ struct NumberSale {
     api: Api,
     family: Family,
     wallet: Wallet,
-    purchase: Purchase,
+    /// `None` where an earlier version did not keep it.
+    criteria: Option<Criteria>,
     claim: String,
 }
 
-enum Purchase {
-    Wanted(Criteria),
-    Restored,
-}
-
 pub fn number(api: &Api, family: Family, criteria: Criteria, wallet: Wallet) -> Box<dyn Work> {
-    let purchase = Purchase::Wanted(criteria);
-    Box::new(NumberSale { api: api.clone(), family, wallet, purchase, claim: String::new() })
+    let criteria = Some(criteria);
+    Box::new(NumberSale { api: api.clone(), family, wallet, criteria, claim: String::new() })
 }
 
 impl NumberSale {
@@ -182,15 +180,26 @@ impl NumberSale {
 
     async fn hold(&mut self, claim: ClaimId) -> Result<Value, ApiError> {
         self.claim = claim.to_string();
-        let Purchase::Wanted(criteria) = &self.purchase else { return Err(ApiError::NotFound("purchase")) };
+        let Some(criteria) = &self.criteria else { return Err(ApiError::NotFound("purchase")) };
         self.desk().reserve(&self.claim, criteria, Utc::now()).await?;
-        let (claim, wallet) = (self.claim.clone(), self.wallet.clone());
-        Ok(Ticket::Number { claim, wallet, family: self.family }.json())
+        let (claim, wallet, criteria) = (self.claim.clone(), self.wallet.clone(), self.criteria.clone());
+        Ok(Ticket::Number { claim, wallet, family: self.family, criteria }.json())
     }
 
     async fn lease(&self, transaction: &str) -> Result<Answer, ApiError> {
-        let lease = self.desk().confirm(&self.claim, &self.wallet, self.family.as_str(), Utc::now()).await?;
+        let lease = match (self.confirm().await, &self.criteria) {
+            // The settlement took longer than the hold, and others have the number: another one like it.
+            (Err(ReserveFailure::HoldLost), Some(criteria)) => {
+                self.desk().reserve(&self.claim, criteria, Utc::now()).await?;
+                self.confirm().await?
+            }
+            (confirmed, _) => confirmed?,
+        };
         Ok(self.family.leased(&lease, transaction))
+    }
+
+    async fn confirm(&self) -> Result<Lease, ReserveFailure> {
+        self.desk().confirm(&self.claim, &self.wallet, self.family.as_str(), Utc::now()).await
     }
 }
 

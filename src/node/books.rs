@@ -3,7 +3,7 @@
 use chrono::Utc;
 use tokio::task::JoinHandle;
 
-use super::{call_metrics, opt_out};
+use super::{call_metrics, opt_out, owed};
 use crate::{
     call::event::CallEvents,
     service::ReadCall,
@@ -31,6 +31,7 @@ impl Books {
         let (events, feed, recorder) = recorder::spawn(store.clone());
         call_metrics::spawn(&feed);
         opt_out::spawn(&feed, store.clone());
+        owed::spawn(&feed, store.clone());
         Ok(Books { store, events, feed, recorder })
     }
 

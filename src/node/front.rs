@@ -51,5 +51,6 @@ pub fn open(config: &NodeConfig, books: &Books, backend: Backend) -> anyhow::Res
         config: Arc::new(config.http.clone()),
     };
     payments::recover(&api);
+    payments::look_after(config, &books.store)?;
     Ok(router(api))
 }

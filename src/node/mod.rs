@@ -13,6 +13,7 @@ pub mod health;
 pub mod http;
 pub mod languages;
 pub mod opt_out;
+pub mod owed;
 pub mod payments;
 pub mod shutdown;
 pub mod telemetry;

@@ -1,4 +1,5 @@
-//! From `[payments]` to a till: the chains, what settles on them, and what an earlier run left open.
+//! From `[payments]` to a till: the chains, what settles on them, what an earlier run left open, and what is
+//! looked after once it is paid.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,10 +8,13 @@ use anyhow::{Context, bail};
 
 use super::{NodeConfig, health::HealthBoard};
 use crate::api::{Api, paid::Till, wares};
-use crate::base::Wallet;
+use crate::base::{Pii, Wallet};
 use crate::pay::evm::{Chain, InProcess};
 use crate::pay::facilitator::Facilitator;
 use crate::pay::network::{NETWORKS, Network};
+use crate::pay::purse::EvmPurse;
+use crate::pay::refund::Refunds;
+use crate::pay::reorg::Watch;
 use crate::pay::settle::Settler;
 use crate::pay::siwx::SignIn;
 use crate::pay::{Gate, Mode, NetworkConfig};
@@ -64,7 +68,45 @@ pub fn recover(api: &Api) {
     });
 }
 
-fn chain(entry: &NetworkConfig) -> anyhow::Result<(&'static Network, Chain)> {
+/// Begins to pay refunds and to look at settlements a second time, on each chain.
+///
+/// # Errors
+/// A refund key that cannot be used.
+pub fn look_after(config: &NodeConfig, store: &Store) -> anyhow::Result<()> {
+    let payments = &config.payments;
+    if payments.mode == Mode::Off {
+        return Ok(());
+    }
+    let confirmations = u64::from(payments.confirmations.get());
+    for (index, entry) in payments.networks.iter().enumerate() {
+        let key = || format!("payments.networks.{index}");
+        let (network, chain) = chain(entry).with_context(key)?;
+        let (store, network) = (store.clone(), network.caip2);
+        if let Some(purse) = purse(entry, &chain, confirmations).with_context(key)? {
+            tokio::spawn(Refunds::new(store.clone(), network, Arc::new(purse)).drive());
+        }
+        tokio::spawn(Watch { store, network, chain: Arc::new(chain), confirmations }.drive());
+    }
+    Ok(())
+}
+
+/// `None` where the operator pays refunds by hand.
+pub fn purse(entry: &NetworkConfig, chain: &Chain, confirmations: u64) -> anyhow::Result<Option<EvmPurse>> {
+    if entry.refund_key.expose().is_empty() {
+        return Ok(None);
+    }
+    let bare = |key: &Pii<String>| key.expose().trim_start_matches("0x").to_ascii_lowercase();
+    if bare(&entry.refund_key) == bare(&entry.settler_key) {
+        bail!("refund_key: must be another key than settler_key; they would take each other's numbers");
+    }
+    EvmPurse::new(chain.clone(), &entry.refund_key, confirmations).context("refund_key").map(Some)
+}
+
+/// The chain of an entry.
+///
+/// # Errors
+/// A network that is not known, or an endpoint that is missing or no URL.
+pub fn chain(entry: &NetworkConfig) -> anyhow::Result<(&'static Network, Chain)> {
     let known = || NETWORKS.map(|network| network.name).join(", ");
     let network = Network::find(&entry.network)
         .with_context(|| format!("network: `{}` is not one of {}", entry.network, known()))?;

@@ -5,11 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, b256};
 use alloy::providers::{Provider, ProviderBuilder, RootProvider};
 use alloy::rpc::types::Filter;
 use alloy::sol;
 use alloy::sol_types::{Eip712Domain, SolEvent};
+use alloy::transports::RpcError;
 use chrono::Utc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -32,12 +33,16 @@ sol! {
     #[sol(rpc)]
     interface Token {
         event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce);
+        event Transfer(address indexed from, address indexed to, uint256 value);
+        function transfer(address to, uint256 value) external returns (bool);
         function authorizationState(address authorizer, bytes32 nonce) external view returns (bool);
         function balanceOf(address account) external view returns (uint256);
         function DOMAIN_SEPARATOR() external view returns (bytes32);
     }
 }
 
+/// Where Circle's proxy keeps its administrator: keccak256 of `org.zeppelinos.proxy.admin`.
+const ADMIN_SLOT: B256 = b256!("10d6a54a4754c8869d6886b5f5d7fbfa5b4522237ea5c60d11bc4e7a1ff9390b");
 /// Blocks searched for the transaction of an authorisation that is spent; providers limit the range.
 const SEARCHED_BLOCKS: u64 = 9_000;
 /// After an authorisation has expired, a block that still holds it may take this long to be seen.
@@ -48,8 +53,8 @@ const QUESTION: Duration = Duration::from_secs(15);
 /// A chain's own word on authorisations and balances.
 #[derive(Clone)]
 pub struct Chain {
-    network: &'static Network,
-    provider: RootProvider,
+    pub(super) network: &'static Network,
+    pub(super) provider: RootProvider,
 }
 
 /// Why a chain cannot be used.
@@ -59,13 +64,15 @@ pub enum ChainError {
     Url { network: &'static str },
     #[error("the RPC endpoint of {network} does not answer: {detail}")]
     Unreachable { network: &'static str, detail: String },
+    #[error("{network} refuses: {detail}")]
+    Refused { network: &'static str, detail: String },
     #[error("the RPC endpoint configured for {network} serves chain {found}, not {expected}")]
     OtherChain { network: &'static str, expected: u64, found: u64 },
     #[error(
         "the token of {network} signs under another domain than expected: payments could not be verified"
     )]
     OtherToken { network: &'static str },
-    #[error("settler_key of {network} cannot be used: {detail}")]
+    #[error("a key for {network} cannot be used: {detail}")]
     Key { network: &'static str, detail: String },
 }
 
@@ -96,6 +103,21 @@ impl Chain {
         Ok(balance.saturating_to())
     }
 
+    /// What an account can pay gas with, in wei.
+    pub async fn gas_money(&self, wallet: &Wallet) -> Result<u128, ChainError> {
+        let account = address(wallet);
+        let wei = self.ask(async { Ok(self.provider.get_balance(account).await?) }).await?;
+        Ok(wei.saturating_to())
+    }
+
+    /// The administrator of the token's proxy, whom the token serves no call.
+    pub async fn proxy_admin(&self) -> Result<Option<Wallet>, ChainError> {
+        let slot =
+            self.ask(async { Ok(self.provider.get_storage_at(self.asset(), ADMIN_SLOT.into()).await?) });
+        let admin = Address::from_word(slot.await?.into());
+        Ok(admin.to_string().parse().ok())
+    }
+
     /// What became of an authorisation. Once it has expired unused it never will be used.
     pub async fn look_up(&self, authorization: &Authorization, expires: chrono::DateTime<Utc>) -> Outcome {
         // Before the question, so that a transfer between the two is not taken for one that cannot come.
@@ -108,13 +130,13 @@ impl Chain {
         }
     }
 
-    async fn is_used(&self, authorization: &Authorization) -> Result<bool, ChainError> {
+    pub(super) async fn is_used(&self, authorization: &Authorization) -> Result<bool, ChainError> {
         let (payer, nonce) = (address(&authorization.from), nonce(authorization));
         self.ask(async { self.token().authorizationState(payer, nonce).call().await }).await
     }
 
     /// The transaction that spent an authorisation; empty where it is not found.
-    async fn transaction(&self, authorization: &Authorization) -> String {
+    pub(super) async fn transaction(&self, authorization: &Authorization) -> String {
         let found = self.ask(async {
             let latest = self.provider.get_block_number().await?;
             let filter = Filter::new()
@@ -129,11 +151,11 @@ impl Chain {
         logs.first().and_then(|log| log.transaction_hash).map(|hash| hash.to_string()).unwrap_or_default()
     }
 
-    fn token(&self) -> Token::TokenInstance<&RootProvider> {
+    pub(super) fn token(&self) -> Token::TokenInstance<&RootProvider> {
         Token::new(self.asset(), &self.provider)
     }
 
-    fn asset(&self) -> Address {
+    pub(super) fn asset(&self) -> Address {
         self.network.asset.parse().expect("the table of networks holds addresses")
     }
 
@@ -146,14 +168,17 @@ impl Chain {
         }
     }
 
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         question: impl Future<Output = Result<T, alloy::contract::Error>>,
     ) -> Result<T, ChainError> {
         let network = self.network.name;
         match tokio::time::timeout(QUESTION, question).await {
             Ok(Ok(answer)) => Ok(answer),
-            // What a provider says may quote its URL, which may hold a key.
+            Ok(Err(alloy::contract::Error::TransportError(RpcError::ErrorResp(answer)))) => {
+                Err(ChainError::Refused { network, detail: answer.message.into_owned() })
+            }
+            // What else a transport says may quote its URL, which may hold a key.
             Ok(Err(alloy::contract::Error::TransportError(_))) => {
                 Err(ChainError::Unreachable { network, detail: "the request failed".into() })
             }
@@ -163,11 +188,11 @@ impl Chain {
     }
 }
 
-fn address(wallet: &Wallet) -> Address {
+pub(super) fn address(wallet: &Wallet) -> Address {
     wallet.as_str().parse().unwrap_or_default()
 }
 
-fn nonce(authorization: &Authorization) -> B256 {
+pub(super) fn nonce(authorization: &Authorization) -> B256 {
     authorization.nonce.parse().unwrap_or_default()
 }
 

@@ -3,8 +3,9 @@
 //! ```text
 //!             verify      reserve       settle        deliver
 //!  offered ──▶ Reserved ──▶ Worked ──▶ Settling ──▶ Settled ──▶ Delivered
-//!                 │            │           │            └──▶ RefundDue
-//!                 └────────────┴───────────┴──▶ Released
+//!                 │            │           │            └──▶ RefundDue ◀── the call failed by our fault
+//!                 └────────────┴───────────┴──▶ Released         │
+//!                                                            Refunding ──▶ Refunded   (super::refund)
 //! ```
 //!
 //! Each arrow is a transaction of the store, so that a node that dies finds in [`Gate::recover`] how far
@@ -204,7 +205,11 @@ impl Gate {
 /// What a finished claim means to whoever asks again.
 fn known(claim: &Claim) -> Option<Spent> {
     match claim.state {
-        ClaimState::Delivered | ClaimState::RefundDue | ClaimState::Refunding | ClaimState::Refunded => {
+        ClaimState::Delivered
+        | ClaimState::RefundDue
+        | ClaimState::Refunding
+        | ClaimState::Refunded
+        | ClaimState::Disputed => {
             let (status, body) = claim.answer.clone()?;
             let body = serde_json::from_str(&body).unwrap_or_default();
             let answer = Answer { status, body };

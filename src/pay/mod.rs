@@ -13,19 +13,28 @@
 //! | [`challenge`] | the 402 with all its offers |
 //! | [`gate`] | the rule of spending |
 //! | [`settle`] | what verifies and settles: [`evm`] in process, [`facilitator`] by HTTP |
+//! | [`refund`] | what is owed is paid back, once: [`purse`] signs and sends |
+//! | [`reorg`] | a second look at settlements |
+//! | [`audit`] | the ledger beside the chain |
 //! | [`siwx`] | proof of a wallet without a payment |
 //!
 //! [`Claimed`]: crate::store::claims::Claimed
 
+pub mod audit;
 pub mod challenge;
 pub mod evm;
 pub mod facilitator;
 pub mod gate;
 pub mod network;
 pub mod price;
+pub mod purse;
+pub mod refund;
+pub mod reorg;
 pub mod settle;
 pub mod siwx;
 pub mod x402;
+
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +53,8 @@ pub struct Config {
     pub networks: Vec<NetworkConfig>,
     /// Seconds an authorisation must be valid for; a client signs for this long.
     pub timeout_secs: u64,
+    /// Blocks after which a settlement is looked at again.
+    pub confirmations: NonZeroU32,
     pub prices: Prices,
 }
 
@@ -67,6 +78,9 @@ pub struct NetworkConfig {
     /// Private key of the account that sends settlements and pays their gas; hexadecimal.
     #[serde(default)]
     pub settler_key: Pii<String>,
+    /// Private key of the account that refunds are paid from; empty: the operator pays them by hand.
+    #[serde(default)]
+    pub refund_key: Pii<String>,
     /// Base URL of a facilitator that verifies and settles instead of this node.
     #[serde(default)]
     pub facilitator: String,

@@ -5,6 +5,8 @@
 //! authorisation at the same instant, one gets [`Claimed::New`]. Every change of state is one transaction
 //! with its ledger row, and happens only from the state it was decided in.
 
+mod after;
+
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
@@ -33,6 +35,8 @@ text_enum! {
         /// The refund has been sent to the chain.
         Refunding = "refunding",
         Refunded = "refunded",
+        /// Its settlement has left the chain again: a re-organisation dropped the block.
+        Disputed = "disputed",
     }
 }
 
@@ -70,8 +74,27 @@ pub struct Claim {
     pub settlement: Option<String>,
     /// HTTP status and body, once delivered.
     pub answer: Option<(u16, String)>,
+    /// The last refund that was tried.
+    pub refund: Option<Refund>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+}
+
+/// A transaction that pays a claim back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refund {
+    /// Its hash.
+    pub transaction: String,
+    /// `None` where the operator sent it.
+    pub signed: Option<SignedRefund>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedRefund {
+    /// What is broadcast, in hexadecimal.
+    pub raw: String,
+    /// The transaction's number in its account.
+    pub nonce: u64,
 }
 
 /// Whose an authorisation is.
@@ -91,6 +114,7 @@ pub struct Change {
     pub work: Option<serde_json::Value>,
     pub settlement: Option<String>,
     pub answer: Option<(u16, String)>,
+    pub refund: Option<Refund>,
     /// For the ledger: why, in words without personal data.
     pub detail: String,
 }
@@ -115,7 +139,7 @@ impl Store {
         let claimed = match existing {
             None => {
                 let claim = insert(&mut tx, offer, now).await?;
-                log(&mut tx, &claim, ClaimState::Reserved, "offered", now).await?;
+                log(&mut tx, &claim, (ClaimState::Reserved, ClaimState::Reserved), "offered", now).await?;
                 Claimed::New(claim)
             }
             Some(claim)
@@ -125,8 +149,9 @@ impl Store {
             }
             Some(claim) if claim.state == ClaimState::Released => {
                 let change = Change { detail: "offered again".into(), ..Change::default() };
-                update(&mut tx, claim.id, ClaimState::Released, ClaimState::Reserved, &change, now).await?;
-                log(&mut tx, &claim, ClaimState::Reserved, &change.detail, now).await?;
+                let (from, to) = (ClaimState::Released, ClaimState::Reserved);
+                update(&mut tx, claim.id, from, to, &change, now).await?;
+                log(&mut tx, &claim, (from, to), &change.detail, now).await?;
                 Claimed::New(Claim { state: ClaimState::Reserved, ..claim })
             }
             Some(claim) => Claimed::Again(claim),
@@ -151,7 +176,7 @@ impl Store {
         }
         let claim = by_id(&mut tx, id).await?;
         if let Some(claim) = &claim {
-            log(&mut tx, claim, to, &change.detail, now).await?;
+            log(&mut tx, claim, (from, to), &change.detail, now).await?;
         }
         tx.commit().await?;
         Ok(claim)
@@ -162,10 +187,11 @@ impl Store {
         by_id(&mut db, id).await
     }
 
-    /// Claims that something is still to be done about, oldest first.
+    /// Claims whose spending is under way, oldest first.
     pub async fn open_claims(&self) -> Result<Vec<Claim>, StoreError> {
         let rows: Vec<ClaimRow> = sqlx::query_as(
-            "SELECT * FROM claims WHERE state NOT IN ('delivered', 'released', 'refunded') ORDER BY id",
+            "SELECT * FROM claims WHERE state NOT IN ('delivered', 'released', 'refunded') \
+             AND state NOT IN ('refund_due', 'refunding', 'disputed') ORDER BY id",
         )
         .fetch_all(&self.money)
         .await?;
@@ -265,6 +291,7 @@ async fn insert(
         work: None,
         settlement: None,
         answer: None,
+        refund: None,
         created_at: now,
         updated_at: now,
     })
@@ -279,10 +306,14 @@ async fn update(
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
     let (status, answer) = change.answer.as_ref().map(|(s, a)| (i64::from(*s), a.as_str())).unzip();
+    let signed = change.refund.as_ref().and_then(|refund| refund.signed.as_ref());
+    let refund_nonce = signed.map(|signed| i64::try_from(signed.nonce).unwrap_or(i64::MAX));
     let updated = sqlx::query(
-        "UPDATE claims SET state = ?, updated_at = ?, work = coalesce(?, work), \
-         settlement = coalesce(?, settlement), status = coalesce(?, status), answer = coalesce(?, answer) \
-         WHERE id = ? AND state = ?",
+        "UPDATE claims SET state = ?1, updated_at = ?2, work = coalesce(?3, work), \
+         settlement = coalesce(?4, settlement), status = coalesce(?5, status), \
+         answer = coalesce(?6, answer), \
+         refund = coalesce(?9, refund), refund_raw = iif(?9 IS NULL, refund_raw, ?10), \
+         refund_nonce = iif(?9 IS NULL, refund_nonce, ?11) WHERE id = ?7 AND state = ?8",
     )
     .bind(to.as_str())
     .bind(now)
@@ -292,6 +323,9 @@ async fn update(
     .bind(answer)
     .bind(id.to_string())
     .bind(from.as_str())
+    .bind(change.refund.as_ref().map(|refund| refund.transaction.as_str()))
+    .bind(signed.map(|signed| signed.raw.as_str()))
+    .bind(refund_nonce)
     .execute(db)
     .await?;
     Ok(updated.rows_affected() == 1)
@@ -300,19 +334,19 @@ async fn update(
 async fn log(
     db: &mut SqliteConnection,
     claim: &Claim,
-    state: ClaimState,
+    (from, to): (ClaimState, ClaimState),
     detail: &str,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let moved = match state {
-        ClaimState::Settled => signed(claim.offer.amount),
-        ClaimState::Refunded => -signed(claim.offer.amount),
+    let moved = match (from, to) {
+        (ClaimState::Disputed, _) | (_, ClaimState::Settled) => signed(claim.offer.amount),
+        (_, ClaimState::Refunded | ClaimState::Disputed) => -signed(claim.offer.amount),
         _ => 0,
     };
     sqlx::query("INSERT INTO ledger (claim, at, state, amount, detail) VALUES (?, ?, ?, ?, ?)")
         .bind(claim.id.to_string())
         .bind(now)
-        .bind(state.as_str())
+        .bind(to.as_str())
         .bind(moved)
         .bind(detail)
         .execute(db)
@@ -344,6 +378,9 @@ struct ClaimRow {
     settlement: Option<String>,
     status: Option<i64>,
     answer: Option<String>,
+    refund: Option<String>,
+    refund_raw: Option<String>,
+    refund_nonce: Option<i64>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -351,6 +388,8 @@ struct ClaimRow {
 impl ClaimRow {
     fn into_claim(self) -> Result<Claim, StoreError> {
         let status = self.status.and_then(|status| u16::try_from(status).ok());
+        let nonce = self.refund_nonce.and_then(|nonce| u64::try_from(nonce).ok());
+        let signed = self.refund_raw.zip(nonce).map(|(raw, nonce)| SignedRefund { raw, nonce });
         Ok(Claim {
             id: read("id", &self.id)?,
             offer: NewClaim {
@@ -370,6 +409,7 @@ impl ClaimRow {
             work: self.work.as_deref().map(|work| json("work", work)).transpose()?,
             settlement: self.settlement,
             answer: status.zip(self.answer),
+            refund: self.refund.map(|transaction| Refund { transaction, signed }),
             created_at: self.created_at,
             updated_at: self.updated_at,
         })

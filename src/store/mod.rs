@@ -88,6 +88,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the store was closed: the node stops.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, StoreError::Database(sqlx::Error::PoolClosed))
+    }
+
     /// Whether another attempt may succeed: the database is locked, or the pool is out of connections.
     pub fn is_transient(&self) -> bool {
         match self {

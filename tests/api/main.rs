@@ -10,5 +10,6 @@ mod events;
 mod operator;
 mod policy;
 mod recordings;
+mod restoring;
 mod stablephone;
 mod support;

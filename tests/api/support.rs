@@ -82,6 +82,7 @@ impl Admin for FakeAdmin {
 
 pub struct Node {
     pub router: Router,
+    pub api: Api,
     pub calls: Arc<FakeCalls>,
     pub books: Books,
     pub health: HealthBoard,
@@ -123,7 +124,7 @@ impl Node {
         let numbers = LeaseNumber::new(Numbers::new(books.store.clone(), config.numbers));
         let place =
             PlaceCall::new(Policy::new(config.policy), Arc::new(voices), calls.clone(), books.store.clone());
-        let router = router(Api {
+        let api = Api {
             place: place.with_caller_ids(Arc::new(numbers.clone())),
             read: books.reader(),
             numbers,
@@ -137,8 +138,8 @@ impl Node {
             key: ApiKey::new(KEY),
             recordings: recordings.clone(),
             config: Arc::new(config.http),
-        });
-        Node { router, calls, books, health, recordings, _dir: dir }
+        };
+        Node { router: router(api.clone()), api, calls, books, health, recordings, _dir: dir }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Response<Body> {

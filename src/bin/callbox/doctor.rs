@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use callbox::node::{
     config::Loaded,
-    doctor::{Check, Report, local_checks, models, trunks},
+    doctor::{Check, Report, local_checks, models, payments, trunks},
 };
 
 pub async fn run(loaded: anyhow::Result<Loaded>) -> anyhow::Result<ExitCode> {
@@ -13,6 +13,7 @@ pub async fn run(loaded: anyhow::Result<Loaded>) -> anyhow::Result<ExitCode> {
             let mut checks = local_checks(&loaded);
             checks.extend(models::models(&loaded.config));
             checks.extend(trunks::trunks(&loaded.config).await);
+            checks.extend(payments::payments(&loaded.config).await);
             checks
         }
         Err(error) => {

@@ -5,6 +5,7 @@ mod call;
 mod config;
 mod demo;
 mod doctor;
+mod ledger;
 mod models;
 mod numbers;
 mod phone;
@@ -44,6 +45,8 @@ enum Command {
     Doctor,
     /// Measure this build on this machine: media, recognition, whole calls
     Bench(bench::Args),
+    /// Show payments, add them up, compare them with the chain, and book refunds
+    Ledger(ledger::Args),
     /// Hold a whole call on this machine, without a network, and show what it took
     Demo(demo::Args),
     /// Answer or place calls with a softphone that speaks a script
@@ -83,6 +86,7 @@ async fn run(command: Command, loaded: anyhow::Result<Loaded>, sources: Sources)
         Command::Config => config::run(&loaded?),
         Command::Demo(args) => demo::run(args, loaded?, sources).await,
         Command::Doctor => doctor::run(loaded).await,
+        Command::Ledger(args) => ledger::run(args, &loaded?.config).await,
         Command::Models(args) => models::run(args, &loaded?.config).await.map(|()| ExitCode::SUCCESS),
         Command::Numbers(args) => numbers::run(args, &loaded?.config).await,
         Command::Phone(args) => phone::run(args, &loaded?.config).await,

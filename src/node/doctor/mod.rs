@@ -5,6 +5,7 @@
 
 pub mod machine;
 pub mod models;
+pub mod payments;
 pub mod ports;
 pub mod trunks;
 

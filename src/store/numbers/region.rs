@@ -3,12 +3,13 @@
 use std::{fmt, str::FromStr};
 
 use phonenumber::metadata::DATABASE;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::base::E164;
 
 /// Two capital letters of ISO 3166-1, of a country that has telephone numbers.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Country(String);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +78,14 @@ impl FromStr for Country {
         } else {
             Err(UnknownCountry)
         }
+    }
+}
+
+impl TryFrom<String> for Country {
+    type Error = UnknownCountry;
+
+    fn try_from(text: String) -> Result<Self, UnknownCountry> {
+        text.parse()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod latency;
 mod media;
+mod payments;
 mod wer;
 
 use std::net::SocketAddr;
@@ -18,6 +19,8 @@ use serde_json::{Map, Value, json};
 pub enum Section {
     /// Cost, memory and pacing of calls without engines
     Media,
+    /// Challenges and paid calls a second, and what payment adds before a call is dialled
+    Payments,
     /// Word error rate of the installed recognisers on telephone-band speech
     Wer,
     /// Whole calls: how long an answer takes, by part, and as the far end hears it
@@ -32,7 +35,7 @@ pub struct Args {
     /// Calls of the latency section
     #[arg(long, default_value_t = 3, value_name = "N")]
     calls: usize,
-    /// Seconds each figure of the media section is taken over
+    /// Seconds each figure of the media and payments sections is taken over
     #[arg(long, default_value_t = 10, value_name = "SECS")]
     seconds: u64,
     /// Voices of flite that speak in the wer section
@@ -65,6 +68,10 @@ pub async fn run(args: Args, loaded: Loaded, sources: Sources) -> anyhow::Result
     // The quietest first: engines stay in memory once they are there.
     if wanted(Section::Media) {
         figures.insert("media".into(), section("media", media::run(args.seconds)).await?);
+    }
+    if wanted(Section::Payments) {
+        let measured = payments::run(loaded.config.clone(), args.seconds);
+        figures.insert("payments".into(), section("payments", measured).await?);
     }
     if wanted(Section::Wer) {
         figures.insert("wer".into(), section("wer", wer::run(&loaded.config, &args.voices)).await?);
