@@ -13,6 +13,7 @@ pub mod health;
 pub mod http;
 pub mod opt_out;
 pub mod payments;
+pub mod secret;
 pub mod shutdown;
 pub mod telemetry;
 pub mod wiring;

@@ -1,10 +1,11 @@
 //! The 402: one answer that offers every way to pay.
 //!
 //! x402 version 2 reads a header and version 1 the body, so that one response serves both; clients of
-//! version 2 prefer the header.
+//! version 2 prefer the header. MPP reads another header.
 
 use serde_json::Value;
 
+use super::mpp;
 use super::x402::{self, Requirement, Resource};
 
 /// A 402 before it is HTTP.
@@ -24,5 +25,18 @@ impl Challenge {
             headers: vec![(x402::PAYMENT_REQUIRED, header), ("cache-control", "no-store".into())],
             body: x402::challenge_v1(requirements, resource, error),
         }
+    }
+
+    /// Offers MPP, too, by this value of its header.
+    pub fn or_by_mpp(mut self, header: String) -> Challenge {
+        self.headers.push((mpp::WWW_AUTHENTICATE, header));
+        self
+    }
+
+    /// For a client that has paid by MPP: why that did not do, as the protocol says it.
+    pub fn after_mpp(mut self, error: &str) -> Challenge {
+        self.headers.push(("content-type", "application/problem+json".into()));
+        self.body = mpp::problem(error);
+        self
     }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::pay::network::NETWORKS;
-use crate::pay::x402::Authorization;
+use crate::pay::x402::{Authorization, Payment, Requirement, offer};
 use crate::store;
 
 /// A chain that answers as it was told, and counts.
@@ -19,17 +19,17 @@ struct Chain {
 }
 
 impl Settler for Chain {
-    fn verify<'a>(&'a self, _: &'a Payment, _: &'a Requirement) -> BoxFuture<'a, Result<(), Rejection>> {
+    fn verify<'a>(&'a self, _: &'a NewClaim) -> BoxFuture<'a, Result<(), Rejection>> {
         Box::pin(async { self.verdict.clone().map_or(Ok(()), Err) })
     }
 
-    fn settle<'a>(&'a self, _: &'a Payment, _: &'a Requirement) -> BoxFuture<'a, Outcome> {
+    fn settle<'a>(&'a self, _: &'a NewClaim) -> BoxFuture<'a, Outcome> {
         self.settled.fetch_add(1, Ordering::SeqCst);
         let outcome = self.settles.lock().pop();
         Box::pin(async { outcome.unwrap_or_else(paid) })
     }
 
-    fn look_up<'a>(&'a self, _: &'a Payment) -> BoxFuture<'a, Outcome> {
+    fn look_up<'a>(&'a self, _: &'a NewClaim) -> BoxFuture<'a, Outcome> {
         self.looked.fetch_add(1, Ordering::SeqCst);
         let outcome = self.looks.lock().pop();
         Box::pin(async { outcome.unwrap_or_else(paid) })
@@ -124,7 +124,7 @@ async fn rig(chain: Chain) -> (Gate, Arc<Chain>, Store) {
 
 async fn spend(gate: &Gate, nonce: u8, body: &str, job: &Job) -> Spent {
     let offer = offer(&payment(nonce), &requirement(), "POST /api/call".into(), body.into());
-    gate.spend(offer, payment(nonce), requirement(), Box::new(job.clone())).await.unwrap()
+    gate.spend(offer, Box::new(job.clone())).await.unwrap()
 }
 
 async fn states(store: &Store) -> Vec<ClaimState> {
