@@ -86,8 +86,7 @@ impl Facilitator {
 impl Settler for Facilitator {
     fn verify<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Result<(), Rejection>> {
         async move {
-            let (payment, requirement) =
-                offered(offer).ok_or_else(|| Rejection::Payment(NOT_X402.into()))?;
+            let (payment, requirement) = offered(offer).ok_or_else(|| Rejection::Payment(NOT_X402.into()))?;
             self.verify(&payment, &requirement).await
         }
         .boxed()

@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use chrono::DateTime;
 use parking_lot::Mutex;
 use serde_json::json;
 
@@ -16,6 +17,7 @@ struct Chain {
     looks: Mutex<Vec<Outcome>>,
     settled: AtomicUsize,
     looked: AtomicUsize,
+    prepaid: bool,
 }
 
 impl Settler for Chain {
@@ -33,6 +35,10 @@ impl Settler for Chain {
         self.looked.fetch_add(1, Ordering::SeqCst);
         let outcome = self.looks.lock().pop();
         Box::pin(async { outcome.unwrap_or_else(paid) })
+    }
+
+    fn is_prepaid(&self, _: &NewClaim) -> bool {
+        self.prepaid
     }
 }
 
@@ -268,4 +274,29 @@ async fn paid_work_that_nobody_can_restore_is_owed() {
     gate.recover(|_| None).await.unwrap();
     gate.close(Duration::from_secs(60)).await;
     assert_eq!(store.claim_by_id(claim.id).await.unwrap().unwrap().state, ClaimState::RefundDue);
+}
+
+#[tokio::test]
+async fn prepaid_work_that_fails_is_owed_back_and_not_released() {
+    let (gate, chain, store) = rig(Chain { prepaid: true, ..Chain::default() }).await;
+    let job = Job { reserve_fails: true, ..Job::default() };
+    let spent = spend(&gate, 1, "a", &job).await;
+    assert!(matches!(spent, Spent::NotDone { answer } if answer.status == 503));
+    assert_eq!(states(&store).await.last(), Some(&ClaimState::RefundDue));
+    assert_eq!(chain.settled.load(Ordering::SeqCst), 1);
+    let again = spend(&gate, 1, "a", &Job::default()).await;
+    assert!(matches!(again, Spent::Delivered { answer, .. } if answer.status == 503), "the same answer");
+}
+
+#[tokio::test]
+async fn payment_offered_again_is_taken_as_it_is_now() {
+    let (gate, _, store) = rig(Chain::default()).await;
+    let refused = Job { reserve_fails: true, ..Job::default() };
+    spend(&gate, 1, "a", &refused).await;
+    let signed_anew = Payment { signature: "0x01".into(), ..payment(1) };
+    let again = offer(&signed_anew, &requirement(), "POST /api/call".into(), "a".into());
+    let spent = gate.spend(again, Box::new(Job::default())).await.unwrap();
+    assert!(matches!(spent, Spent::Delivered { .. }));
+    let claims = store.settled_claims().await.unwrap();
+    assert_eq!(claims[0].offer.proof["signature"], "0x01");
 }

@@ -98,7 +98,9 @@ impl Tempo {
         let decimals = tokio::time::timeout(QUESTION, token.decimals().call().into_future()).await;
         match decimals.map_err(|_| TempoError::Unreachable)? {
             Ok(DECIMALS) => Ok(()),
-            Err(alloy::contract::Error::TransportError(RpcError::Transport(_))) => Err(TempoError::Unreachable),
+            Err(alloy::contract::Error::TransportError(RpcError::Transport(_))) => {
+                Err(TempoError::Unreachable)
+            }
             Ok(_) | Err(_) => Err(TempoError::Currency),
         }
     }
@@ -117,11 +119,10 @@ impl Tempo {
 
     /// What the crate verifies without moving anything: of a transaction its calls, of a hash its receipt.
     async fn validate(&self, credential: &PaymentCredential) -> Result<(), VerificationError> {
-        let request: ChargeRequest = credential
-            .challenge
-            .request
-            .decode()
-            .map_err(|_| VerificationError::invalid_challenge("the challenge's request cannot be read"))?;
+        let request: ChargeRequest =
+            credential.challenge.request.decode().map_err(|_| {
+                VerificationError::invalid_challenge("the challenge's request cannot be read")
+            })?;
         let validation = self.charges.validate(credential, &request);
         match tokio::time::timeout(QUESTION, validation).await {
             Ok(validation) => validation.map(drop),
@@ -162,12 +163,23 @@ impl Tempo {
         self.simulate(account, signed).await
     }
 
+    /// A transfer that fails is refused here, before the work is set aside.
     async fn simulate(&self, payer: Address, signed: &Signed) -> Result<(), Rejection> {
-        let mut request = TempoTransactionRequest { calls: signed.request.calls.clone(), ..Default::default() };
+        let mut request = TempoTransactionRequest::default();
         request.inner.from = Some(payer);
+        match signed.request.calls.as_slice() {
+            // As any chain takes it; some read `calls` only where a transaction is sent.
+            [call] => {
+                request.inner.to = Some(call.to);
+                request.inner.input = call.input.clone().into();
+            }
+            calls => request.calls = calls.to_vec(),
+        }
         match tokio::time::timeout(QUESTION, self.provider.call(request).into_future()).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(RpcError::ErrorResp(error))) => Err(refused(&format!("the transfer fails: {}", error.message))),
+            Ok(Err(RpcError::ErrorResp(error))) => {
+                Err(refused(&format!("the transfer fails: {}", error.message)))
+            }
             Ok(Err(_)) | Err(_) => Err(unavailable(TempoError::Unreachable)),
         }
     }
