@@ -221,6 +221,7 @@ fn receipt(answer: Answer, tender: &Tender, transaction: &str) -> Response {
     let mut response = respond(answer);
     let (name, value) = tender.receipt(transaction);
     let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private"));
     for (name, value) in [(HeaderName::from_static(name), value), (RECEIPT, transaction.to_owned())] {
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.insert(name, value);

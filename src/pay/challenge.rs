@@ -20,11 +20,13 @@ pub const PAYMENT_REQUIRED: &str = "Payment required";
 
 impl Challenge {
     pub fn new(requirements: &[Requirement], resource: &Resource, error: &str) -> Challenge {
-        let header = x402::encode(&x402::challenge_v2(requirements, resource, error));
-        Challenge {
-            headers: vec![(x402::PAYMENT_REQUIRED, header), ("cache-control", "no-store".into())],
-            body: x402::challenge_v1(requirements, resource, error),
+        let mut headers = vec![("cache-control", "no-store".to_owned())];
+        // A header of version 2 that accepts nothing means something else: a sign-in.
+        if !requirements.is_empty() {
+            let header = x402::encode(&x402::challenge_v2(requirements, resource, error));
+            headers.push((x402::PAYMENT_REQUIRED, header));
         }
+        Challenge { headers, body: x402::challenge_v1(requirements, resource, error) }
     }
 
     /// Offers MPP, too, by this value of its header.

@@ -241,11 +241,11 @@ impl Spending {
                 Rejection::Unavailable(detail) => Spent::Unavailable { detail },
             });
         }
-        let work = match self.work.reserve(claim.id).await {
-            Ok(work) => work,
+        let (work, detail) = match self.work.reserve(claim.id).await {
+            Ok(work) => (work, "set aside"),
             Err(answer) if self.settler.is_prepaid(&claim.offer) => {
-                self.work = Box::new(Undone(answer));
-                Value::Null
+                self.work = Box::new(Undone(owed(answer)));
+                (Value::Null, "could not be done, and its payer has moved the money alone")
             }
             Err(answer) => {
                 let why = format!("the work could not be done ({})", answer.status);
@@ -253,7 +253,7 @@ impl Spending {
                 return Ok(Spent::NotDone { answer });
             }
         };
-        let change = Change { work: Some(work), detail: "set aside".into(), ..Change::default() };
+        let change = Change { work: Some(work), detail: detail.into(), ..Change::default() };
         self.gate.advance(&claim, ClaimState::Reserved, ClaimState::Worked, change).await?;
         let change = Change { detail: "sent to the chain".into(), ..Change::default() };
         self.gate.advance(&claim, ClaimState::Worked, ClaimState::Settling, change).await?;
@@ -347,6 +347,14 @@ impl Work for Undone {
     fn cancel(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
     }
+}
+
+/// An answer that may say that nothing was charged, where something was.
+fn owed(mut answer: Answer) -> Answer {
+    if let Some(body) = answer.body.as_object_mut() {
+        body.insert("refund".into(), "due".into());
+    }
+    answer
 }
 
 fn gone() -> Answer {

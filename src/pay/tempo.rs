@@ -3,6 +3,7 @@
 //! and for which challenge is verified by the crate `mpp`, before it is sent by its calls and afterwards by
 //! its receipt.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::consensus::Transaction;
@@ -22,6 +23,7 @@ use mpp::protocol::methods::tempo::transaction::TempoTransactionRequest;
 use mpp::protocol::traits::{ChargeMethod as _, ErrorCode, VerificationError};
 use mpp::server::{TempoProvider, tempo_provider};
 use serde_json::Value;
+use tokio::sync::OnceCell;
 
 use super::mpp::{Credential, Terms};
 use super::settle::{Outcome, Rejection, Settler};
@@ -53,6 +55,8 @@ pub struct Tempo {
     terms: Terms,
     provider: TempoProvider,
     charges: ChargeMethod<TempoProvider>,
+    /// Done at the first payment: a node starts without its chain.
+    checked: Arc<OnceCell<()>>,
 }
 
 /// Why a chain cannot be used.
@@ -84,7 +88,8 @@ impl Tempo {
     pub fn new(rpc: &Pii<String>, terms: Terms) -> Result<Tempo, TempoError> {
         let provider = tempo_provider(rpc.expose()).map_err(|_| TempoError::Url)?;
         // Single use is the store's rule, so that the crate needs no store of its own.
-        Ok(Tempo { terms, charges: ChargeMethod::new(provider.clone()), provider })
+        let charges = ChargeMethod::new(provider.clone());
+        Ok(Tempo { terms, charges, provider, checked: Arc::default() })
     }
 
     /// Compares the chain's id and the token's decimals with what this node offers.
@@ -110,6 +115,7 @@ impl Tempo {
         if credential.expires <= Utc::now() {
             return Err(refused("the challenge has expired"));
         }
+        self.checked.get_or_try_init(|| self.check()).await.map_err(unavailable)?;
         self.validate(&credential.sent).await.map_err(rejection)?;
         match credential.payload.signed_tx() {
             Some(raw) => self.can_be_sent(&credential, &self.decode(raw)?).await,
@@ -153,6 +159,10 @@ impl Tempo {
         }
         if signed.valid_before.is_none() && !signed.nonce_key.is_zero() {
             return Err(refused("the transaction needs valid_before, or the nonce key 0"));
+        }
+        let now = u64::try_from(Utc::now().timestamp()).unwrap_or_default();
+        if signed.valid_before.is_some_and(|last| last <= now) {
+            return Err(refused("the transaction has expired"));
         }
         if signed.nonce_key.is_zero() {
             let next = ask(self.provider.get_transaction_count(account)).await.map_err(unavailable)?;
@@ -308,3 +318,7 @@ fn is_refusal(code: i64, message: &str) -> bool {
 fn unreadable() -> Outcome {
     Outcome::Unknown { detail: "the payment of a claim cannot be read".into() }
 }
+
+#[cfg(test)]
+#[path = "tempo_tests.rs"]
+mod tests;

@@ -67,7 +67,8 @@ async fn transaction_is_sent_by_the_node_and_buys_once() {
     assert_eq!(bought.status, StatusCode::OK, "{:?}", bought.json);
     assert_eq!(chain.balance(PAY_TO).await, PRICE);
     assert!(text(&bought, "x-payment-receipt").starts_with("0x"));
-    assert!(!text(&bought, "payment-receipt").is_empty());
+    let receipt = mpp::protocol::core::parse_receipt(&text(&bought, "payment-receipt")).unwrap();
+    assert_eq!(receipt.reference, text(&bought, "x-payment-receipt"));
 
     let again = post(&node, LIST, Some(&paid), &json!({})).await;
     assert_eq!((again.status, &again.json), (StatusCode::OK, &bought.json), "the stored answer");
@@ -111,19 +112,21 @@ async fn payment_of_something_else_is_refused_with_a_fresh_challenge() {
     let chain = Chain::start().await;
     let node = selling(&chain).await;
     let changes = [
-        json!({ "amount": "999" }),
-        json!({ "amount": "1001" }),
-        json!({ "recipient": "0x3333333333333333333333333333333333333333" }),
-        json!({ "challengeId": "another" }),
-        json!({ "nonce": 7 }),
+        (json!({ "amount": "999" }), "no matching transfer call"),
+        (json!({ "amount": "1001" }), "no matching transfer call"),
+        (json!({ "recipient": "0x3333333333333333333333333333333333333333" }), "no matching transfer call"),
+        (json!({ "challengeId": "another" }), "memo is not bound to this challenge"),
+        (json!({ "nonce": 7 }), "another nonce"),
     ];
-    for change in changes {
+    for (change, why) in changes {
         let asked = challenge(&node).await;
         let paid = chain.pay(&asked, json!({ "change": change })).await;
         let refused = post(&node, LIST, Some(&paid), &json!({})).await;
         assert_eq!(refused.status, StatusCode::PAYMENT_REQUIRED, "{change}");
         assert_eq!(text(&refused, "content-type"), "application/problem+json");
         assert!(refused.json["type"].as_str().unwrap().ends_with("/verification-failed"));
+        let detail = refused.json["detail"].as_str().unwrap();
+        assert!(detail.contains(why), "{change}: {detail}");
         assert_ne!(text(&refused, "www-authenticate"), asked);
     }
     assert_eq!(chain.balance(PAY_TO).await, 0);
@@ -138,6 +141,7 @@ async fn transfer_without_funds_is_refused_before_it_is_sent() {
     let paid = chain.pay(&challenge(&node).await, broke).await;
     let refused = post(&node, LIST, Some(&paid), &json!({})).await;
     assert_eq!(refused.status, StatusCode::PAYMENT_REQUIRED, "{:?}", refused.json);
+    assert!(refused.json["detail"].as_str().unwrap().starts_with("the transfer fails"));
     assert_eq!(states(&node).await, [ClaimState::Reserved, ClaimState::Released]);
 }
 
@@ -160,6 +164,35 @@ async fn chain_that_is_gone_charges_nothing_and_the_payment_stays_good() {
     let unavailable = post(&node, LIST, Some(&paid), &json!({})).await;
     assert_eq!(unavailable.status, StatusCode::SERVICE_UNAVAILABLE, "{:?}", unavailable.json);
     assert_eq!(states(&node).await, [ClaimState::Reserved, ClaimState::Released]);
+}
+
+#[tokio::test]
+async fn transaction_of_a_changed_challenge_is_not_sent() {
+    let chain = Chain::start().await;
+    let node = selling(&chain).await;
+    let changed = {
+        let issued = challenge(&node).await;
+        let at = issued.find("expires=").unwrap() + 9;
+        format!("{}2099{}", &issued[..at], &issued[at + 4..])
+    };
+    let paid = chain.pay(&changed, json!({})).await;
+    let refused = post(&node, LIST, Some(&paid), &json!({})).await;
+    assert_eq!(refused.status, StatusCode::PAYMENT_REQUIRED);
+    assert_eq!(chain.balance(PAY_TO).await, 0);
+}
+
+#[tokio::test]
+async fn operators_key_needs_no_payment_and_other_schemes_are_none() {
+    let chain = Chain::start().await;
+    let node = selling(&chain).await;
+    for scheme in ["Bearer wrong", "Basic YTpi"] {
+        let asked = post(&node, LIST, Some(scheme), &json!({})).await;
+        assert_eq!(asked.status, StatusCode::PAYMENT_REQUIRED, "{scheme}");
+    }
+    let malformed = post(&node, LIST, Some("Payment e30"), &json!({})).await;
+    assert_eq!(malformed.status, StatusCode::BAD_REQUEST, "{:?}", malformed.json);
+    let call = node.post("/api/call", support::least()).await;
+    assert_eq!(call.status, StatusCode::OK, "{:?}", call.json);
 }
 
 #[tokio::test]
