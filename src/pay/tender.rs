@@ -6,7 +6,7 @@ use crate::base::Wallet;
 /// What a client offers in payment.
 #[derive(Debug, Clone)]
 pub enum Tender {
-    X402(x402::Payment),
+    X402(Box<x402::Payment>),
     Mpp(Box<mpp::Credential>),
 }
 
@@ -26,7 +26,7 @@ impl Tender {
     pub fn read<'a>(header: impl Fn(&str) -> Option<&'a [u8]>) -> Result<Option<Tender>, Malformed> {
         if let Some(sent) = header(x402::PAYMENT_SIGNATURE).or_else(|| header(x402::X_PAYMENT)) {
             let text = str::from_utf8(sent).map_err(|_| Malformed::NotText)?;
-            return Ok(Some(Tender::X402(x402::Payment::decode(text)?)));
+            return Ok(Some(Tender::X402(Box::new(x402::Payment::decode(text)?))));
         }
         match header(mpp::AUTHORIZATION).and_then(|sent| str::from_utf8(sent).ok()) {
             Some(text) if mpp::Credential::is_one(text) => {
