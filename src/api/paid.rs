@@ -21,11 +21,14 @@ use crate::{
     pay::{
         self, Price,
         challenge::{self, Challenge},
-        gate::{self, Answer, Spent, Work},
+        gate::{Answer, Spent, Work},
+        mpp,
         network::Network,
         siwx::SignIn,
-        x402::{self, Payment, Resource},
+        tender::Tender,
+        x402::{self, Resource},
     },
+    store::claims::NewClaim,
 };
 
 const NOTHING_SOLD: ApiError = ApiError::Unauthorized { problem: "this node sells nothing" };
@@ -83,7 +86,7 @@ impl Purchase {
         if auth::has_key(&self.headers, api) {
             return Ok(Payer::Operator);
         }
-        Ok(self.payment()?.map_or(Payer::Unknown, |payment| Payer::Wallet(payment.authorization.from)))
+        Ok(self.tender()?.map_or(Payer::Unknown, |tender| Payer::Wallet(tender.payer().clone())))
     }
 
     /// Whose wallet a number is bought for. A request without a payment asks for the price, for nobody.
@@ -98,13 +101,17 @@ impl Purchase {
     /// The price, told to whoever does not know it.
     pub fn ask(&self, api: &Api, price: &Price) -> Result<Response, ApiError> {
         let till = api.till.as_ref().ok_or(NOTHING_SOLD)?;
-        Ok(self.challenge(api, till, price, challenge::PAYMENT_REQUIRED))
+        Ok(challenge_response(&self.challenge(api, till, price, challenge::PAYMENT_REQUIRED)))
     }
 
-    fn challenge(&self, api: &Api, till: &Till, price: &Price, error: &str) -> Response {
+    fn challenge(&self, api: &Api, till: &Till, price: &Price, error: &str) -> Challenge {
         let url = format!("{}{}", api.config.base_url(), self.path);
         let resource = Resource { url, description: price.description.clone() };
-        challenge_response(&Challenge::new(&till.requirements(price), &resource, error))
+        let challenge = Challenge::new(&till.requirements(price), &resource, error);
+        match &till.mpp {
+            Some(charges) => challenge.or_by_mpp(charges.challenge(price.amount, Utc::now())),
+            None => challenge,
+        }
     }
 
     /// Asks for the price, or takes it and does the work.
@@ -113,19 +120,22 @@ impl Purchase {
             return Ok(give(work).await);
         }
         let till = api.till.as_ref().ok_or(NOTHING_SOLD)?;
-        let requirements = till.requirements(&price);
-        let ask = |error: &str| self.challenge(api, till, &price, error);
-        let Some(payment) = self.payment()? else { return Ok(ask(challenge::PAYMENT_REQUIRED)) };
-        let requirement = match payment.pays(&requirements, Utc::now()) {
-            Ok(requirement) => requirement.clone(),
-            Err(mismatch) => return Ok(ask(&mismatch.to_string())),
+        let Some(tender) = self.tender()? else { return self.ask(api, &price) };
+        let refuse = |reason: &str| {
+            let challenge = self.challenge(api, till, &price, reason);
+            challenge_response(&match tender {
+                Tender::X402(_) => challenge,
+                Tender::Mpp(_) => challenge.after_mpp(reason),
+            })
         };
-        let offer =
-            gate::offer(&payment, &requirement, self.route(), hex::encode(Sha256::digest(&self.body)));
-        let spent = till.gate.spend(offer, payment.clone(), requirement, work).await?;
-        match spent {
-            Spent::Delivered { answer, transaction } => Ok(receipt(answer, &payment, &transaction)),
-            Spent::Refused { reason } => Ok(ask(&reason)),
+        let body = hex::encode(Sha256::digest(&self.body));
+        let offer = match till.offer(&tender, &price, self.route(), body) {
+            Ok(offer) => offer,
+            Err(mismatch) => return Ok(refuse(&mismatch)),
+        };
+        match till.gate.spend(offer, work).await? {
+            Spent::Delivered { answer, transaction } => Ok(receipt(answer, &tender, &transaction)),
+            Spent::Refused { reason } => Ok(refuse(&reason)),
             Spent::NotDone { answer } => Ok(respond(answer)),
             Spent::Foreign => Err(ApiError::PaymentReused),
             Spent::Pending => Err(ApiError::PaymentPending),
@@ -138,14 +148,12 @@ impl Purchase {
     }
 
     fn has_payment(&self) -> bool {
-        [x402::PAYMENT_SIGNATURE, x402::X_PAYMENT].iter().any(|name| self.headers.contains_key(*name))
+        !matches!(self.tender(), Ok(None))
     }
 
-    fn payment(&self) -> Result<Option<Payment>, ApiError> {
-        let header = self.headers.get(x402::PAYMENT_SIGNATURE).or_else(|| self.headers.get(x402::X_PAYMENT));
-        let Some(header) = header else { return Ok(None) };
-        let text = header.to_str().map_err(|_| ApiError::PaymentMalformed("it is not text".into()))?;
-        Payment::decode(text).map(Some).map_err(|error| ApiError::PaymentMalformed(error.to_string()))
+    fn tender(&self) -> Result<Option<Tender>, ApiError> {
+        let header = |name: &str| self.headers.get(name).map(HeaderValue::as_bytes);
+        Tender::read(header).map_err(|error| ApiError::PaymentMalformed(error.to_string()))
     }
 }
 
@@ -154,7 +162,10 @@ impl Purchase {
 pub struct Till {
     pub gate: pay::Gate,
     pub sign_in: SignIn,
+    /// Where x402 is taken.
     pub networks: Vec<&'static Network>,
+    /// Where MPP is taken, if it is.
+    pub mpp: Option<mpp::Charges>,
     pub pay_to: Wallet,
     /// Seconds an authorisation is asked to be valid for.
     pub timeout_secs: u64,
@@ -169,6 +180,21 @@ impl Till {
             timeout_secs: self.timeout_secs,
         };
         self.networks.iter().map(requirement).collect()
+    }
+
+    /// The claim of a payment that pays the price exactly; else what is wrong with it.
+    fn offer(&self, tender: &Tender, price: &Price, route: String, body: String) -> Result<NewClaim, String> {
+        match (tender, &self.mpp) {
+            (Tender::X402(payment), _) => {
+                let requirements = self.requirements(price);
+                let paid = payment.pays(&requirements, Utc::now()).map_err(|error| error.to_string())?;
+                Ok(x402::offer(payment, paid, route, body))
+            }
+            (Tender::Mpp(credential), Some(charges)) => {
+                charges.offer(credential, price.amount, route, body).map_err(|error| error.to_string())
+            }
+            (Tender::Mpp(_), None) => Err("this node takes no payments by MPP".into()),
+        }
     }
 }
 
@@ -191,10 +217,11 @@ pub(super) fn respond(answer: Answer) -> Response {
     response
 }
 
-fn receipt(answer: Answer, payment: &Payment, transaction: &str) -> Response {
+fn receipt(answer: Answer, tender: &Tender, transaction: &str) -> Response {
     let mut response = respond(answer);
-    let (name, value) = payment.receipt(transaction);
+    let (name, value) = tender.receipt(transaction);
     let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private"));
     for (name, value) in [(HeaderName::from_static(name), value), (RECEIPT, transaction.to_owned())] {
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.insert(name, value);
@@ -210,7 +237,9 @@ pub(super) fn challenge_response(challenge: &Challenge) -> Response {
             response.headers_mut().insert(HeaderName::from_static(name), value);
         }
     }
-    let exposed = HeaderValue::from_static("PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE");
+    let exposed = HeaderValue::from_static(
+        "PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, WWW-Authenticate, Payment-Receipt",
+    );
     response.headers_mut().insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     response
 }

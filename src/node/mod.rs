@@ -15,6 +15,7 @@ pub mod languages;
 pub mod opt_out;
 pub mod owed;
 pub mod payments;
+pub mod secret;
 pub mod shutdown;
 pub mod telemetry;
 pub mod wiring;

@@ -6,19 +6,25 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
-use super::{NodeConfig, health::HealthBoard};
+use super::{NodeConfig, health::HealthBoard, secret};
 use crate::api::{Api, paid::Till, wares};
 use crate::base::{Pii, Wallet};
 use crate::pay::evm::{Chain, InProcess};
 use crate::pay::facilitator::Facilitator;
+use crate::pay::mpp::{Charges, Terms};
 use crate::pay::network::{NETWORKS, Network};
 use crate::pay::purse::EvmPurse;
 use crate::pay::refund::Refunds;
 use crate::pay::reorg::Watch;
 use crate::pay::settle::Settler;
 use crate::pay::siwx::SignIn;
-use crate::pay::{Gate, Mode, NetworkConfig};
+use crate::pay::tempo::Tempo;
+use crate::pay::{Gate, Mode, NetworkConfig, TEMPO};
 use crate::store::Store;
+
+/// The file of the secret that MPP's challenges are authenticated with. It outlives a restart: a client may
+/// have paid for a challenge that is out.
+const MPP_SECRET: &str = "mpp_secret";
 
 /// `None` where nothing is sold.
 ///
@@ -36,23 +42,76 @@ pub fn till(config: &NodeConfig, store: Store, health: &HealthBoard) -> anyhow::
     if payments.networks.is_empty() {
         bail!("payments.networks: is empty; add the chain to be paid on, or set payments.mode to \"off\"");
     }
-    let (mut networks, mut settlers) = (Vec::new(), HashMap::new());
+    let mut taken = Taken::default();
     for (index, entry) in payments.networks.iter().enumerate() {
-        let key = format!("payments.networks.{index}");
-        let (network, chain) = chain(entry).with_context(|| key.clone())?;
-        watch(health, network, &chain);
-        settlers.insert(network.caip2.to_owned(), settler(entry, chain).with_context(|| key)?);
-        networks.push(network);
+        let added = match entry.network.as_str() {
+            TEMPO => taken.add_tempo(config, entry, &pay_to, health),
+            _ => taken.add_x402(entry, health),
+        };
+        added.with_context(|| format!("payments.networks.{index}"))?;
     }
-    let base_url = config.http.base_url();
     Ok(Some(Till {
-        gate: Gate::new(store, settlers),
+        gate: Gate::new(store, taken.settlers),
         // A new secret voids the challenges that are out: clients ask again.
-        sign_in: SignIn::new(&base_url, rand::random::<[u8; 32]>().to_vec().into()),
-        networks,
+        sign_in: SignIn::new(&config.http.base_url(), rand::random::<[u8; 32]>().to_vec().into()),
+        networks: taken.networks,
+        mpp: taken.mpp,
         pay_to,
         timeout_secs: payments.timeout_secs,
     }))
+}
+
+/// Where payments are taken, as entry after entry of the configuration says it.
+#[derive(Default)]
+struct Taken {
+    networks: Vec<&'static Network>,
+    mpp: Option<Charges>,
+    /// By CAIP-2 network.
+    settlers: HashMap<String, Arc<dyn Settler>>,
+}
+
+impl Taken {
+    fn add_x402(&mut self, entry: &NetworkConfig, health: &HealthBoard) -> anyhow::Result<()> {
+        let (network, chain) = chain(entry)?;
+        watch(health, network, &chain);
+        self.networks.push(network);
+        self.add_settler(network.caip2.to_owned(), settler(entry, chain)?)
+    }
+
+    fn add_tempo(
+        &mut self,
+        config: &NodeConfig,
+        entry: &NetworkConfig,
+        pay_to: &Wallet,
+        health: &HealthBoard,
+    ) -> anyhow::Result<()> {
+        if self.mpp.is_some() {
+            bail!("network: there are two entries `{TEMPO}`; one can be offered");
+        }
+        if entry.rpc.expose().is_empty() {
+            bail!("rpc: is missing; name a JSON-RPC endpoint of {TEMPO}");
+        }
+        let currency: Wallet = entry.currency.parse().context("currency")?;
+        if !currency.is_evm() {
+            bail!("currency: must be the address of a TIP-20 token: 0x and 40 hexadecimal digits");
+        }
+        let lifetime_secs = config.payments.timeout_secs;
+        let terms = Terms { chain_id: entry.chain_id, currency, pay_to: pay_to.clone(), lifetime_secs };
+        let secret = secret::load_or_create(&config.store.data_dir, MPP_SECRET)?;
+        let charges = Charges::new(&config.http.base_url(), secret, terms.clone());
+        self.mpp = Some(charges.context("http.public_url")?);
+        let network = terms.network();
+        let tempo = Tempo::new(&entry.rpc, terms)?;
+        watch_tempo(health, &tempo);
+        self.add_settler(network, Arc::new(tempo))
+    }
+
+    fn add_settler(&mut self, network: String, settler: Arc<dyn Settler>) -> anyhow::Result<()> {
+        if self.settlers.insert(network, settler).is_some() {
+            bail!("network: another entry is of the same chain");
+        }
+        Ok(())
+    }
 }
 
 /// Takes up the payments that an earlier run of the node left under way.
@@ -68,7 +127,8 @@ pub fn recover(api: &Api) {
     });
 }
 
-/// Begins to pay refunds and to look at settlements a second time, on each chain.
+/// Begins to pay refunds and to look at settlements a second time, on each chain of x402. What was paid by MPP
+/// is paid back by hand.
 ///
 /// # Errors
 /// A refund key that cannot be used.
@@ -79,6 +139,9 @@ pub fn look_after(config: &NodeConfig, store: &Store) -> anyhow::Result<()> {
     }
     let confirmations = u64::from(payments.confirmations.get());
     for (index, entry) in payments.networks.iter().enumerate() {
+        if entry.is_tempo() {
+            continue;
+        }
         let key = || format!("payments.networks.{index}");
         let (network, chain) = chain(entry).with_context(key)?;
         let (store, network) = (store.clone(), network.caip2);
@@ -107,7 +170,7 @@ pub fn purse(entry: &NetworkConfig, chain: &Chain, confirmations: u64) -> anyhow
 /// # Errors
 /// A network that is not known, or an endpoint that is missing or no URL.
 pub fn chain(entry: &NetworkConfig) -> anyhow::Result<(&'static Network, Chain)> {
-    let known = || NETWORKS.map(|network| network.name).join(", ");
+    let known = || format!("{}, {TEMPO}", NETWORKS.map(|network| network.name).join(", "));
     let network = Network::find(&entry.network)
         .with_context(|| format!("network: `{}` is not one of {}", entry.network, known()))?;
     if entry.rpc.expose().is_empty() {
@@ -138,6 +201,17 @@ fn watch(health: &HealthBoard, network: &'static Network, chain: &Chain) {
                 Ok(()) => Ok("answers, and its token signs as expected".to_owned()),
                 Err(error) => Err(error.to_string()),
             }
+        }
+    });
+}
+
+fn watch_tempo(health: &HealthBoard, tempo: &Tempo) {
+    let tempo = tempo.clone();
+    health.add("chain tempo", move || {
+        let tempo = tempo.clone();
+        async move {
+            let checked = tempo.check().await;
+            checked.map(|()| "answers, and its token is as expected".to_owned()).map_err(|e| e.to_string())
         }
     });
 }

@@ -25,8 +25,9 @@ use x402_types::scheme::{X402SchemeFacilitator, X402SchemeFacilitatorBuilder, X4
 
 use super::network::Network;
 use super::settle::{Outcome, Rejection, Settler};
-use super::x402::{Authorization, Payment, Requirement};
+use super::x402::{Authorization, Payment, Requirement, offered};
 use crate::base::{Pii, Wallet};
+use crate::store::claims::NewClaim;
 
 sol! {
     /// What is asked of a USDC contract (Circle's FiatTokenV2_2).
@@ -49,6 +50,9 @@ const SEARCHED_BLOCKS: u64 = 9_000;
 const AFTER_EXPIRY: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
 /// A chain that does not answer a question by now does not answer.
 const QUESTION: Duration = Duration::from_secs(15);
+
+/// A claim that no payment of x402 made.
+pub(super) const NOT_X402: &str = "the payment is none of x402";
 
 /// A chain's own word on authorisations and balances.
 #[derive(Clone)]
@@ -127,6 +131,13 @@ impl Chain {
             Ok(false) if expired => Outcome::Failed { reason: "the authorization expired unused".into() },
             Ok(false) => Outcome::Unknown { detail: "not on the chain yet".into() },
             Err(error) => Outcome::Unknown { detail: error.to_string() },
+        }
+    }
+
+    pub(super) async fn look_up_offer(&self, offer: &NewClaim) -> Outcome {
+        match offered(offer) {
+            Some((payment, _)) => self.look_up(&payment.authorization, payment.valid_before()).await,
+            None => Outcome::Unknown { detail: NOT_X402.into() },
         }
     }
 
@@ -290,20 +301,26 @@ impl InProcess {
 }
 
 impl Settler for InProcess {
-    fn verify<'a>(
-        &'a self,
-        payment: &'a Payment,
-        requirement: &'a Requirement,
-    ) -> BoxFuture<'a, Result<(), Rejection>> {
-        self.verify(payment, requirement).boxed()
+    fn verify<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Result<(), Rejection>> {
+        async move {
+            let (payment, requirement) = offered(offer).ok_or_else(|| Rejection::Payment(NOT_X402.into()))?;
+            self.verify(&payment, &requirement).await
+        }
+        .boxed()
     }
 
-    fn settle<'a>(&'a self, payment: &'a Payment, requirement: &'a Requirement) -> BoxFuture<'a, Outcome> {
-        self.settle(payment, requirement).boxed()
+    fn settle<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Outcome> {
+        async move {
+            match offered(offer) {
+                Some((payment, requirement)) => self.settle(&payment, &requirement).await,
+                None => Outcome::Failed { reason: NOT_X402.into() },
+            }
+        }
+        .boxed()
     }
 
-    fn look_up<'a>(&'a self, payment: &'a Payment) -> BoxFuture<'a, Outcome> {
-        self.chain.look_up(&payment.authorization, payment.valid_before()).boxed()
+    fn look_up<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Outcome> {
+        self.chain.look_up_offer(offer).boxed()
     }
 }
 

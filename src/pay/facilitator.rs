@@ -9,9 +9,10 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::evm::{Chain, request};
+use super::evm::{Chain, NOT_X402, request};
 use super::settle::{Outcome, Rejection, Settler};
-use super::x402::{Payment, Requirement};
+use super::x402::{Payment, Requirement, offered};
+use crate::store::claims::NewClaim;
 
 const VERIFY: Duration = Duration::from_secs(15);
 /// A facilitator answers when the transaction is in a block.
@@ -83,19 +84,25 @@ impl Facilitator {
 }
 
 impl Settler for Facilitator {
-    fn verify<'a>(
-        &'a self,
-        payment: &'a Payment,
-        requirement: &'a Requirement,
-    ) -> BoxFuture<'a, Result<(), Rejection>> {
-        self.verify(payment, requirement).boxed()
+    fn verify<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Result<(), Rejection>> {
+        async move {
+            let (payment, requirement) = offered(offer).ok_or_else(|| Rejection::Payment(NOT_X402.into()))?;
+            self.verify(&payment, &requirement).await
+        }
+        .boxed()
     }
 
-    fn settle<'a>(&'a self, payment: &'a Payment, requirement: &'a Requirement) -> BoxFuture<'a, Outcome> {
-        self.settle(payment, requirement).boxed()
+    fn settle<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Outcome> {
+        async move {
+            match offered(offer) {
+                Some((payment, requirement)) => self.settle(&payment, &requirement).await,
+                None => Outcome::Failed { reason: NOT_X402.into() },
+            }
+        }
+        .boxed()
     }
 
-    fn look_up<'a>(&'a self, payment: &'a Payment) -> BoxFuture<'a, Outcome> {
-        self.chain.look_up(&payment.authorization, payment.valid_before()).boxed()
+    fn look_up<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Outcome> {
+        self.chain.look_up_offer(offer).boxed()
     }
 }

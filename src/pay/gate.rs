@@ -16,14 +16,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use super::settle::{Outcome, Rejection, Settler};
-use super::x402::{Payment, Requirement};
 use crate::base::ClaimId;
 use crate::store::claims::{Change, Claim, ClaimState, Claimed, NewClaim};
 use crate::store::{Store, StoreError};
@@ -96,14 +95,9 @@ impl Gate {
         }
     }
 
-    /// Spends a payment that matches `requirement` on `work`. Goes on to its end where the client hangs up.
-    pub async fn spend(
-        &self,
-        offer: NewClaim,
-        payment: Payment,
-        requirement: Requirement,
-        work: Box<dyn Work>,
-    ) -> Result<Spent, StoreError> {
+    /// Spends a payment, which names the price exactly, on `work`. Goes on to its end where the client hangs
+    /// up.
+    pub async fn spend(&self, offer: NewClaim, work: Box<dyn Work>) -> Result<Spent, StoreError> {
         let claim = match self.store.claim(&offer, Utc::now()).await? {
             Claimed::Foreign => return Ok(Spent::Foreign),
             Claimed::Again(claim) => return self.wait_for(claim).await,
@@ -113,7 +107,7 @@ impl Gate {
             self.release(&claim, ClaimState::Reserved, "no settler for this network").await?;
             return Ok(Spent::Unavailable { detail: "this network is not configured".into() });
         };
-        let spending = Spending { gate: self.clone(), settler, payment, requirement, work };
+        let spending = Spending { gate: self.clone(), settler, work };
         let task = self.tasks.spawn(spending.run(claim));
         match tokio::time::timeout(PATIENCE, task).await {
             Ok(Ok(spent)) => spent,
@@ -132,27 +126,40 @@ impl Gate {
     ) -> Result<usize, StoreError> {
         let open = self.store.open_claims().await?;
         for claim in &open {
-            let work = restore(claim).unwrap_or_else(|| Box::new(Gone));
+            let work = restore(claim).unwrap_or_else(|| Box::new(Undone(gone())));
             let settler = self.settlers.get(&claim.offer.network).cloned();
             match claim.state {
-                ClaimState::Reserved | ClaimState::Worked => {
-                    let mut work = work;
-                    work.cancel().await;
-                    self.release(claim, claim.state, "the node stopped before the settlement").await?;
-                }
+                ClaimState::Reserved | ClaimState::Worked => self.give_up(claim, settler, work).await?,
                 ClaimState::Settling | ClaimState::Settled => {
-                    let Ok(payment) = serde_json::from_value(claim.offer.proof.clone()) else {
-                        tracing::error!(claim = %claim.id, "the payment of a claim cannot be read");
-                        continue;
-                    };
-                    let gate = self.clone();
-                    let claim = claim.clone();
-                    self.tasks.spawn(async move { resume(gate, settler, claim, payment, work).await });
+                    self.tasks.spawn(resume(self.clone(), settler, claim.clone(), work));
                 }
                 _ => {}
             }
         }
         Ok(open.len())
+    }
+
+    /// What was set aside before a restart is given back, and so is money that its payer moved alone.
+    async fn give_up(
+        &self,
+        claim: &Claim,
+        settler: Option<Arc<dyn Settler>>,
+        mut work: Box<dyn Work>,
+    ) -> Result<(), StoreError> {
+        work.cancel().await;
+        let why = "the node stopped before the settlement";
+        match settler {
+            Some(settler) if settler.is_prepaid(&claim.offer) => {
+                let change = Change { detail: why.into(), ..Change::default() };
+                let moved = self.advance(claim, claim.state, ClaimState::Settling, change).await?;
+                if let Some(claim) = moved {
+                    let owed = Box::new(Undone(gone()));
+                    self.tasks.spawn(resume(self.clone(), Some(settler), claim, owed));
+                }
+                Ok(())
+            }
+            _ => self.release(claim, claim.state, why).await,
+        }
     }
 
     /// Waits for payments that are under way; those that a chain keeps waiting are recovered at the next
@@ -227,51 +234,47 @@ fn known(claim: &Claim) -> Option<Spent> {
 struct Spending {
     gate: Gate,
     settler: Arc<dyn Settler>,
-    payment: Payment,
-    requirement: Requirement,
     work: Box<dyn Work>,
 }
 
 impl Spending {
     async fn run(mut self, claim: Claim) -> Result<Spent, StoreError> {
-        if let Err(rejection) = self.settler.verify(&self.payment, &self.requirement).await {
+        if let Err(rejection) = self.settler.verify(&claim.offer).await {
             self.gate.release(&claim, ClaimState::Reserved, &rejection.to_string()).await?;
             return Ok(match rejection {
                 Rejection::Payment(reason) => Spent::Refused { reason },
                 Rejection::Unavailable(detail) => Spent::Unavailable { detail },
             });
         }
-        let work = match self.work.reserve(claim.id).await {
-            Ok(work) => work,
+        let (work, detail) = match self.work.reserve(claim.id).await {
+            Ok(work) => (work, "set aside"),
+            Err(answer) if self.settler.is_prepaid(&claim.offer) => {
+                self.work = Box::new(Undone(owed(answer)));
+                (Value::Null, "could not be done, and its payer has moved the money alone")
+            }
             Err(answer) => {
                 let why = format!("the work could not be done ({})", answer.status);
                 self.gate.release(&claim, ClaimState::Reserved, &why).await?;
                 return Ok(Spent::NotDone { answer });
             }
         };
-        let change = Change { work: Some(work), detail: "set aside".into(), ..Change::default() };
+        let change = Change { work: Some(work), detail: detail.into(), ..Change::default() };
         self.gate.advance(&claim, ClaimState::Reserved, ClaimState::Worked, change).await?;
         let change = Change { detail: "sent to the chain".into(), ..Change::default() };
         self.gate.advance(&claim, ClaimState::Worked, ClaimState::Settling, change).await?;
-        let outcome = self.settler.settle(&self.payment, &self.requirement).await;
-        let Spending { gate, settler, payment, work, .. } = self;
-        conclude(gate, settler, claim, payment, work, outcome).await
+        let outcome = self.settler.settle(&claim.offer).await;
+        let Spending { gate, settler, work } = self;
+        conclude(gate, settler, claim, work, outcome).await
     }
 }
 
 /// After a restart.
-async fn resume(
-    gate: Gate,
-    settler: Option<Arc<dyn Settler>>,
-    claim: Claim,
-    payment: Payment,
-    work: Box<dyn Work>,
-) {
+async fn resume(gate: Gate, settler: Option<Arc<dyn Settler>>, claim: Claim, work: Box<dyn Work>) {
     let resumed = match (claim.state, settler) {
         (ClaimState::Settled, _) => hand_over(gate, claim, work).await,
         (_, Some(settler)) => {
-            let outcome = settler.look_up(&payment).await;
-            conclude(gate, settler, claim, payment, work, outcome).await
+            let outcome = settler.look_up(&claim.offer).await;
+            conclude(gate, settler, claim, work, outcome).await
         }
         (_, None) => {
             tracing::error!(claim = %claim.id, network = claim.offer.network, "a payment waits for a network that is not configured any more");
@@ -288,7 +291,6 @@ async fn conclude(
     gate: Gate,
     settler: Arc<dyn Settler>,
     claim: Claim,
-    payment: Payment,
     mut work: Box<dyn Work>,
     mut outcome: Outcome,
 ) -> Result<Spent, StoreError> {
@@ -313,7 +315,7 @@ async fn conclude(
                 tracing::warn!(claim = %claim.id, detail, "the outcome of a settlement is not known; looking again");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(longest);
-                outcome = settler.look_up(&payment).await;
+                outcome = settler.look_up(&claim.offer).await;
             }
         }
     }
@@ -334,16 +336,17 @@ async fn hand_over(gate: Gate, claim: Claim, mut work: Box<dyn Work>) -> Result<
     })
 }
 
-/// A work that cannot be found again: it was never reserved, or this version does not know it.
-struct Gone;
+/// A work that is not done, for this reason: it cannot be found again, or it was refused after its payer
+/// had moved the money alone.
+struct Undone(Answer);
 
-impl Work for Gone {
+impl Work for Undone {
     fn reserve(&mut self, _: ClaimId) -> BoxFuture<'_, Result<Value, Answer>> {
-        Box::pin(async { Err(gone()) })
+        Box::pin(async { Err(self.0.clone()) })
     }
 
     fn deliver<'a>(&'a mut self, _: &'a str) -> BoxFuture<'a, Result<Answer, Answer>> {
-        Box::pin(async { Err(gone()) })
+        Box::pin(async { Err(self.0.clone()) })
     }
 
     fn cancel(&mut self) -> BoxFuture<'_, ()> {
@@ -351,28 +354,18 @@ impl Work for Gone {
     }
 }
 
+/// An answer that may say that nothing was charged, where something was.
+fn owed(mut answer: Answer) -> Answer {
+    if let Some(body) = answer.body.as_object_mut() {
+        body.insert("refund".into(), "due".into());
+    }
+    answer
+}
+
 fn gone() -> Answer {
     let body =
         serde_json::json!({ "success": false, "error": "what was paid for is gone; a refund is recorded" });
     Answer { status: 500, body }
-}
-
-/// The claim of a payment: what is bound together.
-pub fn offer(payment: &Payment, requirement: &Requirement, route: String, body_sha256: String) -> NewClaim {
-    let valid_before: DateTime<Utc> = payment.valid_before();
-    NewClaim {
-        scheme: "x402".into(),
-        network: requirement.network.caip2.into(),
-        asset: requirement.network.asset_key(),
-        payer: payment.authorization.from.clone(),
-        nonce: payment.authorization.nonce.to_ascii_lowercase(),
-        amount: requirement.amount,
-        pay_to: requirement.pay_to.clone(),
-        valid_before,
-        route,
-        body_sha256,
-        proof: serde_json::to_value(payment).expect("a payment is plain data with text keys"),
-    }
 }
 
 #[cfg(test)]

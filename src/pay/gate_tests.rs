@@ -1,11 +1,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use chrono::DateTime;
 use parking_lot::Mutex;
 use serde_json::json;
 
 use super::*;
 use crate::pay::network::NETWORKS;
-use crate::pay::x402::Authorization;
+use crate::pay::x402::{Authorization, Payment, Requirement, offer};
 use crate::store;
 
 /// A chain that answers as it was told, and counts.
@@ -16,23 +17,28 @@ struct Chain {
     looks: Mutex<Vec<Outcome>>,
     settled: AtomicUsize,
     looked: AtomicUsize,
+    prepaid: bool,
 }
 
 impl Settler for Chain {
-    fn verify<'a>(&'a self, _: &'a Payment, _: &'a Requirement) -> BoxFuture<'a, Result<(), Rejection>> {
+    fn verify<'a>(&'a self, _: &'a NewClaim) -> BoxFuture<'a, Result<(), Rejection>> {
         Box::pin(async { self.verdict.clone().map_or(Ok(()), Err) })
     }
 
-    fn settle<'a>(&'a self, _: &'a Payment, _: &'a Requirement) -> BoxFuture<'a, Outcome> {
+    fn settle<'a>(&'a self, _: &'a NewClaim) -> BoxFuture<'a, Outcome> {
         self.settled.fetch_add(1, Ordering::SeqCst);
         let outcome = self.settles.lock().pop();
         Box::pin(async { outcome.unwrap_or_else(paid) })
     }
 
-    fn look_up<'a>(&'a self, _: &'a Payment) -> BoxFuture<'a, Outcome> {
+    fn look_up<'a>(&'a self, _: &'a NewClaim) -> BoxFuture<'a, Outcome> {
         self.looked.fetch_add(1, Ordering::SeqCst);
         let outcome = self.looks.lock().pop();
         Box::pin(async { outcome.unwrap_or_else(paid) })
+    }
+
+    fn is_prepaid(&self, _: &NewClaim) -> bool {
+        self.prepaid
     }
 }
 
@@ -124,7 +130,7 @@ async fn rig(chain: Chain) -> (Gate, Arc<Chain>, Store) {
 
 async fn spend(gate: &Gate, nonce: u8, body: &str, job: &Job) -> Spent {
     let offer = offer(&payment(nonce), &requirement(), "POST /api/call".into(), body.into());
-    gate.spend(offer, payment(nonce), requirement(), Box::new(job.clone())).await.unwrap()
+    gate.spend(offer, Box::new(job.clone())).await.unwrap()
 }
 
 async fn states(store: &Store) -> Vec<ClaimState> {
@@ -268,4 +274,29 @@ async fn paid_work_that_nobody_can_restore_is_owed() {
     gate.recover(|_| None).await.unwrap();
     gate.close(Duration::from_secs(60)).await;
     assert_eq!(store.claim_by_id(claim.id).await.unwrap().unwrap().state, ClaimState::RefundDue);
+}
+
+#[tokio::test]
+async fn prepaid_work_that_fails_is_owed_back_and_not_released() {
+    let (gate, chain, store) = rig(Chain { prepaid: true, ..Chain::default() }).await;
+    let job = Job { reserve_fails: true, ..Job::default() };
+    let spent = spend(&gate, 1, "a", &job).await;
+    assert!(matches!(spent, Spent::NotDone { answer } if answer.body["refund"] == "due"));
+    assert_eq!(states(&store).await.last(), Some(&ClaimState::RefundDue));
+    assert_eq!(chain.settled.load(Ordering::SeqCst), 1);
+    let again = spend(&gate, 1, "a", &Job::default()).await;
+    assert!(matches!(again, Spent::Delivered { answer, .. } if answer.status == 503), "the same answer");
+}
+
+#[tokio::test]
+async fn payment_offered_again_is_taken_as_it_is_now() {
+    let (gate, _, store) = rig(Chain::default()).await;
+    let refused = Job { reserve_fails: true, ..Job::default() };
+    spend(&gate, 1, "a", &refused).await;
+    let signed_anew = Payment { signature: "0x01".into(), ..payment(1) };
+    let again = offer(&signed_anew, &requirement(), "POST /api/call".into(), "a".into());
+    let spent = gate.spend(again, Box::new(Job::default())).await.unwrap();
+    assert!(matches!(spent, Spent::Delivered { .. }));
+    let claims = store.settled_claims().await.unwrap();
+    assert_eq!(claims[0].offer.proof["signature"], "0x01");
 }

@@ -10,9 +10,11 @@
 //! | [`price`] | what each endpoint of each family costs |
 //! | [`network`] | the chains and their stablecoins |
 //! | [`x402`] | x402 versions 1 and 2 as they are on the wire |
+//! | [`mpp`] | MPP as it is on the wire |
+//! | [`tender`] | a payment of either |
 //! | [`challenge`] | the 402 with all its offers |
 //! | [`gate`] | the rule of spending |
-//! | [`settle`] | what verifies and settles: [`evm`] in process, [`facilitator`] by HTTP |
+//! | [`settle`] | what verifies and settles: x402 by [`evm`] in process or [`facilitator`] by HTTP, MPP by [`tempo`] |
 //! | [`refund`] | what is owed is paid back, once: [`purse`] signs and sends |
 //! | [`reorg`] | a second look at settlements |
 //! | [`audit`] | the ledger beside the chain |
@@ -25,6 +27,7 @@ pub mod challenge;
 pub mod evm;
 pub mod facilitator;
 pub mod gate;
+pub mod mpp;
 pub mod network;
 pub mod price;
 pub mod purse;
@@ -32,6 +35,8 @@ pub mod refund;
 pub mod reorg;
 pub mod settle;
 pub mod siwx;
+pub mod tempo;
+pub mod tender;
 pub mod x402;
 
 use std::num::NonZeroU32;
@@ -70,7 +75,7 @@ pub enum Mode {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkConfig {
-    /// `base` or `base-sepolia`.
+    /// `base` or `base-sepolia` for x402, `tempo` for MPP.
     pub network: String,
     /// JSON-RPC endpoint of the chain; its URL often holds a key.
     #[serde(default)]
@@ -84,4 +89,28 @@ pub struct NetworkConfig {
     /// Base URL of a facilitator that verifies and settles instead of this node.
     #[serde(default)]
     pub facilitator: String,
+    /// Of `tempo`: contract of the TIP-20 dollar that is charged.
+    #[serde(default = "bridged_usdc")]
+    pub currency: String,
+    /// Of `tempo`.
+    #[serde(default = "tempo_mainnet")]
+    pub chain_id: u64,
+}
+
+fn bridged_usdc() -> String {
+    "0x20c000000000000000000000b9537d11c60e8b50".into()
+}
+
+fn tempo_mainnet() -> u64 {
+    4217
+}
+
+/// The name of a Tempo chain in the configuration.
+pub const TEMPO: &str = "tempo";
+
+impl NetworkConfig {
+    /// Paid by MPP; every other network by x402.
+    pub fn is_tempo(&self) -> bool {
+        self.network == TEMPO
+    }
 }

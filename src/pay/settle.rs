@@ -2,22 +2,25 @@
 
 use futures_util::future::BoxFuture;
 
-use super::x402::{Payment, Requirement};
+use crate::store::claims::NewClaim;
 
-/// A chain, as the gate sees it.
+/// A chain and a payment protocol on it, as the gate sees them. The offer holds the payment in the
+/// protocol's own form (`proof`), as the store keeps it, so that a settlement goes on after a restart with
+/// exactly what it began with.
 pub trait Settler: Send + Sync + 'static {
     /// Whether the payment is good now: signature, balance, authorisation unused. Moves nothing.
-    fn verify<'a>(
-        &'a self,
-        payment: &'a Payment,
-        requirement: &'a Requirement,
-    ) -> BoxFuture<'a, Result<(), Rejection>>;
+    fn verify<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Result<(), Rejection>>;
 
     /// Moves the money. Asked once for each authorisation.
-    fn settle<'a>(&'a self, payment: &'a Payment, requirement: &'a Requirement) -> BoxFuture<'a, Outcome>;
+    fn settle<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Outcome>;
 
     /// What became of an authorisation, by what the chain says now.
-    fn look_up<'a>(&'a self, payment: &'a Payment) -> BoxFuture<'a, Outcome>;
+    fn look_up<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Outcome>;
+
+    /// Whether the payer has moved the money already. What then cannot be done is owed back.
+    fn is_prepaid(&self, _: &NewClaim) -> bool {
+        false
+    }
 }
 
 /// Why a payment is not taken. Nothing was charged.

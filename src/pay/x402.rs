@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::network::Network;
 use crate::base::{Usd, Wallet};
+use crate::store::claims::NewClaim;
 
 /// Header of a payment, version 2.
 pub const PAYMENT_SIGNATURE: &str = "payment-signature";
@@ -232,6 +233,36 @@ impl Payment {
         });
         (name, encode(&receipt))
     }
+}
+
+/// The claim of a payment: what is bound together.
+pub fn offer(payment: &Payment, requirement: &Requirement, route: String, body_sha256: String) -> NewClaim {
+    NewClaim {
+        scheme: "x402".into(),
+        network: requirement.network.caip2.into(),
+        asset: requirement.network.asset_key(),
+        payer: payment.authorization.from.clone(),
+        nonce: payment.authorization.nonce.to_ascii_lowercase(),
+        amount: requirement.amount,
+        pay_to: requirement.pay_to.clone(),
+        valid_before: payment.valid_before(),
+        route,
+        body_sha256,
+        proof: serde_json::to_value(payment).expect("a payment is plain data with text keys"),
+    }
+}
+
+/// The payment of a claim, and what it pays; `None` where another protocol's claim is asked about.
+pub fn offered(offer: &NewClaim) -> Option<(Payment, Requirement)> {
+    let payment: Payment = serde_json::from_value(offer.proof.clone()).ok()?;
+    let valid_for = payment.valid_before() - seconds(&payment.authorization.valid_after);
+    let requirement = Requirement {
+        network: Network::find(&offer.network)?,
+        pay_to: offer.pay_to.clone(),
+        amount: offer.amount,
+        timeout_secs: valid_for.num_seconds().unsigned_abs(),
+    };
+    Some((payment, requirement))
 }
 
 fn seconds(text: &str) -> DateTime<Utc> {

@@ -151,8 +151,9 @@ impl Store {
                 let change = Change { detail: "offered again".into(), ..Change::default() };
                 let (from, to) = (ClaimState::Released, ClaimState::Reserved);
                 update(&mut tx, claim.id, from, to, &change, now).await?;
+                replace(&mut tx, claim.id, offer).await?;
                 log(&mut tx, &claim, (from, to), &change.detail, now).await?;
-                Claimed::New(Claim { state: ClaimState::Reserved, ..claim })
+                Claimed::New(Claim { state: ClaimState::Reserved, offer: offer.clone(), ..claim })
             }
             Some(claim) => Claimed::Again(claim),
         };
@@ -329,6 +330,19 @@ async fn update(
     .execute(db)
     .await?;
     Ok(updated.rows_affected() == 1)
+}
+
+/// What is offered again may differ in all but its key: another signature, another transaction.
+async fn replace(db: &mut SqliteConnection, id: ClaimId, offer: &NewClaim) -> Result<(), StoreError> {
+    sqlx::query("UPDATE claims SET amount = ?, pay_to = ?, valid_before = ?, proof = ? WHERE id = ?")
+        .bind(signed(offer.amount))
+        .bind(offer.pay_to.as_str())
+        .bind(offer.valid_before)
+        .bind(offer.proof.to_string())
+        .bind(id.to_string())
+        .execute(db)
+        .await?;
+    Ok(())
 }
 
 async fn log(

@@ -29,7 +29,7 @@ pub async fn payments(config: &NodeConfig) -> Vec<Check> {
     if payments.networks.is_empty() {
         checks.push(Check::fail("payments", "no network to be paid on", "add one to [[payments.networks]]"));
     }
-    for entry in &payments.networks {
+    for entry in payments.networks.iter().filter(|entry| !entry.is_tempo()) {
         checks.extend(network(entry, u64::from(payments.confirmations.get())).await);
     }
     checks.extend(books(config).await);

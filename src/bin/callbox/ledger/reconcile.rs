@@ -55,7 +55,7 @@ pub(super) fn by_ledger(finding: Finding, booked: i64) -> Finding {
 /// By CAIP-2 network.
 pub fn chains(config: &NodeConfig) -> anyhow::Result<HashMap<&'static str, Chain>> {
     let chain = |entry| payments::chain(entry).map(|(network, chain)| (network.caip2, chain));
-    config.payments.networks.iter().map(chain).collect()
+    config.payments.networks.iter().filter(|entry| !entry.is_tempo()).map(chain).collect()
 }
 
 async fn check(chain: Option<&Chain>, claim: &Claim) -> Finding {

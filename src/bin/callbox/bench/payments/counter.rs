@@ -18,10 +18,11 @@ use callbox::pay::Gate;
 use callbox::pay::network::NETWORKS;
 use callbox::pay::settle::{Outcome, Rejection, Settler};
 use callbox::pay::siwx::SignIn;
-use callbox::pay::x402::{Payment, Requirement};
+use callbox::pay::x402::Requirement;
 use callbox::service::policy::{Caps, Hours};
 use callbox::service::{Admin, AdminError, Calls, HangUpError, LeaseNumber, PlaceCall, PlaceError, Policy};
 use callbox::store::Numbers;
+use callbox::store::claims::NewClaim;
 use futures_util::future::{BoxFuture, ready};
 use parking_lot::Mutex;
 use serde_json::json;
@@ -75,6 +76,7 @@ fn api(config: NodeConfig, books: &Books, lines: Arc<Lines>) -> anyhow::Result<A
         gate: Gate::new(books.store.clone(), HashMap::from([(NETWORKS[0].caip2.to_owned(), settler)])),
         sign_in: SignIn::new(&config.http.base_url(), rand::random::<[u8; 32]>().to_vec().into()),
         networks: vec![&NETWORKS[0]],
+        mpp: None,
         pay_to: PAY_TO.parse().context("the bench's own wallet")?,
         timeout_secs: TIMEOUT,
     };
@@ -152,16 +154,16 @@ impl Calls for Lines {
 struct AtOnce;
 
 impl Settler for AtOnce {
-    fn verify<'a>(&'a self, _: &'a Payment, _: &'a Requirement) -> BoxFuture<'a, Result<(), Rejection>> {
+    fn verify<'a>(&'a self, _: &'a NewClaim) -> BoxFuture<'a, Result<(), Rejection>> {
         Box::pin(ready(Ok(())))
     }
 
-    fn settle<'a>(&'a self, payment: &'a Payment, _: &'a Requirement) -> BoxFuture<'a, Outcome> {
-        self.look_up(payment)
+    fn settle<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Outcome> {
+        self.look_up(offer)
     }
 
-    fn look_up<'a>(&'a self, payment: &'a Payment) -> BoxFuture<'a, Outcome> {
-        Box::pin(ready(Outcome::Settled { transaction: payment.authorization.nonce.clone() }))
+    fn look_up<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Outcome> {
+        Box::pin(ready(Outcome::Settled { transaction: offer.nonce.clone() }))
     }
 }
 
