@@ -15,6 +15,7 @@ pub mod opt_out;
 pub mod payments;
 pub mod shutdown;
 pub mod telemetry;
+pub mod token_secret;
 pub mod wiring;
 
 pub use books::Books;
