@@ -40,7 +40,6 @@ const FRESH: TimeDelta = TimeDelta::minutes(60);
 const AT_ONCE: usize = 4;
 /// Lookups that wait for it. More are refused before they are paid.
 const WAITING: usize = 64;
-/// Before a question that failed is put once more.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Cheap to clone.
@@ -52,6 +51,8 @@ pub struct LookUp {
     /// Lookups whose answer is on its way.
     running: Arc<Mutex<HashSet<LookupId>>>,
     turns: Arc<Semaphore>,
+    /// Before a question that failed is put once more.
+    pause: Duration,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +92,7 @@ impl LookUp {
             tokens: token::Tokens::new(secret),
             running: Arc::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
+            pause: PAUSE,
         }
     }
 
@@ -200,7 +202,7 @@ impl LookUp {
         let Ok(_turn) = self.turns.acquire().await else { return };
         let mut told = self.provider.ask(&lookup.number).await;
         if told.is_err() {
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(self.pause).await;
             told = self.provider.ask(&lookup.number).await;
         }
         let outcome = if told.is_ok() { "complete" } else { "error" };

@@ -258,7 +258,8 @@ mod tests {
         let wallet = Wallet::nobody();
         store.buy_lookup(id, &wallet, now).await.unwrap();
         assert_eq!(store.pending_lookups().await.unwrap().len(), 1);
-        let paid = |since| store.lookup_paid_at(&number(), &wallet, since);
+        let to = number();
+        let paid = |since| store.lookup_paid_at(&to, &wallet, since);
         let (of_pay, later) = (now.timestamp_micros(), now + TimeDelta::seconds(1));
         assert_eq!(paid(now).await.unwrap().map(|at| at.timestamp_micros()), Some(of_pay));
         assert_eq!(paid(later).await.unwrap(), None);

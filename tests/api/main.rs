@@ -5,10 +5,13 @@
 
 mod access;
 mod client;
+mod discovery;
 mod errors;
 mod events;
+mod lookup;
 mod operator;
 mod policy;
 mod recordings;
 mod stablephone;
 mod support;
+mod till;
