@@ -39,7 +39,7 @@ const CONFINED: [(&[&str], &[&str]); 3] = [
 
 /// Files and folders (with a `/` at their end) of logic that takes the time as an argument. Add a
 /// core here when it is written.
-const PURE: [&str; 42] = [
+const PURE: [&str; 47] = [
     "src/base/",
     "src/eval/figures.rs",
     "src/eval/phone/hearing.rs",
@@ -57,6 +57,7 @@ const PURE: [&str; 42] = [
     "src/media/reception.rs",
     "src/media/rtp.rs",
     "src/media/session.rs",
+    "src/media/tone.rs",
     "src/pay/challenge.rs",
     "src/pay/network.rs",
     "src/pay/price.rs",
@@ -77,11 +78,15 @@ const PURE: [&str; 42] = [
     "src/voice/conversation.rs",
     "src/voice/effect.rs",
     "src/voice/event.rs",
+    "src/voice/greeting.rs",
+    "src/voice/greeting/",
     "src/voice/heard.rs",
     "src/voice/latency.rs",
     "src/voice/prompt.rs",
     "src/voice/recovery.rs",
     "src/voice/silence.rs",
+    "src/voice/tongues.rs",
+    "src/voice/voicemail.rs",
 ];
 
 /// Lines a file may have before its tests.

@@ -85,18 +85,18 @@ pub fn restore(api: &Api, claim: &Claim) -> Option<Box<dyn Work>> {
 }
 
 /// A call: dialled before the money moves, so that a carrier's refusal costs nothing.
-pub struct CallSale {
+struct CallSale {
     api: Api,
     family: Family,
     plan: CallPlan,
     call: Option<CallId>,
 }
 
-impl CallSale {
-    pub fn new(api: &Api, family: Family, plan: CallPlan) -> Box<dyn Work> {
-        Box::new(CallSale { api: api.clone(), family, plan, call: None })
-    }
+pub fn call(api: &Api, family: Family, plan: CallPlan) -> Box<dyn Work> {
+    Box::new(CallSale { api: api.clone(), family, plan, call: None })
+}
 
+impl CallSale {
     async fn dial(&mut self) -> Result<Value, ApiError> {
         let call = self.api.place.place(self.plan.clone()).await?;
         self.call = Some(call);

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::call::directory::{Parts, Stop};
+use crate::call::directory::{Parts, Stop, Wanted};
 use crate::call::ending::Circumstances;
 use crate::call::event::CallChange;
 use crate::call::leg::{Audio, Leg};
-use crate::call::record::{AnsweredBy, CallDirection, CallPlan, CallStatus, Speaker, TurnRecord};
+use crate::call::record::{
+    AnsweredBy, CallDirection, CallPlan, CallStatus, Speaker, TurnRecord, VoicemailAction,
+};
 use crate::call::summary::summarise;
 use crate::call::teller::Teller;
 use crate::engine::worker::LlmHandle;
@@ -20,13 +22,12 @@ use crate::sip::{Reoffer, Signal, SipCall, SipEnd};
 use crate::voice::conversation::Setup;
 use crate::voice::driver::{Notice, Talk};
 use crate::voice::mouth::VoiceChoice;
+use crate::voice::voicemail::{OnVoicemail, Screening};
 
 /// Notices that may wait for the call's bookkeeping.
 const NOTICES: usize = 64;
 /// The far end still plays what its jitter buffer holds; a hang-up by the agent waits for it.
 const TAIL: Duration = Duration::from_millis(300);
-/// A person who answers greets briefly; a longer first turn may be a machine's greeting.
-const LONGEST_GREETING_MS: u64 = 4_000;
 
 /// A conversation that is ready before the call is answered.
 pub(super) struct Prepared {
@@ -35,7 +36,12 @@ pub(super) struct Prepared {
     llm: LlmHandle,
 }
 
-pub(super) fn prepare(parts: &Parts, plan: &CallPlan, voice: &VoiceChoice) -> Prepared {
+pub(super) fn prepare(
+    parts: &Parts,
+    plan: &CallPlan,
+    voice: &VoiceChoice,
+    direction: CallDirection,
+) -> Prepared {
     let (sender, notices) = mpsc::channel(NOTICES);
     let setup = Setup {
         task: plan.task.clone(),
@@ -44,14 +50,25 @@ pub(super) fn prepare(parts: &Parts, plan: &CallPlan, voice: &VoiceChoice) -> Pr
         wait_for_greeting: plan.wait_for_greeting,
         recorded: plan.record,
         max_duration: Duration::from_secs(plan.max_duration_secs),
+        screening: (direction == CallDirection::Outbound).then(|| screening(parts, plan)),
     };
     let mut config = parts.voice.clone();
     if let Some(threshold) = plan.interruption_threshold_ms {
         config.activity.sustained_ms = threshold;
     }
-    let engines = (parts.engines)();
+    let engines = (parts.engines)(Wanted { model: &plan.model, language: &plan.language });
     let llm = engines.llm.clone();
     Prepared { talk: Talk::prepare(config, setup, engines, voice.clone(), sender), notices, llm }
+}
+
+/// Who answers is found out on every call that goes out; the plan says what follows from it.
+fn screening(parts: &Parts, plan: &CallPlan) -> Screening {
+    let on_voicemail = match (plan.voicemail_action, &plan.voicemail_message) {
+        (VoicemailAction::Ignore, _) => OnVoicemail::Ignore,
+        (VoicemailAction::LeaveMessage, Some(message)) => OnVoicemail::LeaveMessage(message.clone()),
+        (VoicemailAction::LeaveMessage, None) | (VoicemailAction::Hangup, _) => OnVoicemail::HangUp,
+    };
+    Screening { config: parts.config.answering.clone(), on_voicemail }
 }
 
 /// An answered call.
@@ -83,19 +100,26 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, teller: &Teller, stop: &
     }
     let Prepared { talk, mut notices, llm } = prepared;
     let over = CancellationToken::new();
-    let mut book = Book { teller, turns: Vec::new() };
+    let mut book = Book { teller, direction, turns: Vec::new() };
     let (media, signalling) = (audio.handle.clone(), call.handle.clone());
     let converse = async {
-        let closing = talk.converse(media, heard, over.clone()).await;
-        if closing.is_some() {
-            tokio::time::sleep(TAIL).await;
-            signalling.hang_up();
-        }
+        let (closing, last_words) = talk.converse(media, heard, over.clone()).await;
+        let hang_up = async {
+            if closing.is_some() {
+                tokio::time::sleep(TAIL).await;
+                signalling.hang_up();
+            }
+        };
+        // The line is not kept for a transcript.
+        tokio::join!(hang_up, last_words.transcribe());
         closing
     };
-    let signals = follow_signals(&mut call, &mut audio, stop, &over);
-    let (closing, signalled, ()) = tokio::join!(converse, signals, book.keep(&mut notices));
-    let talked_secs = Some(answered.elapsed().as_secs_f64());
+    let signals = async {
+        let end = follow_signals(&mut call, &mut audio, stop, &over).await;
+        (end, answered.elapsed())
+    };
+    let (closing, (signalled, talked), ()) = tokio::join!(converse, signals, book.keep(&mut notices));
+    let talked_secs = Some(talked.as_secs_f64());
     let known = Circumstances { direction, talked_secs, closing, stopped_by: stop.asked_by(), signalled };
     teller.ended(known).await;
     let turns = book.turns;
@@ -170,6 +194,7 @@ async fn finish_recording(audio: &Audio, file: String, teller: &Teller) {
 /// Keeps the call's turns and tells them.
 struct Book<'a> {
     teller: &'a Teller,
+    direction: CallDirection,
     turns: Vec<TurnRecord>,
 }
 
@@ -179,14 +204,18 @@ impl Book<'_> {
             match notice {
                 Notice::Live { speaker, text } => self.teller.tell(CallChange::Live { speaker, text }).await,
                 Notice::Turn(turn) => self.turn(turn).await,
+                Notice::AnsweredBy(answered_by) => {
+                    self.teller.tell(CallChange::Answered { answered_by }).await;
+                }
             }
         }
     }
 
     async fn turn(&mut self, turn: TurnRecord) {
+        // Who calls in is a person until it is heard to be none.
         let first_of_caller =
             turn.speaker == Speaker::Caller && self.turns.iter().all(|turn| turn.speaker != Speaker::Caller);
-        if first_of_caller && turn.end_ms.saturating_sub(turn.start_ms) <= LONGEST_GREETING_MS {
+        if first_of_caller && self.direction == CallDirection::Inbound {
             self.teller.tell(CallChange::Answered { answered_by: AnsweredBy::Human }).await;
         }
         self.turns.push(turn.clone());

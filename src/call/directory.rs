@@ -23,10 +23,19 @@ use crate::sip::{IncomingCall, SipNode};
 use crate::voice::driver::Voices;
 use crate::voice::mouth::VoiceChoice;
 
-/// Gives the engines in force when a call begins; the call keeps them to its end.
-pub type EngineSource = Arc<dyn Fn() -> Voices + Send + Sync>;
+/// Gives the engines in force for a call that begins; it keeps them to its end.
+pub type EngineSource = Arc<dyn Fn(Wanted<'_>) -> Voices + Send + Sync>;
 /// Gives the installed voice nearest to the one asked for, in a language.
 pub type VoicePicker = Arc<dyn Fn(&str, &str) -> VoiceChoice + Send + Sync>;
+
+/// What a call's plan asks of the engines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted<'a> {
+    /// `base` or `turbo`.
+    pub model: &'a str,
+    /// BCP 47.
+    pub language: &'a str,
+}
 
 /// What calls are made of.
 #[derive(Clone)]
@@ -179,7 +188,12 @@ impl Directory {
 
 impl Parts {
     /// Prepares the conversation of a call.
-    pub(super) fn talk(&self, plan: &CallPlan, voice: &VoiceChoice) -> conversing::Prepared {
-        conversing::prepare(self, plan, voice)
+    pub(super) fn talk(
+        &self,
+        plan: &CallPlan,
+        voice: &VoiceChoice,
+        direction: CallDirection,
+    ) -> conversing::Prepared {
+        conversing::prepare(self, plan, voice, direction)
     }
 }

@@ -51,6 +51,12 @@ fn had(known: &Circumstances) -> Verdict {
             Closing::CallerSilent => {
                 verdict(Completed, EndedBy::Agent, None, "the agent hung up, since the other side was silent")
             }
+            Closing::Voicemail => {
+                verdict(Completed, EndedBy::Voicemail, None, "a voicemail answered, and the agent hung up")
+            }
+            Closing::MessageLeft => {
+                verdict(Completed, EndedBy::Voicemail, None, "a voicemail answered, and the message was left")
+            }
             Closing::MaxDuration => {
                 verdict(Completed, EndedBy::Limit, None, "the maximum duration was reached")
             }
@@ -166,6 +172,7 @@ mod tests {
         assert_eq!(by(None, None, CallDirection::Inbound), EndedBy::Caller);
         assert_eq!(by(Some(Closing::AgentDone), None, CallDirection::Outbound), EndedBy::Agent);
         assert_eq!(by(Some(Closing::MaxDuration), None, CallDirection::Outbound), EndedBy::Limit);
+        assert_eq!(by(Some(Closing::Voicemail), None, CallDirection::Outbound), EndedBy::Voicemail);
         assert_eq!(by(None, Some(EndedBy::Client), CallDirection::Outbound), EndedBy::Client);
     }
 

@@ -33,7 +33,7 @@ pub(super) async fn run(
     teller.tell(CallChange::Created { direction, plan: Box::new(plan.clone()) }).await;
     teller.status(CallStatus::Ringing).await;
     teller.tell(CallChange::Voice { name: voice.name.clone() }).await;
-    let prepared = parts.talk(&plan, &voice);
+    let prepared = parts.talk(&plan, &voice, direction);
     match answer(parts, incoming).await {
         Ok((call, leg, agreed)) => {
             let session = conversing::Session { call, leg, agreed, prepared, direction };

@@ -32,6 +32,8 @@ use std::time::Duration;
 pub use directory::{Directory, Parts};
 use serde::{Deserialize, Serialize};
 
+use crate::voice::greeting;
+
 /// The `[call]` section.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -44,11 +46,19 @@ pub struct Config {
     pub inbound_persona: String,
     /// Write a summary after each answered call.
     pub summary: bool,
+    /// How a call that goes out tells a person from an answering machine.
+    pub answering: greeting::Config,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { max_concurrent: 20, ring_timeout_secs: 45, inbound_persona: String::new(), summary: true }
+        Config {
+            max_concurrent: 20,
+            ring_timeout_secs: 45,
+            inbound_persona: String::new(),
+            summary: true,
+            answering: greeting::Config::default(),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) async fn run(parts: &Parts, plan: CallPlan, teller: &Teller, stop: &S
     teller.tell(created).await;
     teller.status(CallStatus::Queued).await;
     teller.tell(CallChange::Voice { name: voice.name.clone() }).await;
-    let prepared = parts.talk(&plan, &voice);
+    let prepared = parts.talk(&plan, &voice, CallDirection::Outbound);
     match dial(parts, &plan, teller, stop).await {
         Dialled::Answered { call, leg, sdp } => {
             talk(parts, &plan, teller, stop, Answered { call: *call, leg, sdp, prepared }).await;

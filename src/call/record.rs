@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use crate::voice::{
-    effect::{Speaker, TurnRecord},
+    effect::{AnsweredBy, Speaker, TurnRecord},
     latency::LatencySplit,
 };
 
@@ -36,10 +36,6 @@ text_enum! {
 }
 
 text_enum! {
-    AnsweredBy { Human = "human", Voicemail = "voicemail", Unknown = "unknown" }
-}
-
-text_enum! {
     /// Who ended the call.
     EndedBy {
         Agent = "agent",
@@ -50,6 +46,8 @@ text_enum! {
         Client = "client",
         /// The maximum duration ran out.
         Limit = "limit",
+        /// An answering machine answered: this node hung up, or left the message first.
+        Voicemail = "voicemail",
         Carrier = "carrier",
         /// An error on this node, or its shutdown.
         Node = "node",

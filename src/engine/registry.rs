@@ -121,6 +121,9 @@ fn tts_process(program: Program) -> Factory<dyn Tts> {
 pub struct Config {
     pub asr: EngineConfig,
     pub llm: EngineConfig,
+    /// A second language model, for calls that ask for `turbo`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub llm_turbo: Option<EngineConfig>,
     pub tts: EngineConfig,
     pub vad: EngineConfig,
     pub turn: EngineConfig,
@@ -189,6 +192,7 @@ impl Default for Config {
         Config {
             asr: EngineConfig::new("whisper", "auto"),
             llm: EngineConfig::new("llama", "auto"),
+            llm_turbo: None,
             tts: EngineConfig::new("piper", "auto"),
             vad: light("silero", "auto"),
             turn: EngineConfig::new("smart-turn", "auto"),
@@ -251,6 +255,8 @@ impl Blueprint<'_> {
 pub struct Engines {
     pub asr: AsrHandle,
     pub llm: LlmHandle,
+    /// `None` where `llm` answers every call.
+    pub llm_turbo: Option<LlmHandle>,
     pub tts: TtsHandle,
     pub vad: VadHandle,
     pub turn: TurnHandle,
@@ -262,6 +268,10 @@ impl Engines {
         Ok(Engines {
             asr: start_asr(&config.asr, surroundings)?,
             llm: start_llm(&config.llm, surroundings)?,
+            llm_turbo: match &config.llm_turbo {
+                Some(turbo) => Some(start_llm_turbo(turbo, surroundings)?),
+                None => None,
+            },
             tts: start_tts(&config.tts, surroundings)?,
             vad: start_vad(&config.vad, surroundings)?,
             turn: start_turn(&config.turn, surroundings)?,
@@ -270,9 +280,16 @@ impl Engines {
 
     /// Waits until every engine can be asked.
     pub async fn ready(&self, within: Duration) -> Result<(), EngineError> {
+        let turbo = async {
+            match &self.llm_turbo {
+                Some(turbo) => turbo.ready(within).await,
+                None => Ok(()),
+            }
+        };
         tokio::try_join!(
             self.asr.ready(within),
             self.llm.ready(within),
+            turbo,
             self.tts.ready(within),
             self.vad.ready(within),
             self.turn.ready(within),
@@ -287,6 +304,12 @@ pub fn start_asr(config: &EngineConfig, surroundings: &Surroundings) -> Result<A
 
 pub fn start_llm(config: &EngineConfig, surroundings: &Surroundings) -> Result<LlmHandle, EngineError> {
     Ok(LlmHandle::spawn(&config.worker("llm"), construct(LLM, "llm", config, surroundings)?))
+}
+
+/// A second language model, with workers of its own.
+pub fn start_llm_turbo(config: &EngineConfig, surroundings: &Surroundings) -> Result<LlmHandle, EngineError> {
+    let factory = construct(LLM, "llm_turbo", config, surroundings)?;
+    Ok(LlmHandle::spawn(&config.worker("llm_turbo"), factory))
 }
 
 pub fn start_tts(config: &EngineConfig, surroundings: &Surroundings) -> Result<TtsHandle, EngineError> {

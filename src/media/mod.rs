@@ -16,6 +16,7 @@
 //! | [`conceal`] | sound for the holes |
 //! | [`codec`] | G.711 |
 //! | [`dtmf`] | digits both ways |
+//! | [`tone`] | the beep of an answering machine |
 //! | [`playout`] | what waits to be sent, and how much of it was heard |
 //! | [`pacer`] | when to send |
 //! | [`tap`], [`recording`] | both sides into a WAV file |
@@ -43,6 +44,7 @@ pub mod resample;
 pub mod rtp;
 pub mod session;
 pub mod tap;
+pub mod tone;
 
 pub use self::{
     driver::{Config, Leg, MediaError, MediaHandle, MediaPlane},
@@ -52,4 +54,5 @@ pub use self::{
     recording::{RecordingError, RecordingSummary},
     resample::Resampler,
     session::{MediaEvent, MediaStats, Output, Session, SessionConfig, SessionUpdate},
+    tone::{Beep, BeepDetector},
 };

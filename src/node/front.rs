@@ -32,7 +32,7 @@ pub fn open(config: &NodeConfig, books: &Books, backend: Backend) -> anyhow::Res
     backend.health.add_store(books.store.clone());
     let policy = Policy::new(config.policy.clone());
     let metrics = backend.metrics;
-    let numbers = LeaseNumber::new(Numbers::new(books.store.clone(), config.numbers.clone()));
+    let numbers = LeaseNumber::new(Numbers::new(books.store.clone(), config.numbers));
     let secret = token_secret::load_or_create(&config.store.data_dir)?;
     let look_up = LookUp::new(books.store.clone(), config.lookup.build()?, secret);
     let till = payments::till(config, books.store.clone(), &backend.health)?;

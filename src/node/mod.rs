@@ -11,6 +11,7 @@ pub mod engines;
 pub mod front;
 pub mod health;
 pub mod http;
+pub mod languages;
 pub mod opt_out;
 pub mod payments;
 pub mod shutdown;

@@ -62,7 +62,7 @@ impl Node {
             sip: sip.clone(),
             media,
             advertise: advertised_address(&config, &sip),
-            engines: Arc::new(move || source.voices()),
+            engines: Arc::new(move |wanted| source.voices(wanted)),
             voices: Arc::new(move |asked, language| picker.pick_voice(asked, language)),
             personas: config.personas.clone(),
             recordings,

@@ -82,7 +82,7 @@ impl Chain {
         if found != self.network.chain_id {
             return Err(ChainError::OtherChain { network: name, expected: self.network.chain_id, found });
         }
-        let separator = self.ask(async { Ok(self.token().DOMAIN_SEPARATOR().call().await?) }).await?;
+        let separator = self.ask(async { self.token().DOMAIN_SEPARATOR().call().await }).await?;
         if separator != self.domain().separator() {
             return Err(ChainError::OtherToken { network: name });
         }
@@ -92,7 +92,7 @@ impl Chain {
     /// Millionths of a dollar.
     pub async fn balance(&self, wallet: &Wallet) -> Result<u64, ChainError> {
         let account = address(wallet);
-        let balance = self.ask(async { Ok(self.token().balanceOf(account).call().await?) }).await?;
+        let balance = self.ask(async { self.token().balanceOf(account).call().await }).await?;
         Ok(balance.saturating_to())
     }
 
@@ -110,7 +110,7 @@ impl Chain {
 
     async fn is_used(&self, authorization: &Authorization) -> Result<bool, ChainError> {
         let (payer, nonce) = (address(&authorization.from), nonce(authorization));
-        self.ask(async { Ok(self.token().authorizationState(payer, nonce).call().await?) }).await
+        self.ask(async { self.token().authorizationState(payer, nonce).call().await }).await
     }
 
     /// The transaction that spent an authorisation; empty where it is not found.

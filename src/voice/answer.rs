@@ -7,6 +7,7 @@ use crate::engine::{Delta, Role};
 use crate::voice::chunk::Chunker;
 use crate::voice::effect::{Closing, Effect, Speaker};
 use crate::voice::event::{AnswerId, ClauseId, EngineKind};
+use crate::voice::greeting::Clue;
 use crate::voice::heard::{heard_prefix, unheard_rest};
 use crate::voice::latency::{Marks, mark};
 use crate::voice::{Conversation, prompt};
@@ -197,6 +198,18 @@ impl Conversation {
         self.ask();
     }
 
+    /// Answers by what the LLM was asked ahead of time.
+    pub(super) fn reply_from(&mut self, now: Instant, marks: Marks, id: AnswerId, deltas: Vec<Delta>) {
+        self.begin_answer(now, marks);
+        if let Some(answer) = &mut self.answer {
+            answer.id = id;
+            answer.generating = true;
+        }
+        for delta in deltas {
+            self.handle_delta(now, id, delta);
+        }
+    }
+
     /// Says a phrase as a turn of its own.
     pub(super) fn say(&mut self, now: Instant, phrase: &str, voicing: Voicing) {
         self.begin_answer(now, Marks::default());
@@ -216,7 +229,23 @@ impl Conversation {
         self.answer_progressed(now);
     }
 
+    /// Says a text that nothing interrupts, then hangs up.
+    pub(super) fn say_protected_and_hang_up(&mut self, now: Instant, text: &str, closing: Closing) {
+        self.begin_answer(now, Marks::default());
+        let mut chunker = Chunker::default();
+        let clauses: Vec<String> = chunker.push(text).into_iter().chain(chunker.finish()).collect();
+        for clause in clauses {
+            self.speak(now, &clause, Voicing::Line);
+        }
+        if let Some(answer) = &mut self.answer {
+            answer.then = Some(closing);
+            answer.protected = answer.clauses.last().map(|clause| clause.id);
+        }
+        self.answer_progressed(now);
+    }
+
     fn begin_answer(&mut self, now: Instant, marks: Marks) {
+        self.drop_head_start();
         self.abandon_answer();
         self.cut = None;
         let id = self.next_id();
@@ -347,6 +376,7 @@ impl Conversation {
         if let Some(started) = answer.started {
             self.watchdog.sound(now);
             self.record_turn(Speaker::Agent, text, (started, now), false, answer.marks.split());
+            self.note(now, Clue::AgentSpoke);
         }
         if let Some(closing) = answer.then {
             self.hang_up(now, closing);

@@ -10,6 +10,7 @@ use crate::engine::Role;
 use crate::voice::answer::{Answer, Voicing};
 use crate::voice::effect::{Effect, Speaker};
 use crate::voice::event::EngineKind;
+use crate::voice::greeting::Clue;
 use crate::voice::latency::Marks;
 use crate::voice::{Conversation, ms};
 
@@ -58,9 +59,11 @@ impl Conversation {
             CallerTurn::Speaking { onset, .. } | CallerTurn::Paused { onset, .. } => onset,
         };
         self.caller = CallerTurn::Speaking { onset, sustained: false, next_partial };
+        self.drop_head_start();
         if self.answer.as_ref().is_some_and(Answer::is_thinking) {
             self.abandon_answer();
         }
+        self.screen(now, Clue::Speaks { onset });
     }
 
     pub(super) fn handle_speech_sustained(&mut self) {
@@ -78,17 +81,20 @@ impl Conversation {
         }
     }
 
-    pub(super) fn handle_speech_paused(&mut self, last_speech: Instant) {
+    pub(super) fn handle_speech_paused(&mut self, now: Instant, last_speech: Instant) {
         let CallerTurn::Speaking { onset, .. } = self.caller else { return };
         self.watchdog.sound(last_speech);
         self.caller = CallerTurn::Paused { onset, last_speech, complete: None, partial: None };
         self.effects.extend([Effect::TranscribePartial, Effect::JudgeTurn]);
+        self.screen(now, Clue::Pauses { last_speech });
     }
 
-    pub(super) fn handle_partial(&mut self, text: String) {
+    pub(super) fn handle_partial(&mut self, now: Instant, text: String) {
         self.live(Speaker::Caller, &text);
+        self.screen(now, Clue::Says { text: &text, complete: false });
         if let CallerTurn::Paused { partial, .. } = &mut self.caller {
             *partial = Some(text);
+            self.take_head_start(now);
         }
     }
 
@@ -100,6 +106,9 @@ impl Conversation {
 
     pub(super) fn handle_dtmf(&mut self, now: Instant, digit: char) {
         self.watchdog.sound(now);
+        if self.is_machine() {
+            return;
+        }
         self.digits.get_or_insert_with(|| (String::new(), now)).0.push(digit);
         if let Some((_, last)) = &mut self.digits {
             *last = now;
@@ -110,6 +119,12 @@ impl Conversation {
         let Some(turn) = self.finishing.take() else { return };
         self.outage_over(EngineKind::Asr);
         let text = text.trim();
+        self.note(now, Clue::Says { text, complete: true });
+        if self.is_machine() {
+            self.drop_head_start();
+            self.record_words(&turn, text);
+            return self.attend_machine(now);
+        }
         if text.is_empty() {
             return self.nothing_was_said(now, &turn);
         }
@@ -133,11 +148,15 @@ impl Conversation {
             transcript: Some(now),
             ..Marks::default()
         };
-        self.reply(now, marks);
+        match self.claim_head_start(text) {
+            Some((id, deltas)) => self.reply_from(now, marks, id, deltas),
+            None => self.reply(now, marks),
+        }
     }
 
     /// The recogniser lost the utterance, or there was nothing to recognise.
     fn nothing_was_said(&mut self, now: Instant, turn: &Finishing) {
+        self.drop_head_start();
         if self.cut.is_some() {
             return self.resume(now);
         }
@@ -221,15 +240,29 @@ impl Conversation {
 
     pub(super) fn record_last_words(&mut self, text: &str) {
         let Some(turn) = self.finishing.take() else { return };
-        if !text.trim().is_empty() {
+        self.record_words(&turn, text.trim());
+    }
+
+    fn record_words(&mut self, turn: &Finishing, text: &str) {
+        if !text.is_empty() {
             let span = (turn.onset, turn.last_speech);
-            self.record_turn(Speaker::Caller, text.trim().to_owned(), span, false, None);
+            self.record_turn(Speaker::Caller, text.to_owned(), span, false, None);
+        }
+    }
+
+    /// The last speech before the silence under way; `None` while the caller speaks.
+    pub(super) fn caller_quiet_since(&self, now: Instant) -> Option<Instant> {
+        match (&self.caller, &self.finishing) {
+            (CallerTurn::Speaking { .. }, _) => None,
+            (CallerTurn::Paused { last_speech, .. }, _) => Some(*last_speech),
+            (CallerTurn::Silent, Some(finishing)) => Some(finishing.last_speech),
+            (CallerTurn::Silent, None) => Some(now),
         }
     }
 
     /// When the pause under way ends the turn. The short silence counts once a partial transcript is
     /// there: the final one is not sooner, and the words may want more.
-    fn turn_end(&self) -> Option<Instant> {
+    pub(super) fn turn_end(&self) -> Option<Instant> {
         let CallerTurn::Paused { last_speech, complete, partial, .. } = &self.caller else { return None };
         let turn = &self.config.turn;
         let complete = complete.is_some_and(|probability| probability >= turn.complete_threshold);
@@ -239,6 +272,10 @@ impl Conversation {
             _ => turn.max_silence_ms,
         };
         Some(*last_speech + ms(patience))
+    }
+
+    pub(super) fn wants_more_words(&self) -> bool {
+        matches!(&self.caller, CallerTurn::Paused { partial: Some(words), .. } if wants_more(words))
     }
 
     fn digits_timeout(&mut self, now: Instant) {

@@ -9,10 +9,13 @@ use crate::voice::answer::{Answer, Cut};
 use crate::voice::caller_turn::{CallerTurn, Finishing};
 use crate::voice::effect::{Closing, Effect, Speaker, TurnRecord};
 use crate::voice::event::{EngineKind, Event};
+use crate::voice::greeting::Clue;
+use crate::voice::head_start::HeadStart;
 use crate::voice::latency::LatencySplit;
 use crate::voice::prompt::{self, History};
 use crate::voice::recovery::Outages;
 use crate::voice::silence::Watchdog;
+use crate::voice::voicemail::{Screen, Screening};
 
 /// What one call asks of its conversation.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +28,8 @@ pub struct Setup {
     pub wait_for_greeting: bool,
     pub recorded: bool,
     pub max_duration: Duration,
+    /// Find out who answered; `None` where the far end called.
+    pub screening: Option<Screening>,
 }
 
 /// A conversation: feed it events, then drain its effects, then wait for its timeout.
@@ -39,16 +44,19 @@ pub struct Conversation {
     pub(super) digits: Option<(String, Instant)>,
     pub(super) answer: Option<Answer>,
     pub(super) cut: Option<Cut>,
+    pub(super) head_start: Option<HeadStart>,
     pub(super) history: History,
     pub(super) watchdog: Watchdog,
     pub(super) outages: Outages,
+    pub(super) screen: Screen,
     pub(super) opened: bool,
     pub(super) last_id: u64,
     ended: bool,
 }
 
 impl Conversation {
-    pub fn new(config: Config, setup: Setup) -> Self {
+    pub fn new(mut config: Config, setup: Setup) -> Self {
+        config.phrases = config.phrases_for(&setup.language).clone();
         let system = prompt::system(setup.task.expose(), &setup.language);
         let warm = Effect::WarmLlm { messages: vec![system.clone()] };
         Conversation {
@@ -61,9 +69,11 @@ impl Conversation {
             digits: None,
             answer: None,
             cut: None,
+            head_start: None,
             history: History::new(system),
             watchdog: Watchdog::default(),
             outages: Outages::default(),
+            screen: Screen::Off,
             opened: false,
             last_id: 0,
             ended: false,
@@ -78,12 +88,16 @@ impl Conversation {
             Event::Answered => self.handle_answered(now),
             Event::SpeechStarted { onset } => self.handle_speech_started(now, onset),
             Event::SpeechSustained => self.handle_speech_sustained(),
-            Event::SpeechPaused { last_speech } => self.handle_speech_paused(last_speech),
-            Event::Partial { text } => self.handle_partial(text),
+            Event::SpeechPaused { last_speech } => self.handle_speech_paused(now, last_speech),
+            Event::Partial { text } => self.handle_partial(now, text),
             Event::Final { text } => self.handle_final(now, text),
             Event::TurnJudged { complete } => self.handle_turn_judged(complete),
             Event::Dtmf { digit } => self.handle_dtmf(now, digit),
-            Event::Llm { answer, delta } => self.handle_delta(now, answer, delta),
+            Event::Llm { answer, delta } => {
+                if let Some(delta) = self.gather(answer, delta) {
+                    self.handle_delta(now, answer, delta);
+                }
+            }
             Event::ClauseAudio { clause } => self.handle_clause_audio(now, clause),
             Event::ClauseSynthesised { clause, samples } => self.handle_clause_synthesised(clause, samples),
             Event::ClausePlaying { clause, at } => self.handle_clause_playing(clause, at),
@@ -92,6 +106,7 @@ impl Conversation {
             Event::EngineFailed { engine: EngineKind::Asr, .. } => self.handle_asr_failed(now),
             Event::EngineFailed { engine: EngineKind::Tts, clause } => self.handle_tts_failed(now, clause),
             Event::EngineFailed { engine: EngineKind::Llm, .. } => self.handle_llm_failed(now),
+            Event::Beep { length } => self.screen(now, Clue::Beeps { length }),
             Event::MediaLost => self.hang_up(now, Closing::MediaLost),
         }
         self.yield_turn(now);
@@ -99,6 +114,10 @@ impl Conversation {
 
     /// Does what is due at `now`; a no-op before [`Conversation::poll_timeout`].
     pub fn handle_timeout(&mut self, now: Instant) {
+        if self.ended {
+            return;
+        }
+        self.screen_timeout(now);
         if self.ended {
             return;
         }
@@ -112,10 +131,9 @@ impl Conversation {
         if self.ended {
             return None;
         }
-        [self.caller_deadline(), self.recovery_deadline(), self.silence_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let screening = [self.caller_deadline(), self.screen_deadline()];
+        let watching = [self.recovery_deadline(), self.silence_deadline()];
+        screening.into_iter().chain(watching).flatten().min()
     }
 
     pub fn poll_effect(&mut self) -> Option<Effect> {
@@ -129,6 +147,8 @@ impl Conversation {
             return;
         }
         self.ended = true;
+        self.close_screening();
+        self.drop_head_start();
         self.cut_answer(now);
         self.settle_cut();
         self.finish_caller_turn(now);
@@ -156,6 +176,7 @@ impl Conversation {
     fn handle_answered(&mut self, now: Instant) {
         self.answered_at = Some(now);
         self.watchdog.sound(now);
+        self.begin_screening(now);
         if !self.setup.wait_for_greeting {
             self.open(now);
         }

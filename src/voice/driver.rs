@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 use crate::base::Pii;
 use crate::engine::worker::{AsrHandle, LlmConversation, LlmHandle, TtsHandle, TurnHandle, VadHandle};
 use crate::engine::{ChatMessage, Completion, Delta, EngineError};
-use crate::media::{MediaEvent, MediaHandle};
+use crate::media::{BeepDetector, MediaEvent, MediaHandle};
 use crate::voice::conversation::Setup;
-use crate::voice::effect::{Closing, Effect, Speaker, TurnRecord};
+use crate::voice::effect::{AnsweredBy, Closing, Effect, Speaker, TurnRecord};
 use crate::voice::event::{AnswerId, ClauseId, EngineKind};
 use crate::voice::hearing::Ear;
 use crate::voice::mouth::{Mouth, VoiceChoice};
@@ -32,6 +32,8 @@ pub struct Voices {
     pub tts: TtsHandle,
     pub vad: VadHandle,
     pub turn: TurnHandle,
+    /// The language the recogniser is told, as a BCP 47 tag; `None` lets it find out by itself.
+    pub hears: Option<String>,
 }
 
 /// What a conversation tells its call.
@@ -39,6 +41,7 @@ pub struct Voices {
 pub enum Notice {
     Turn(TurnRecord),
     Live { speaker: Speaker, text: Pii<String> },
+    AnsweredBy(AnsweredBy),
 }
 
 /// A conversation and its engines, before and during the call.
@@ -46,7 +49,6 @@ pub struct Talk {
     conversation: Conversation,
     engines: Voices,
     config: Config,
-    language: String,
     voice: VoiceChoice,
     llm: LlmConversation,
     tasks: JoinSet<()>,
@@ -58,6 +60,7 @@ pub struct Talk {
 struct Senses {
     ear: Ear,
     mouth: Mouth,
+    beeps: BeepDetector,
 }
 
 impl Talk {
@@ -69,13 +72,11 @@ impl Talk {
         voice: VoiceChoice,
         notices: mpsc::Sender<Notice>,
     ) -> Self {
-        let language = setup.language.clone();
         let mut talk = Talk {
             conversation: Conversation::new(config.clone(), setup),
             llm: engines.llm.conversation(),
             engines,
             config,
-            language,
             voice,
             tasks: JoinSet::new(),
             events: mpsc::channel(EVENTS),
@@ -88,18 +89,18 @@ impl Talk {
     }
 
     /// Converses until one side ends it. `over` is cancelled when the far end has hung up. Gives the
-    /// reason if the conversation itself ended.
+    /// reason if the conversation itself ended, and what is still to be transcribed.
     pub async fn converse(
         mut self,
         media: MediaHandle,
         mut heard: mpsc::Receiver<MediaEvent>,
         over: CancellationToken,
-    ) -> Option<Closing> {
-        let asr = self.engines.asr.stream(Ear::hint(&self.language));
+    ) -> (Option<Closing>, LastWords) {
+        let asr = self.engines.asr.stream(Ear::hint(self.engines.hears.as_deref()));
         let ear = Ear::new(self.config.activity.clone(), self.engines.vad.stream(), asr);
         let tts = self.engines.tts.clone();
         let mouth = Mouth::open(tts, self.voice.clone(), media, self.events.0.clone());
-        let mut senses = Senses { ear, mouth };
+        let mut senses = Senses { ear, mouth, beeps: BeepDetector::default() };
         self.handle(Event::Answered);
         let closing = loop {
             if let Some(closing) = self.perform_effects(&mut senses).await {
@@ -118,23 +119,7 @@ impl Talk {
             }
         };
         self.conversation.close(Instant::now());
-        self.last_words(&mut senses).await;
-        closing
-    }
-
-    /// The transcript of what the caller was saying when the call ended.
-    async fn last_words(&mut self, senses: &mut Senses) {
-        let deadline = tokio::time::Instant::now() + LAST_WORDS;
-        loop {
-            self.perform_effects(senses).await;
-            if self.conversation.is_settled() {
-                return;
-            }
-            match tokio::time::timeout_at(deadline, self.events.1.recv()).await {
-                Ok(Some(event)) => self.handle(event),
-                Ok(None) | Err(_) => return,
-            }
-        }
+        (closing, LastWords { talk: self, senses })
     }
 
     fn handle(&mut self, event: Event) {
@@ -146,6 +131,11 @@ impl Talk {
         let clause = |utterance: crate::media::UtteranceId| ClauseId(utterance.0);
         match event {
             MediaEvent::Frame { pcm, .. } => {
+                if self.conversation.listens_for_beeps()
+                    && let Some(beep) = senses.beeps.hear(&pcm)
+                {
+                    self.handle(Event::Beep { length: beep.length });
+                }
                 for event in senses.ear.hear(&pcm).await {
                     self.handle(event);
                 }
@@ -183,6 +173,7 @@ impl Talk {
                 Effect::StopSpeaking => senses.mouth.stop(),
                 Effect::Turn(turn) => self.notify(Notice::Turn(turn)).await,
                 Effect::Live { speaker, text } => self.notify(Notice::Live { speaker, text }).await,
+                Effect::AnsweredBy(who) => self.notify(Notice::AnsweredBy(who)).await,
                 Effect::HangUp { closing } => return Some(closing),
             }
         }
@@ -251,6 +242,31 @@ impl Talk {
                 }
             }
         });
+    }
+}
+
+/// A conversation that is over, but for the transcript of what the caller was saying then.
+#[must_use]
+pub struct LastWords {
+    talk: Talk,
+    senses: Senses,
+}
+
+impl LastWords {
+    /// Tells the last turns. Takes as long as the recogniser does, four seconds at most.
+    pub async fn transcribe(self) {
+        let LastWords { mut talk, mut senses } = self;
+        let deadline = tokio::time::Instant::now() + LAST_WORDS;
+        loop {
+            talk.perform_effects(&mut senses).await;
+            if talk.conversation.is_settled() {
+                return;
+            }
+            match tokio::time::timeout_at(deadline, talk.events.1.recv()).await {
+                Ok(Some(event)) => talk.handle(event),
+                Ok(None) | Err(_) => return,
+            }
+        }
     }
 }
 

@@ -12,6 +12,11 @@ text_enum! {
     Speaker { Agent = "agent", Caller = "caller" }
 }
 
+text_enum! {
+    /// Who answered, as far as the greeting shows it.
+    AnsweredBy { Human = "human", Voicemail = "voicemail", Unknown = "unknown" }
+}
+
 /// Why the conversation ends the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Closing {
@@ -19,6 +24,10 @@ pub enum Closing {
     AgentDone,
     /// The caller stayed silent.
     CallerSilent,
+    /// A machine answered, and the call was to end then.
+    Voicemail,
+    /// A machine answered, and the message was left on it.
+    MessageLeft,
     MaxDuration,
     /// No media comes from the far end.
     MediaLost,
@@ -63,6 +72,8 @@ pub enum Effect {
         speaker: Speaker,
         text: Pii<String>,
     },
+    /// Who answered is known. Comes once at most.
+    AnsweredBy(AnsweredBy),
     HangUp {
         closing: Closing,
     },
@@ -98,6 +109,7 @@ impl Effect {
             Effect::StopSpeaking => "stop speaking",
             Effect::Turn(_) => "record a turn",
             Effect::Live { .. } => "show live text",
+            Effect::AnsweredBy(_) => "tell who answered",
             Effect::HangUp { .. } => "hang up",
         }
     }

@@ -1,6 +1,6 @@
 //! What happens to a conversation.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::engine::Delta;
 
@@ -51,6 +51,8 @@ pub enum Event {
     EngineFailed { engine: EngineKind, clause: Option<ClauseId> },
     /// A key was pressed on the caller's side (RFC 4733).
     Dtmf { digit: char },
+    /// A beep of the far end (400 to 2 200 Hz, 150 ms to 2 s) has just ended.
+    Beep { length: Duration },
     /// Nothing has come from the far end for this long (RTP timeout of the media session).
     MediaLost,
 }
@@ -76,6 +78,7 @@ impl Event {
             Event::ClauseStopped { .. } => "clause stopped",
             Event::EngineFailed { .. } => "engine failed",
             Event::Dtmf { .. } => "key pressed",
+            Event::Beep { .. } => "beep",
             Event::MediaLost => "media lost",
         }
     }

@@ -63,10 +63,10 @@ impl Ear {
         }
     }
 
-    /// What to expect of a speaker of `language`.
-    pub fn hint(language: &str) -> SpeechHint {
-        let primary = language.split('-').next().unwrap_or(language);
-        SpeechHint { language: Some(primary.to_owned()), vocabulary: Vec::new() }
+    /// What to expect of a speaker of `language`, if it is told.
+    pub fn hint(language: Option<&str>) -> SpeechHint {
+        let primary = |tag: &str| tag.split('-').next().unwrap_or(tag).to_ascii_lowercase();
+        SpeechHint { language: language.map(primary), vocabulary: Vec::new() }
     }
 
     /// Takes one frame of the caller's audio at 8 kHz; gives what it means for the conversation.

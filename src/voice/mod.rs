@@ -9,12 +9,16 @@
 //! | [`conversation`] | the state and the dispatch of events |
 //! | `caller_turn` | when the caller's turn is over, and when it interrupts the agent |
 //! | `answer` | an answer of the agent from the first token to the last word heard |
+//! | `head_start` | the answer is begun while a pause may still be a breath |
 //! | `silence` | the watchdog: nobody is left in silence, nothing lasts for ever |
 //! | `recovery` | what is said and done when an engine fails |
+//! | [`greeting`] | whether a person or an answering machine answered |
+//! | [`voicemail`] | what is done about a machine: hang up, leave a message, go on |
 //! | [`chunk`] | text from the LLM is cut into clauses that can be spoken |
 //! | [`heard`] | which words of a clause went over the wire |
 //! | [`latency`] | where the time of a turn went |
 //! | [`prompt`] | what the LLM is told |
+//! | `tongues` | the agent's own phrases in other languages |
 //! | [`hearing`], [`mouth`], [`driver`] | the thin drivers around it: ears, mouth, engines |
 
 pub mod activity;
@@ -25,6 +29,8 @@ pub mod conversation;
 pub mod driver;
 pub mod effect;
 pub mod event;
+pub mod greeting;
+mod head_start;
 pub mod heard;
 pub mod hearing;
 pub mod latency;
@@ -34,9 +40,14 @@ mod recovery;
 #[cfg(test)]
 mod scenarios;
 mod silence;
+mod tongues;
+pub mod voicemail;
+#[cfg(test)]
+mod voicemail_scenarios;
 #[cfg(test)]
 mod world;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use conversation::Conversation;
@@ -52,10 +63,20 @@ pub struct Config {
     pub turn: TurnConfig,
     pub watchdog: WatchdogConfig,
     pub phrases: Phrases,
+    /// The same in other languages, by their primary BCP 47 subtag: `de`.
+    pub phrases_in: BTreeMap<String, Phrases>,
     /// Longest answer of the LLM, in tokens.
     pub max_answer_tokens: u32,
     /// Sampling temperature of the LLM; 0 picks the likeliest token.
     pub temperature: f32,
+}
+
+impl Config {
+    /// What the agent says of its own accord on a call in `language`.
+    fn phrases_for(&self, language: &str) -> &Phrases {
+        let primary = language.split('-').next().unwrap_or(language).to_ascii_lowercase();
+        self.phrases_in.get(&primary).unwrap_or(&self.phrases)
+    }
 }
 
 /// When a turn is over.
@@ -70,6 +91,8 @@ pub struct TurnConfig {
     pub dictation_extra_ms: u64,
     /// Probability from which the turn model's verdict counts as complete.
     pub complete_threshold: f32,
+    /// The LLM begins its answer while a pause may still be a breath, and drops it if the caller goes on.
+    pub head_start: bool,
     /// A partial transcript is asked for this often while the caller speaks; 0 asks for none.
     pub partial_every_ms: u64,
     /// An utterance is cut here, whatever the caller does.
@@ -118,6 +141,7 @@ impl Default for Config {
             turn: TurnConfig::default(),
             watchdog: WatchdogConfig::default(),
             phrases: Phrases::default(),
+            phrases_in: tongues::phrases(),
             max_answer_tokens: 120,
             temperature: 0.4,
         }
@@ -131,6 +155,7 @@ impl Default for TurnConfig {
             max_silence_ms: 1_200,
             dictation_extra_ms: 600,
             complete_threshold: 0.5,
+            head_start: true,
             partial_every_ms: 1_500,
             max_utterance_ms: 28_000,
             greeting_wait_ms: 5_000,

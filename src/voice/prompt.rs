@@ -13,11 +13,49 @@ No lists, no markup, no emoji. Say numbers and times in words. \
 Say only what you know from the task and this conversation. \
 When the task is done or the other side says goodbye, say a short goodbye and call the tool hang_up.";
 
+/// Small models know languages by their names better than by their codes (ISO 639-1).
+const LANGUAGES: [(&str, &str); 30] = [
+    ("ar", "Arabic"),
+    ("bg", "Bulgarian"),
+    ("ca", "Catalan"),
+    ("cs", "Czech"),
+    ("da", "Danish"),
+    ("de", "German"),
+    ("el", "Greek"),
+    ("es", "Spanish"),
+    ("fa", "Persian"),
+    ("fi", "Finnish"),
+    ("fr", "French"),
+    ("he", "Hebrew"),
+    ("hi", "Hindi"),
+    ("hu", "Hungarian"),
+    ("id", "Indonesian"),
+    ("it", "Italian"),
+    ("ja", "Japanese"),
+    ("ko", "Korean"),
+    ("nl", "Dutch"),
+    ("no", "Norwegian"),
+    ("pl", "Polish"),
+    ("pt", "Portuguese"),
+    ("ro", "Romanian"),
+    ("ru", "Russian"),
+    ("sv", "Swedish"),
+    ("th", "Thai"),
+    ("tr", "Turkish"),
+    ("uk", "Ukrainian"),
+    ("vi", "Vietnamese"),
+    ("zh", "Mandarin Chinese"),
+];
+
 /// The first message of every conversation.
 pub fn system(task: &str, language: &str) -> ChatMessage {
-    let tongue = match language.split('-').next().unwrap_or("en") {
+    let primary = language.split('-').next().unwrap_or(language).to_ascii_lowercase();
+    let tongue = match primary.as_str() {
         "en" => String::new(),
-        other => format!(" Speak only the language with the code `{other}`."),
+        primary => match LANGUAGES.iter().find(|(code, _)| *code == primary) {
+            Some((_, name)) => format!(" Speak only {name}."),
+            None => format!(" Speak only the language with the code `{primary}`."),
+        },
     };
     ChatMessage::new(Role::System, format!("{SPEAKING_RULES}{tongue}\nYour task: {task}"))
 }
@@ -100,7 +138,8 @@ mod tests {
     #[test]
     fn a_model_that_opens_the_call_gets_a_cue() {
         let history = History::new(system("Book a table.", "de-DE"));
-        assert!(history.messages()[0].content.contains("`de`"));
+        assert!(history.messages()[0].content.contains("Speak only German."));
+        assert!(system("Book a table.", "tlh").content.contains("`tlh`"));
         assert_eq!(history.question().last(), Some(&opening_cue()));
     }
 }

@@ -23,6 +23,12 @@ pub(super) struct Outages {
     tts: Option<TtsOutage>,
 }
 
+impl Outages {
+    pub(super) fn llm_is_out(&self) -> bool {
+        self.llm.is_some()
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct LlmOutage {
     since: Instant,
@@ -50,6 +56,9 @@ impl Conversation {
     pub(super) fn handle_asr_failed(&mut self, now: Instant) {
         self.finishing = None;
         self.effects.push_back(Effect::DropUtterance);
+        if self.is_machine() {
+            return;
+        }
         let since = *self.outages.asr.get_or_insert(now);
         if now >= since + self.engine_patience() {
             return self.say_and_hang_up(now, &self.config.phrases.goodbye.clone(), Closing::EngineLost);
@@ -62,6 +71,9 @@ impl Conversation {
 
     /// The LLM failed: what it has said so far is said, then the question is put again.
     pub(super) fn handle_llm_failed(&mut self, now: Instant) {
+        if self.is_machine() {
+            return;
+        }
         let first = self.outages.llm.is_none();
         let since = self.outages.llm.map_or(now, |outage| outage.since);
         self.outages.llm = Some(LlmOutage { since, retry: Some(now + ms(RETRY_MS)) });

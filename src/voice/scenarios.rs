@@ -29,7 +29,10 @@ fn disclosure_comes_first_and_a_turn_is_answered() {
 
 #[test]
 fn latency_of_an_answer_is_split() {
-    let mut world = opened();
+    let mut config = Config::default();
+    config.turn.head_start = false;
+    let mut world = World::with(config, setup());
+    world.run_until(5_000);
     world.caller_says(5_500..7_000, "Who is calling?");
     world.llm_answers("A friend of yours, you know.");
     world.run_until(12_000);
@@ -38,6 +41,38 @@ fn latency_of_an_answer_is_split() {
     assert_eq!((split.asr_ms, split.llm_first_token_ms, split.tts_first_audio_ms), (150, 150, 60));
     let parts = split.endpoint_ms + split.asr_ms + split.llm_first_token_ms + split.llm_first_clause_ms;
     assert!(split.total_ms.abs_diff(parts + split.tts_first_audio_ms + split.wire_ms) <= 6, "{split:?}");
+}
+
+#[test]
+fn an_answer_begun_during_a_long_pause_is_there_when_the_turn_ends() {
+    let total = |head_start: bool| {
+        let mut config = Config::default();
+        config.turn.head_start = head_start;
+        let mut world = World::with(config, setup());
+        world.run_until(5_000);
+        world.turn_complete = 0.1;
+        world.caller_says(5_500..7_000, "Who is calling?");
+        world.llm_answers("A friend of yours, you know.").first_token(ms(600));
+        world.run_until(14_000);
+        assert_eq!(world.agent_said()[1..], ["A friend of yours, you know."]);
+        assert_eq!(world.questions, ["Who is calling?"]);
+        world.turns.last().and_then(|turn| turn.latency).expect("an answer has its latency").total_ms
+    };
+    let (with, without) = (total(true), total(false));
+    assert!(with + 500 <= without, "{with} ms with a head start, {without} ms without");
+}
+
+#[test]
+fn a_head_start_is_dropped_when_the_caller_goes_on() {
+    let mut world = opened();
+    world.turn_complete = 0.1;
+    world.caller_says(5_500..6_500, "I would like a table.");
+    world.llm_answers("Never heard.");
+    world.caller_says(7_400..8_400, "For two, please.");
+    world.llm_answers("A table for two it is.");
+    world.run_until(14_000);
+    assert_eq!(world.agent_said()[1..], ["A table for two it is."]);
+    assert_eq!(world.questions, ["I would like a table.", "I would like a table. For two, please."]);
 }
 
 #[test]
@@ -168,6 +203,14 @@ fn without_a_first_sentence_the_llm_opens_after_the_disclosure() {
             "Hello, this is an AI assistant. This call is recorded. I have a question about your opening hours."
         ]
     );
+}
+
+#[test]
+fn a_call_in_another_language_is_disclosed_in_it() {
+    let mut world = World::with(Config::default(), Setup { language: "de-AT".into(), ..setup() });
+    world.run_until(30_000);
+    assert!(world.agent_said()[0].starts_with("Guten Tag, hier spricht eine KI-Assistenz."));
+    assert_eq!(world.agent_said()[1], "Sind Sie noch da?");
 }
 
 #[test]

@@ -81,7 +81,8 @@ impl Conversation {
         let Some(answered) = self.answered_at else { return [None; 3] };
         let end = answered + self.setup.max_duration;
         let wrap_up = ms(self.config.watchdog.wrap_up_ms);
-        let wraps_up = !self.watchdog.wrapped_up && self.setup.max_duration > wrap_up * 3;
+        let wraps_up =
+            !self.watchdog.wrapped_up && !self.is_machine() && self.setup.max_duration > wrap_up * 3;
         [self.silence_remedy(), wraps_up.then(|| (end - wrap_up, Remedy::WrapUp)), Some((end, Remedy::End))]
     }
 
@@ -93,6 +94,7 @@ impl Conversation {
             return None;
         }
         match &self.answer {
+            None if self.is_machine() => None,
             None if self.finishing.is_some() => Some((after(watchdog.filler_after_ms), Remedy::Reassure)),
             None if !self.opened => Some((after(self.config.turn.greeting_wait_ms), Remedy::Open)),
             None => Some((after(watchdog.prompt_after_ms), Remedy::Prompt)),

@@ -11,7 +11,7 @@ use crate::base::audio::{NARROWBAND_HZ, samples_in};
 use crate::engine::{Delta, Usage};
 use crate::voice::activity::Activity;
 use crate::voice::conversation::Setup;
-use crate::voice::effect::{Closing, Effect, Speaker, TurnRecord};
+use crate::voice::effect::{AnsweredBy, Closing, Effect, Speaker, TurnRecord};
 use crate::voice::event::{AnswerId, ClauseId, EngineKind};
 use crate::voice::{Config, Conversation, Event, ms};
 
@@ -41,6 +41,7 @@ pub struct World {
     voiced: Vec<Range<Duration>>,
     pub turns: Vec<TurnRecord>,
     pub questions: Vec<String>,
+    pub answered_by: Vec<(Duration, AnsweredBy)>,
     pub hung_up: Option<(Duration, Closing)>,
 }
 
@@ -80,6 +81,7 @@ pub fn setup() -> Setup {
         wait_for_greeting: false,
         recorded: false,
         max_duration: ms(600_000),
+        screening: None,
     }
 }
 
@@ -112,6 +114,7 @@ impl World {
             voiced: Vec::new(),
             turns: Vec::new(),
             questions: Vec::new(),
+            answered_by: Vec::new(),
             hung_up: None,
         };
         world.at(Duration::ZERO, Happening::Event(Event::Answered));
@@ -295,6 +298,7 @@ impl World {
             Effect::Speak { clause, text } => self.synthesise(clause, text),
             Effect::StopSpeaking => self.stop_speaking(),
             Effect::Turn(turn) => self.turns.push(turn),
+            Effect::AnsweredBy(who) => self.answered_by.push((self.now, who)),
             Effect::HangUp { closing } => self.hung_up = Some((self.now, closing)),
             Effect::StartUtterance => {
                 self.finished_until = self.finished_until.max(self.now.saturating_sub(ms(250)));

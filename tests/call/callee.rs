@@ -13,6 +13,10 @@ use parking_lot::Mutex;
 /// Silence of the other side after which it is the callee's turn.
 const PATIENCE: Duration = Duration::from_millis(900);
 const TONE_HZ: f32 = 330.0;
+const BEEP_HZ: f32 = 1_000.0;
+const BEEP: Duration = Duration::from_millis(400);
+/// Between a machine's greeting and its beep.
+const BEFORE_BEEP: Duration = Duration::from_millis(600);
 
 /// How a callee behaves.
 #[derive(Clone, Default)]
@@ -21,11 +25,18 @@ pub struct Manner {
     turns: u32,
     /// Speaks into the other side's speech, this long after the answer.
     interrupts: Option<Duration>,
+    /// Is a machine: greets at once for this long, then beeps.
+    greeting: Option<Duration>,
 }
 
 impl Manner {
     pub fn answering() -> Self {
         Manner::default()
+    }
+
+    /// An answering machine, whose greeting takes this long.
+    pub fn voicemail(greeting: Duration) -> Self {
+        Manner { greeting: Some(greeting), ..Manner::default() }
     }
 
     pub fn speaks_after_silence(mut self, turns: u32) -> Self {
@@ -51,6 +62,13 @@ struct Ear {
     last_loud: Option<Instant>,
     interrupted_at: Option<Instant>,
     quiet_after: Option<Duration>,
+    beeped: Option<Beeped>,
+}
+
+/// What a machine noted when its beep was over.
+struct Beeped {
+    quiet_before: Duration,
+    loud_frames: u32,
 }
 
 impl Callee {
@@ -81,6 +99,18 @@ impl Callee {
         f64::from(self.ear.lock().loud_frames) * 0.02
     }
 
+    /// How long the other side had been silent at the end of the beep.
+    pub fn quiet_before_beep(&self) -> Option<Duration> {
+        self.ear.lock().beeped.as_ref().map(|beeped| beeped.quiet_before)
+    }
+
+    /// What a machine has recorded of the other side.
+    pub fn recorded_seconds(&self) -> f64 {
+        let ear = self.ear.lock();
+        let before = ear.beeped.as_ref().map_or(ear.loud_frames, |beeped| beeped.loud_frames);
+        f64::from(ear.loud_frames - before) * 0.02
+    }
+
     /// From the beginning of the interruption to the last sound of the other side before it fell silent.
     pub fn quiet_after_interruption(&self) -> Option<Duration> {
         self.ear.lock().quiet_after
@@ -106,10 +136,14 @@ async fn talk(call: IncomingCall, media: &MediaPlane, manner: &Manner, ear: &Mut
     let (handle, mut events) = leg.start(session).unwrap();
     let mut speech =
         Speech { handle, manner: manner.clone(), answered: Instant::now(), spoken: 0, heard: false };
+    if let Some(greeting) = manner.greeting {
+        speech.greet_and_beep(greeting);
+    }
     loop {
         tokio::select! {
             event = events.recv() => match event {
                 Some(MediaEvent::Frame { pcm, .. }) => speech.frame(&pcm, ear),
+                Some(MediaEvent::Played { .. }) if manner.greeting.is_some() => ear.lock().note_beep(),
                 Some(_) => {}
                 None => return,
             },
@@ -117,6 +151,13 @@ async fn talk(call: IncomingCall, media: &MediaPlane, manner: &Manner, ear: &Mut
                 return;
             },
         }
+    }
+}
+
+impl Ear {
+    fn note_beep(&mut self) {
+        let quiet_before = self.last_loud.map_or(Duration::ZERO, |at| at.elapsed());
+        self.beeped.get_or_insert(Beeped { quiet_before, loud_frames: self.loud_frames });
     }
 }
 
@@ -157,11 +198,23 @@ impl Speech {
 
     fn speak(&mut self, length: Duration) {
         self.heard = false;
-        let samples = length.as_millis() as usize * 8;
-        let wave = |n: usize| (n as f32 * TONE_HZ / 8_000.0 * std::f32::consts::TAU).sin();
-        let tone: Vec<i16> = (0..samples).map(|n| (wave(n) * 9_000.0) as i16).collect();
+        self.play(tone(TONE_HZ, length));
+    }
+
+    fn greet_and_beep(&mut self, greeting: Duration) {
+        self.play([tone(TONE_HZ, greeting), tone(0.0, BEFORE_BEEP), tone(BEEP_HZ, BEEP)].concat());
+    }
+
+    fn play(&self, pcm: Vec<i16>) {
         let utterance = UtteranceId(u64::from(self.spoken) + 1);
-        self.handle.play(utterance, tone).unwrap();
+        self.handle.play(utterance, pcm).unwrap();
         self.handle.finish(utterance).unwrap();
     }
+}
+
+/// Silence at 0 Hz.
+fn tone(hz: f32, length: Duration) -> Vec<i16> {
+    let samples = length.as_millis() as usize * 8;
+    let wave = |n: usize| (n as f32 * hz / 8_000.0 * std::f32::consts::TAU).sin();
+    (0..samples).map(|n| (wave(n) * 9_000.0) as i16).collect()
 }

@@ -10,12 +10,14 @@ mod rig;
 
 use std::time::Duration;
 
-use callbox::base::Fault;
+use callbox::base::{Fault, Pii};
 use callbox::call::event::CallChange;
-use callbox::call::record::{AnsweredBy, CallStatus, EndedBy, Speaker};
+use callbox::call::record::{AnsweredBy, CallPlan, CallStatus, EndedBy, Speaker, VoicemailAction};
 use callee::{Callee, Manner};
 use peers::{Sipp, free_port};
 use rig::{Rig, Script, plan};
+
+const GREETING: &str = "You have reached Bob. Please leave a message after the tone.";
 
 /// Waits for a condition that a peer brings about.
 pub async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
@@ -78,6 +80,46 @@ async fn barge_in_stops_the_agent_on_the_wire() {
     assert!(!heard.ends_with(long.trim()) && heard.starts_with("Hello, this is an AI"), "{heard}");
     let quiet_after = callee.quiet_after_interruption().expect("the agent fell silent");
     assert!(quiet_after < Duration::from_millis(1_500), "{quiet_after:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answering_machine_is_hung_up_on_before_it_beeps() {
+    let callee = Callee::start(Manner::voicemail(Duration::from_secs(9))).await;
+    let rig = Rig::start(callee.trunk(), Script::new().hears([GREETING])).await;
+    let story = rig.story(rig.place(CallPlan { voicemail_action: VoicemailAction::Hangup, ..plan() })).await;
+    let ending = story.ending();
+    assert_eq!(
+        (ending.status, ending.ended_by, ending.fault),
+        (CallStatus::Completed, EndedBy::Voicemail, None)
+    );
+    assert_eq!(story.answered_by(), Some(AnsweredBy::Voicemail));
+    assert_eq!(story.said(Speaker::Caller), [GREETING]);
+    assert!(callee.quiet_before_beep().is_none(), "the greeting was not over");
+    rig.is_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_left_after_the_beep() {
+    let callee = Callee::start(Manner::voicemail(Duration::from_secs(5))).await;
+    let rig = Rig::start(callee.trunk(), Script::new().hears([GREETING])).await;
+    let message = "This is Lakeside Dental, please call us back. Goodbye.";
+    let plan = CallPlan {
+        voicemail_action: VoicemailAction::LeaveMessage,
+        voicemail_message: Some(Pii::new(message.to_owned())),
+        ..plan()
+    };
+    let story = rig.story(rig.place(plan)).await;
+    let ending = story.ending();
+    assert_eq!((ending.status, ending.ended_by), (CallStatus::Completed, EndedBy::Voicemail));
+    assert!(ending.reason.contains("message was left"), "{}", ending.reason);
+    assert_eq!(story.answered_by(), Some(AnsweredBy::Voicemail));
+    assert_eq!(story.said(Speaker::Agent).last().map(String::as_str), Some(message));
+    let quiet = callee.quiet_before_beep().expect("the machine beeped");
+    assert!(quiet > Duration::from_millis(700), "the agent spoke {quiet:?} before the end of the beep");
+    let spoken = message.len() as f64 * 0.025;
+    let recorded = callee.recorded_seconds();
+    assert!(recorded > spoken * 0.9, "{recorded} s of {spoken} s are on the machine");
+    rig.is_clean().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

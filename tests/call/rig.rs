@@ -91,6 +91,7 @@ impl Script {
         let config = registry::Config {
             asr: scripted(asr),
             llm: scripted(llm),
+            llm_turbo: None,
             tts: scripted(tts),
             vad: scripted(toml::Table::new()),
             turn: scripted(toml::Table::new()),
@@ -160,14 +161,16 @@ impl Rig {
                 ring_timeout_secs: script.ring_timeout_secs,
                 inbound_persona: "test".into(),
                 summary: true,
+                ..call::Config::default()
             },
             voice,
             sip: sip.clone(),
             media: media.clone(),
             advertise: [127, 0, 0, 1].into(),
-            engines: Arc::new(move || {
-                let Engines { asr, llm, tts, vad, turn } = engines.clone();
-                Voices { asr, llm, tts, vad, turn }
+            engines: Arc::new(move |wanted| {
+                let hears = Some(wanted.language.to_owned());
+                let Engines { asr, llm, tts, vad, turn, .. } = engines.clone();
+                Voices { asr, llm, tts, vad, turn, hears }
             }),
             voices: Arc::new(|_, _| VoiceChoice { name: "tone-0".into(), speed: 1.0 }),
             personas: BTreeMap::from([("test".to_owned(), Persona::default())]),

@@ -30,8 +30,17 @@ async fn socket(ip: &str) -> UdpSocket {
 /// The first line of the answer to `message`.
 async fn asked(socket: &UdpSocket, to: SocketAddr, message: &str) -> String {
     let mut buf = [0; 4000];
-    socket.send_to(message.as_bytes(), to).await.unwrap();
-    let (length, _) = within("an answer", socket.recv_from(&mut buf)).await.unwrap();
+    let answer = async {
+        loop {
+            socket.send_to(message.as_bytes(), to).await.unwrap();
+            // A datagram may be lost where buffers overflow: peers send again (RFC 3261 section 17.1.2.2).
+            match tokio::time::timeout(Duration::from_secs(1), socket.recv_from(&mut buf)).await {
+                Ok(received) => return received.unwrap().0,
+                Err(_) => continue,
+            }
+        }
+    };
+    let length = within("an answer", answer).await;
     String::from_utf8_lossy(&buf[..length]).into_owned()
 }
 

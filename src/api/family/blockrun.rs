@@ -20,7 +20,7 @@ use crate::{
         error::ApiError,
         operator::call_id,
         paid::{Payer, Purchase},
-        wares::{self, CallSale},
+        wares,
     },
     base::{CallId, E164, Fault, Wallet},
     call::record::{AnsweredBy, CallPlan, CallRecord, CallStatus, EndedBy, Speaker},
@@ -136,7 +136,7 @@ pub(in crate::api) async fn call(State(api): State<Api>, purchase: Purchase) -> 
         request.from = Some(from.to_string());
     }
     let plan = stablephone::checked(&api, request, &purchase, &price).await?;
-    Ok(purchase.sell(&api, price, CallSale::new(&api, FAMILY, plan)).await?)
+    Ok(purchase.sell(&api, price, wares::call(&api, FAMILY, plan)).await?)
 }
 
 /// Free and open: the id cannot be guessed.

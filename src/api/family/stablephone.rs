@@ -26,7 +26,7 @@ use crate::{
         operator::call_id,
         paid::{Payer, Purchase},
         reader::Reader,
-        wares::{self, CallSale},
+        wares,
     },
     base::{CallId, E164, Fault, Usd},
     call::record::{
@@ -104,7 +104,7 @@ pub(super) async fn sell_call(api: &Api, family: Family, purchase: Purchase) -> 
     }
     let request = request(purchase.object()?)?;
     let plan = checked(api, request, &purchase, &price).await?;
-    purchase.sell(api, price, CallSale::new(api, family, plan)).await
+    purchase.sell(api, price, wares::call(api, family, plan)).await
 }
 
 pub(super) async fn sell_number(api: &Api, family: Family, purchase: Purchase) -> Result<Response, ApiError> {

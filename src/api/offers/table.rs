@@ -26,17 +26,21 @@ const CALL: &[Field] = &[
         "let the callee speak first; false where it is absent",
     ),
     Field::optional("record", Kind::Boolean, "record the call; true where it is absent"),
-    Field::optional("model", Kind::Word(&["base", "turbo"]), "checked and kept; one model answers all"),
+    Field::optional(
+        "model",
+        Kind::Word(&["base", "turbo"]),
+        "\"base\" where it is absent; the node may answer both with one model",
+    ),
     Field::optional("transfer_phone_number", Kind::E164, "checked and kept; transfers are not made yet"),
     Field::optional(
         "voicemail_action",
         Kind::Word(&["hangup", "leave_message", "ignore"]),
-        "checked and kept; answering machines are not told apart yet",
+        "what to do where a machine answers; \"hangup\" where it is absent",
     ),
     Field::optional(
         "voicemail_message",
         Kind::TextOf(None, Some(500)),
-        "needed with \"leave_message\"; has no effect yet",
+        "what to leave on a machine; needed with \"leave_message\"",
     ),
     Field::optional("metadata", Kind::Anything, "keys and values that come back with the call"),
 ];
@@ -108,7 +112,7 @@ const BLOCKRUN_CALL: &[Field] = &[
     Field::optional(
         "model",
         Kind::Word(&["base", "enhanced", "turbo"]),
-        "checked and kept; one model answers all",
+        "\"base\" where it is absent; the node may answer both with one model",
     ),
 ];
 

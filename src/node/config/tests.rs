@@ -27,6 +27,13 @@ fn the_defaults_are_a_whole_configuration() {
 }
 
 #[test]
+fn the_embedded_defaults_are_the_modules_own() {
+    let config = Sources::default().load().unwrap().config;
+    assert_eq!(config.voice, crate::voice::Config::default());
+    assert_eq!(config.call, crate::call::Config::default());
+}
+
+#[test]
 fn command_line_beats_environment_beats_file() {
     let (_dir, mut sources) = with_file("[http]\ntimeout_secs = 11\nbody_limit = 22\npublic_url = \"file\"");
     sources.env = vec![

@@ -23,7 +23,9 @@ pub fn models(config: &NodeConfig) -> Vec<Check> {
         ("voice activity", &engines.vad),
         ("end of turn", &engines.turn),
     ];
-    let mut checks: Vec<Check> = of.into_iter().map(|(name, engine)| model(name, engine, &store)).collect();
+    let turbo = engines.llm_turbo.iter().map(|engine| ("turbo language model", engine));
+    let all = of.into_iter().chain(turbo);
+    let mut checks: Vec<Check> = all.map(|(name, engine)| model(name, engine, &store)).collect();
     if engines.tts.engine == "piper" {
         checks.push(presets(&store));
     }

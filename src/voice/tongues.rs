@@ -1,0 +1,49 @@
+//! The agent's own phrases in languages other than English.
+
+use std::collections::BTreeMap;
+
+use crate::voice::Phrases;
+
+pub(super) fn phrases() -> BTreeMap<String, Phrases> {
+    [("de", german()), ("es", spanish()), ("fr", french())].map(|(code, said)| (code.to_owned(), said)).into()
+}
+
+fn german() -> Phrases {
+    Phrases {
+        disclosure: "Guten Tag, hier spricht eine KI-Assistenz.".into(),
+        recording_notice: "Dieses Gespräch wird aufgezeichnet.".into(),
+        still_there: "Sind Sie noch da?".into(),
+        one_moment: "Einen Moment, bitte.".into(),
+        did_not_catch: "Entschuldigung, das habe ich nicht verstanden. Könnten Sie es bitte wiederholen?"
+            .into(),
+        apology: "Entschuldigung, ich habe ein technisches Problem. Einen Moment, bitte.".into(),
+        wrap_up: "Leider ist unsere Zeit um, ich muss das Gespräch jetzt beenden. Auf Wiederhören.".into(),
+        goodbye: "Auf Wiederhören.".into(),
+    }
+}
+
+fn spanish() -> Phrases {
+    Phrases {
+        disclosure: "Hola, le habla un asistente de inteligencia artificial.".into(),
+        recording_notice: "Esta llamada se graba.".into(),
+        still_there: "¿Sigue ahí?".into(),
+        one_moment: "Un momento, por favor.".into(),
+        did_not_catch: "Perdone, no le he entendido. ¿Podría repetirlo?".into(),
+        apology: "Perdone, tengo un problema técnico. Un momento, por favor.".into(),
+        wrap_up: "Lo siento, se nos ha acabado el tiempo y tengo que terminar la llamada. Adiós.".into(),
+        goodbye: "Adiós.".into(),
+    }
+}
+
+fn french() -> Phrases {
+    Phrases {
+        disclosure: "Bonjour, je suis un assistant d'intelligence artificielle.".into(),
+        recording_notice: "Cet appel est enregistré.".into(),
+        still_there: "Êtes-vous toujours là ?".into(),
+        one_moment: "Un instant, s'il vous plaît.".into(),
+        did_not_catch: "Excusez-moi, je n'ai pas compris. Pouvez-vous répéter ?".into(),
+        apology: "Excusez-moi, j'ai un problème technique. Un instant, s'il vous plaît.".into(),
+        wrap_up: "Je suis désolé, notre temps est écoulé et je dois mettre fin à l'appel. Au revoir.".into(),
+        goodbye: "Au revoir.".into(),
+    }
+}
