@@ -11,7 +11,7 @@ use axum::{
 use super::discovery;
 
 const HEADERS: &str = "Authorization, Content-Type, PAYMENT-SIGNATURE, X-PAYMENT, SIGN-IN-WITH-X";
-const EXPOSED: &str = "PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, X-PAYMENT-RECEIPT, \
+const EXPOSED: &str = "PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, X-PAYMENT-RECEIPT, Payment-Receipt, \
                        WWW-Authenticate, Retry-After";
 const METHODS: &str = "GET, POST, PUT, PATCH, DELETE, OPTIONS";
 /// Seconds that a browser may keep the answer to its question.

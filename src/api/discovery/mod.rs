@@ -25,7 +25,7 @@ pub(super) async fn openapi(State(api): State<Api>) -> Json<Value> {
 }
 
 pub(super) async fn llms(State(api): State<Api>) -> Response {
-    ([(CONTENT_TYPE, "text/markdown; charset=utf-8")], llms::text(&Shop::of(&api))).into_response()
+    ([(CONTENT_TYPE, "text/plain; charset=utf-8")], llms::text(&Shop::of(&api))).into_response()
 }
 
 /// 404 on a node that sells nothing.
