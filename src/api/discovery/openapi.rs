@@ -23,6 +23,7 @@ pub(super) fn document(shop: &Shop) -> Value {
             "description": shop.phrase(),
             "version": env!("CARGO_PKG_VERSION"),
             "x-guidance": guidance,
+            // OpenAPI knows no such member; the published document has it, and clients read it.
             "guidance": guidance,
         },
         "servers": [{ "url": shop.base }],
@@ -115,7 +116,7 @@ fn responses(shop: &Shop, offer: &Offer) -> Value {
     }
     if offer.group != Group::BlockRun {
         let content = json!({ "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } });
-        let description = "Refused; nothing was charged";
+        let description = "An error; it says what to do";
         responses.insert("default".into(), json!({ "description": description, "content": content }));
     }
     responses.into()
