@@ -14,10 +14,10 @@
 //! | 3 | [`voice`] | the conversation: a pure state machine and its driver |
 //! | 4 | [`call`] | a call from dial to record; the directory of live calls |
 //! | 4 | [`eval`] | a synthetic caller on real SIP and RTP; benches |
-//! | 5 | [`store`] | call records, numbers and payments in SQL |
+//! | 5 | [`store`] | call records, numbers, lookups and payments in SQL |
 //! | 6 | [`pay`] | prices, challenges, x402, sign-in with a wallet, the rule of spending |
-//! | 7 | [`service`] | use cases without transport: place a call, read a call, who may be called |
-//! | 8 | [`api`] | HTTP: routes, errors, auth, one thin file per API family |
+//! | 7 | [`service`] | use cases without transport: place a call, lease a number, look a number up, who may be called |
+//! | 8 | [`api`] | HTTP: routes, errors, auth, the table of what is offered and the pages made of it, one thin file per API family |
 //! | 10 | [`node`] | configuration, wiring, telemetry, doctor, shutdown |
 //!
 //! # The way of a 20 ms frame

@@ -14,8 +14,8 @@ use crate::{
     base::{E164, Wallet},
     pay::{challenge::Challenge, siwx::SignInError},
     service::{
-        AdminError, BuyFailure, CallerIdFailure, FieldError, HangUpError, PlaceError, PlaceFailure,
-        RenewFailure, ReserveFailure, Verdict,
+        AdminError, BuyFailure, CallerIdFailure, FieldError, HangUpError, LookUpFailure, PlaceError,
+        PlaceFailure, RenewFailure, ReserveFailure, Verdict,
     },
     store::StoreError,
 };
@@ -62,6 +62,9 @@ pub enum ApiError {
     WrongWallet { actual_owner: Wallet, owned: Vec<E164> },
     #[error(transparent)]
     CallerId(CallerIdFailure),
+    /// Nothing was charged.
+    #[error(transparent)]
+    LookUp(#[from] LookUpFailure),
     #[error("this path does not take this method")]
     Method,
     #[error(transparent)]
@@ -183,11 +186,14 @@ impl ApiError {
                 StatusCode::FORBIDDEN
             }
             ApiError::Carrier { .. } => StatusCode::BAD_GATEWAY,
-            ApiError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            ApiError::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
-            ApiError::Admin(AdminError::Failed(_)) | ApiError::Store(_) | ApiError::Panic => {
-                StatusCode::INTERNAL_SERVER_ERROR
+            ApiError::Unavailable(_) | ApiError::LookUp(LookUpFailure::Busy) => {
+                StatusCode::SERVICE_UNAVAILABLE
             }
+            ApiError::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            ApiError::Admin(AdminError::Failed(_))
+            | ApiError::Store(_)
+            | ApiError::LookUp(LookUpFailure::Store(_))
+            | ApiError::Panic => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -249,7 +255,10 @@ impl ApiError {
             ApiError::Admin(AdminError::Failed(detail)) => Problem::new("not_applied", detail, ""),
             ApiError::Timeout { .. } => Problem::new("timeout", self, "try again"),
             // What a database says may quote a row.
-            ApiError::Store(_) => {
+            ApiError::LookUp(LookUpFailure::Busy) => {
+                Problem::new("at_capacity", self, "nothing was charged; try again in some seconds")
+            }
+            ApiError::Store(_) | ApiError::LookUp(LookUpFailure::Store(_)) => {
                 Problem::new("store", "the store did not answer", "try again; the node's log has the cause")
             }
             ApiError::Panic => Problem::new("internal", self, "the node's log has the cause"),

@@ -5,10 +5,13 @@
 
 pub mod auth;
 pub mod body;
+mod cors;
+pub mod discovery;
 pub mod error;
 pub mod family;
 mod guard;
 mod observe;
+pub mod offers;
 mod operator;
 pub mod paid;
 mod public;
@@ -27,7 +30,7 @@ pub use router::router;
 use crate::{
     base::Pii,
     pay::Prices,
-    service::{Admin, Calls, Health, LeaseNumber, PlaceCall, ReadCall},
+    service::{Admin, Calls, Health, LeaseNumber, LookUp, PlaceCall, ReadCall},
     store::Store,
 };
 use paid::Till;
@@ -95,6 +98,7 @@ pub struct Api {
     pub place: PlaceCall,
     pub read: ReadCall,
     pub numbers: LeaseNumber,
+    pub look_up: LookUp,
     pub store: Store,
     /// `None` on a node that sells nothing.
     pub till: Option<Till>,

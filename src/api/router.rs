@@ -9,7 +9,7 @@ use axum::{
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    Api, auth,
+    Api, auth, cors, discovery,
     error::ApiError,
     family::{blockrun, stablephone, x402phone},
     guard, observe, operator, public, recordings,
@@ -41,7 +41,9 @@ pub fn router(api: Api) -> Router {
         .route("/api/call/{id}", get(stablephone::read))
         .route("/api/number", post(stablephone::number))
         .route("/api/number/topup", post(stablephone::topup))
-        .route("/api/numbers", get(stablephone::numbers));
+        .route("/api/numbers", get(stablephone::numbers))
+        .route("/api/lookup", post(stablephone::lookup::lookup))
+        .route("/api/lookup/status", get(stablephone::lookup::status));
     let x402phone = Router::new()
         .route("/api/x402/call", post(x402phone::call))
         .route("/api/x402/call/{id}", get(x402phone::read))
@@ -53,8 +55,15 @@ pub fn router(api: Api) -> Router {
         .route("/api/v1/phone/numbers/renew", post(blockrun::renew))
         .route("/api/v1/phone/numbers/list", post(blockrun::list))
         .route("/api/v1/phone/numbers/release", post(blockrun::release))
+        .route("/api/v1/phone/lookup", post(blockrun::lookup::lookup))
         .route("/api/v1/voice/call", post(blockrun::call))
         .route("/api/v1/voice/call/{id}", get(blockrun::read));
+
+    // Generated from `offers`, which has every route under /api.
+    let pages = Router::new()
+        .route("/openapi.json", get(discovery::openapi))
+        .route("/llms.txt", get(discovery::llms))
+        .route("/.well-known/x402", get(discovery::well_known));
 
     Router::new()
         .merge(keyed)
@@ -62,13 +71,15 @@ pub fn router(api: Api) -> Router {
         .merge(x402phone)
         .merge(blockrun)
         .merge(metrics)
+        .merge(pages)
         .route("/health", get(public::health))
-        .fallback(async || ApiError::NotFound("path"))
+        .fallback(discovery::nowhere)
         .method_not_allowed_fallback(async || ApiError::Method)
         .layer(from_fn_with_state(api.clone(), guard::time_limit))
         .merge(patient)
         // From the inside out: each layer wraps those above it.
         .layer(DefaultBodyLimit::max(api.config.body_limit))
+        .layer(from_fn(cors::share))
         .layer(CatchPanicLayer::custom(guard::answer_panic))
         .layer(from_fn(observe::observe))
         .with_state(api)

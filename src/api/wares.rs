@@ -1,6 +1,8 @@
 //! What is sold, as the payment gate takes it: set aside, handed over, given back. Each says in JSON how it is
 //! found again after a restart ([`restore`]).
 
+mod lookup;
+
 use std::time::Duration;
 
 use chrono::Utc;
@@ -22,6 +24,8 @@ use crate::{
         numbers::{Criteria, Lease, Owner},
     },
 };
+
+pub use lookup::lookup;
 
 /// A carrier that has said nothing by now has at least not refused.
 const FIRST_SIGNAL: Duration = Duration::from_secs(12);
@@ -48,6 +52,11 @@ enum Ticket {
         wallet: Wallet,
         family: Family,
     },
+    Lookup {
+        lookup: String,
+        wallet: Wallet,
+        family: Family,
+    },
     /// Nothing was set aside.
     Reading,
 }
@@ -70,6 +79,9 @@ pub fn restore(api: &Api, claim: &Claim) -> Option<Box<dyn Work>> {
         }
         Ticket::Renewal { claim, number, wallet, family } => {
             Box::new(Renewal { api, family, number, wallet, claim })
+        }
+        Ticket::Lookup { lookup, wallet, family } => {
+            Box::new(lookup::LookupSale::restored(api, family, lookup.parse().ok()?, wallet))
         }
     })
 }
@@ -270,7 +282,7 @@ impl Work for Renewal {
     }
 }
 
-/// An answer that is read when it is paid: a list, a lookup.
+/// An answer that is read when it is paid, such as a list.
 struct Reading<F>(Option<F>);
 
 /// `read` gets the transaction.

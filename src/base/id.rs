@@ -65,6 +65,11 @@ prefixed_id!(
     ClaimId,
     "pay_"
 );
+prefixed_id!(
+    /// Names what was looked up about a number.
+    LookupId,
+    "lookup_"
+);
 
 #[cfg(test)]
 mod tests {

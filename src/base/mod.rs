@@ -11,7 +11,7 @@ pub mod words;
 
 pub use e164::E164;
 pub use fault::Fault;
-pub use id::{CallId, ClaimId};
+pub use id::{CallId, ClaimId, LookupId};
 pub use money::Usd;
 pub use pii::Pii;
 pub use wallet::Wallet;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use super::{Books, NodeConfig, api_key, health::HealthBoard, payments};
+use super::{Books, NodeConfig, api_key, health::HealthBoard, payments, token_secret};
 use crate::{
     api::{Api, ApiKey, router},
-    service::{Admin, Calls, LeaseNumber, PlaceCall, Policy, Voices},
+    service::{Admin, Calls, LeaseNumber, LookUp, PlaceCall, Policy, Voices},
     store::Numbers,
 };
 
@@ -33,12 +33,15 @@ pub fn open(config: &NodeConfig, books: &Books, backend: Backend) -> anyhow::Res
     let policy = Policy::new(config.policy.clone());
     let metrics = backend.metrics;
     let numbers = LeaseNumber::new(Numbers::new(books.store.clone(), config.numbers));
+    let secret = token_secret::load_or_create(&config.store.data_dir)?;
+    let look_up = LookUp::new(books.store.clone(), config.lookup.build()?, secret);
     let till = payments::till(config, books.store.clone(), &backend.health)?;
     let place = PlaceCall::new(policy, backend.voices, backend.calls.clone(), books.store.clone());
     let api = Api {
         place: place.with_caller_ids(Arc::new(numbers.clone())),
         read: books.reader(),
         numbers,
+        look_up,
         store: books.store.clone(),
         till,
         prices: Arc::new(config.payments.prices.clone()),
@@ -52,5 +55,6 @@ pub fn open(config: &NodeConfig, books: &Books, backend: Backend) -> anyhow::Res
     };
     payments::recover(&api);
     payments::look_after(config, &books.store)?;
+    api.look_up.resume();
     Ok(router(api))
 }

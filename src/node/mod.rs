@@ -18,6 +18,7 @@ pub mod payments;
 pub mod secret;
 pub mod shutdown;
 pub mod telemetry;
+pub mod token_secret;
 pub mod wiring;
 
 pub use books::Books;

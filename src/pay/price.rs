@@ -27,6 +27,7 @@ pub struct StablePhone {
     pub call: Usd,
     pub number: Usd,
     pub topup: Usd,
+    pub lookup: Usd,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +37,7 @@ pub struct BlockRun {
     pub renew: Usd,
     pub list: Usd,
     pub call: Usd,
+    pub lookup: Usd,
 }
 
 /// What one request costs, and for what.

@@ -1,5 +1,5 @@
-//! Use cases without transport: place a call, read a call, watch a call, lease a number, who may be
-//! called.
+//! Use cases without transport: place a call, read a call, watch a call, lease a number, look a number up,
+//! who may be called.
 //!
 //! In come raw requests, as an API received them; out go a [`CallPlan`](crate::call::record::CallPlan)
 //! for the directory of live calls, records from the store, or errors that name the field and the fix.
@@ -9,6 +9,7 @@ pub mod caller_id;
 pub mod field;
 pub mod gate;
 pub mod lease_number;
+pub mod look_up;
 pub mod nearest;
 pub mod number_file;
 pub mod opt_out;
@@ -23,6 +24,7 @@ pub use caller_id::CallerIdFailure;
 pub use field::{FieldError, Verdict};
 pub use gate::Gate;
 pub use lease_number::{BuyFailure, BuyFields, BuyRequest, LeaseNumber, RenewFailure, ReserveFailure};
+pub use look_up::{LookUp, LookUpFailure};
 pub use place_call::{PlaceCall, PlaceFailure};
 pub use policy::Policy;
 pub use ports::{

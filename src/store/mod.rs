@@ -8,6 +8,7 @@
 mod caps;
 pub mod claims;
 mod do_not_call;
+pub mod lookups;
 pub mod numbers;
 mod read;
 pub mod recorder;

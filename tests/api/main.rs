@@ -5,11 +5,14 @@
 
 mod access;
 mod client;
+mod discovery;
 mod errors;
 mod events;
+mod lookup;
 mod operator;
 mod policy;
 mod recordings;
 mod restoring;
 mod stablephone;
 mod support;
+mod till;

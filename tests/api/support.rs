@@ -18,7 +18,7 @@ use callbox::{
         record::{AnsweredBy, CallPlan, CallStatus, EndedBy, LatencySplit, Speaker, TurnRecord},
     },
     node::{Books, NodeConfig, config::Sources, health::HealthBoard, payments},
-    service::{Admin, AdminError, Calls, HangUpError, LeaseNumber, PlaceCall, PlaceError, Policy},
+    service::{Admin, AdminError, Calls, HangUpError, LeaseNumber, LookUp, PlaceCall, PlaceError, Policy},
     store::Numbers,
 };
 use chrono::{TimeZone, Utc};
@@ -122,12 +122,14 @@ impl Node {
         let voices: Vec<String> = ["nat", "josh"].map(String::from).into();
         let till = payments::till(&config, books.store.clone(), &health).unwrap();
         let numbers = LeaseNumber::new(Numbers::new(books.store.clone(), config.numbers));
+        let look_up = LookUp::new(books.store.clone(), config.lookup.build().unwrap(), vec![7; 32].into());
         let place =
             PlaceCall::new(Policy::new(config.policy), Arc::new(voices), calls.clone(), books.store.clone());
         let api = Api {
             place: place.with_caller_ids(Arc::new(numbers.clone())),
             read: books.reader(),
             numbers,
+            look_up,
             store: books.store.clone(),
             till,
             prices: Arc::new(config.payments.prices),

@@ -1,6 +1,8 @@
 //! BlockRun's API: `/api/v1/phone/*` and `/api/v1/voice/*`. Its published clients write some fields otherwise
 //! than its documents (`to` for `phone_number`, `areaCode` for `area_code`); both are read.
 
+pub(in crate::api) mod lookup;
+
 use axum::{
     Json,
     extract::{Path, State},

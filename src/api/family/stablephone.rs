@@ -6,6 +6,8 @@
 //! transcripts, recording_url, price, error_message, created_at`; they are used as they are, and what
 //! this node knows beyond them has names of its own.
 
+pub(in crate::api) mod lookup;
+
 use axum::{
     Json,
     extract::{Path, State},

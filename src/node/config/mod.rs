@@ -28,7 +28,7 @@ use crate::{
     engine, media, models,
     node::telemetry,
     pay,
-    service::{nearest::nearest, policy},
+    service::{look_up, nearest::nearest, policy},
     sip, store, voice,
 };
 
@@ -58,6 +58,7 @@ pub struct NodeConfig {
     pub store: store::Config,
     pub numbers: store::numbers::Config,
     pub payments: pay::Config,
+    pub lookup: look_up::Config,
     pub log: telemetry::Config,
 }
 

@@ -3,6 +3,7 @@
 //! A [`Check`] is a finding; functions that make findings about the machine are in [`machine`] and
 //! [`ports`]. Checks of trunks and models use the same type.
 
+pub mod lookups;
 pub mod machine;
 pub mod models;
 pub mod payments;
@@ -89,7 +90,7 @@ impl fmt::Display for Outcome {
 pub fn local_checks(loaded: &Loaded) -> Vec<Check> {
     let config = &loaded.config;
     let file = loaded.file.as_ref().map_or("built-in defaults".to_owned(), |file| file.display().to_string());
-    vec![
+    let mut checks = vec![
         Check::ok("configuration", file),
         ports::tcp("HTTP port", "http.bind", config.http.bind),
         machine::writable("data folder", "store.data_dir", &config.store.data_dir),
@@ -99,7 +100,9 @@ pub fn local_checks(loaded: &Loaded) -> Vec<Check> {
         machine::memory(),
         machine::gpu(),
         machine::espeak(),
-    ]
+    ];
+    checks.extend(lookups::lookups(config));
+    checks
 }
 
 #[cfg(test)]

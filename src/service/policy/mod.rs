@@ -11,7 +11,7 @@
 mod caps;
 mod clock;
 mod hours;
-mod numbering;
+pub(super) mod numbering;
 mod service_code;
 mod zones;
 

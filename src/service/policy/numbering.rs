@@ -12,7 +12,7 @@ use crate::base::E164;
 
 /// A number that its country's plan has room for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Line {
+pub(in crate::service) struct Line {
     /// ISO 3166, such as `US`; `001` for codes that belong to no country.
     pub region: String,
     pub kind: Type,
@@ -39,7 +39,7 @@ pub(super) fn load() {
 }
 
 /// `None` for a number that no subscriber can have: an unknown country code, or no number of that plan.
-pub(super) fn line(number: &E164) -> Option<Line> {
+pub(in crate::service) fn line(number: &E164) -> Option<Line> {
     let (plans, national) = plans(number.digits())?;
     plans.into_iter().find_map(|plan| {
         let kind = kind(plan, national)?;

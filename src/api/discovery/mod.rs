@@ -1,0 +1,111 @@
+//! The pages that tell an agent what this node offers and how to pay: `/openapi.json`, `/llms.txt` and
+//! `/.well-known/x402`. All are made from the table of [`offers`](super::offers) and the configuration, at each
+//! request, so that they cannot say something else than the node does.
+
+mod llms;
+mod openapi;
+mod well_known;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, Uri, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+use super::{Api, error::ApiError, offers::Offer};
+use crate::base::Usd;
+
+/// Where the pages are.
+pub const PATHS: [&str; 3] = ["/openapi.json", "/llms.txt", "/.well-known/x402"];
+
+pub(super) async fn openapi(State(api): State<Api>) -> Json<Value> {
+    Json(openapi::document(&Shop::of(&api)))
+}
+
+pub(super) async fn llms(State(api): State<Api>) -> Response {
+    ([(CONTENT_TYPE, "text/plain; charset=utf-8")], llms::text(&Shop::of(&api))).into_response()
+}
+
+/// 404 on a node that sells nothing.
+pub(super) async fn well_known(State(api): State<Api>) -> Response {
+    match well_known::resources(&Shop::of(&api)) {
+        Some(resources) => Json(resources).into_response(),
+        None => {
+            let fix = "this node sells nothing; its operator's agents use `Authorization: Bearer <key>`";
+            lost(&api, fix)
+        }
+    }
+}
+
+/// The answer of every path that no route has.
+pub(super) async fn nowhere(State(api): State<Api>, uri: Uri) -> Response {
+    if !uri.path().starts_with("/api") {
+        return ApiError::NotFound("path").into_response();
+    }
+    lost(&api, "see /openapi.json or /llms.txt for the paths of this node")
+}
+
+fn lost(api: &Api, fix: &str) -> Response {
+    let (_, mut body) = ApiError::NotFound("path").rendered();
+    let base = api.config.base_url();
+    body["error"]["fix"] = fix.into();
+    body["discovery"] =
+        json!({ "openapi": format!("{base}/openapi.json"), "llms": format!("{base}/llms.txt") });
+    (StatusCode::NOT_FOUND, Json(body)).into_response()
+}
+
+/// What the pages are made of.
+struct Shop<'a> {
+    api: &'a Api,
+    /// Without a slash at its end.
+    base: String,
+}
+
+impl Shop<'_> {
+    fn of(api: &Api) -> Shop<'_> {
+        Shop { api, base: api.config.base_url() }
+    }
+
+    fn is_open(&self) -> bool {
+        self.api.till.is_some()
+    }
+
+    fn price(&self, offer: &Offer) -> Option<Usd> {
+        offer.price(&self.api.prices).filter(|_| self.is_open())
+    }
+
+    /// What a stranger sees of a node that sells; on one that does not, everything: all who come have the key.
+    fn shows(&self, offer: &Offer) -> bool {
+        offer.is_public() || !self.is_open()
+    }
+
+    /// Ways to pay, as OpenAPI's extension `x-payment-info` names them.
+    fn protocols(&self) -> Vec<Value> {
+        vec![json!({ "x402": {} })]
+    }
+
+    /// `USDC on Base`, of each network.
+    fn currencies(&self) -> Vec<String> {
+        let Some(till) = &self.api.till else { return Vec::new() };
+        let named = |name: &str| match name {
+            "base" => "Base".to_owned(),
+            "base-sepolia" => "Base Sepolia".to_owned(),
+            other => other.to_owned(),
+        };
+        till.networks.iter().map(|network| format!("USDC on {}", named(network.name))).collect()
+    }
+
+    fn phrase(&self) -> String {
+        match self.is_open() {
+            true => format!(
+                "AI phone calls and phone numbers, paid for with {}. No accounts.",
+                self.currencies().join(" or ")
+            ),
+            false => {
+                "AI phone calls for the agents of this node's operator. Nothing is sold here.".to_owned()
+            }
+        }
+    }
+}
