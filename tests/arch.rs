@@ -39,7 +39,7 @@ const CONFINED: [(&[&str], &[&str]); 3] = [
 
 /// Files and folders (with a `/` at their end) of logic that takes the time as an argument. Add a
 /// core here when it is written.
-const PURE: [&str; 47] = [
+const PURE: [&str; 50] = [
     "src/base/",
     "src/eval/figures.rs",
     "src/eval/phone/hearing.rs",
@@ -59,9 +59,12 @@ const PURE: [&str; 47] = [
     "src/media/session.rs",
     "src/media/tone.rs",
     "src/pay/challenge.rs",
+    "src/pay/mpp.rs",
     "src/pay/network.rs",
     "src/pay/price.rs",
+    "src/pay/tender.rs",
     "src/pay/x402.rs",
+    "src/service/look_up/line.rs",
     "src/service/nearest.rs",
     "src/service/number_file.rs",
     "src/service/opt_out.rs",

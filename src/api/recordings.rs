@@ -8,16 +8,20 @@ use axum::{
 };
 use tower_http::services::ServeFile;
 
-use super::{Api, error::ApiError};
+use super::{Api, auth, error::ApiError};
 
 const MISSING: ApiError = ApiError::NotFound("recording");
 
-/// Only names that a call's record holds are looked for on disk, and only inside the folder.
+/// The recording of a call that was sold is open to whoever knows its name, which cannot be guessed and is told
+/// to the buyer alone; every other one wants the operator's key. Only names that a call's record holds are looked for on disk, and only inside the folder.
 pub(super) async fn serve(
     State(api): State<Api>,
     Path(file): Path<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
+    if !api.read.sold_recording(&file).await? {
+        auth::check_key(request.headers(), &api)?;
+    }
     if !is_plain_name(&file) || !api.read.knows_recording(&file).await? {
         return Err(MISSING);
     }

@@ -21,7 +21,6 @@ pub fn router(api: Api) -> Router {
         .route("/api/calls", get(operator::list))
         .route("/api/call/{id}/events", get(operator::events))
         .route("/api/call/{id}/hangup", post(operator::hang_up))
-        .route("/recordings/{file}", get(recordings::serve))
         .route_layer(from_fn_with_state(api.clone(), auth::require_key));
 
     // A model loads as long as it must; the engines have a limit of their own.
@@ -67,6 +66,7 @@ pub fn router(api: Api) -> Router {
 
     Router::new()
         .merge(keyed)
+        .route("/recordings/{file}", get(recordings::serve))
         .merge(stablephone)
         .merge(x402phone)
         .merge(blockrun)

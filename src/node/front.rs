@@ -5,12 +5,15 @@ use std::sync::Arc;
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use super::{Books, NodeConfig, api_key, health::HealthBoard, payments, token_secret};
+use super::{Books, NodeConfig, api_key, health::HealthBoard, payments, secret};
 use crate::{
     api::{Api, ApiKey, router},
     service::{Admin, Calls, LeaseNumber, LookUp, PlaceCall, Policy, Voices},
     store::Numbers,
 };
+
+/// The file of what signs the tokens of lookups: those that are out still count after a restart.
+const TOKEN_SECRET: &str = "token_secret";
 
 /// What the rest of the node supplies.
 pub struct Backend {
@@ -33,7 +36,8 @@ pub fn open(config: &NodeConfig, books: &Books, backend: Backend) -> anyhow::Res
     let policy = Policy::new(config.policy.clone());
     let metrics = backend.metrics;
     let numbers = LeaseNumber::new(Numbers::new(books.store.clone(), config.numbers));
-    let secret = token_secret::load_or_create(&config.store.data_dir)?;
+    let secret = secret::load_or_create(&config.store.data_dir, TOKEN_SECRET)?;
+    let secret = secret.into_exposed().into_bytes().into();
     let look_up = LookUp::new(books.store.clone(), config.lookup.build()?, secret);
     let till = payments::till(config, books.store.clone(), &backend.health)?;
     let place = PlaceCall::new(policy, backend.voices, backend.calls.clone(), books.store.clone());

@@ -18,7 +18,6 @@ pub mod payments;
 pub mod secret;
 pub mod shutdown;
 pub mod telemetry;
-pub mod token_secret;
 pub mod wiring;
 
 pub use books::Books;

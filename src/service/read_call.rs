@@ -36,6 +36,11 @@ impl ReadCall {
         self.store.knows_recording(file).await
     }
 
+    /// Whether a call that a wallet paid for has a recording of this file name.
+    pub async fn sold_recording(&self, file: &str) -> Result<bool, StoreError> {
+        self.store.sold_recording(file).await
+    }
+
     /// The call's state and its changes from then on; `None` if there is no such call.
     pub async fn watch(&self, id: CallId) -> Result<Option<WatchCall>, StoreError> {
         WatchCall::begin(id, self.store.clone(), &self.feed).await

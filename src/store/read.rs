@@ -64,6 +64,16 @@ impl Store {
         rows.into_iter().map(|row| row.into_record(Vec::new())).collect()
     }
 
+    /// Whether a call that has an owner has a recording of this file name.
+    pub async fn sold_recording(&self, file: &str) -> Result<bool, StoreError> {
+        let sold: Option<i64> =
+            sqlx::query_scalar("SELECT 1 FROM calls WHERE recording = ? AND owner IS NOT NULL")
+                .bind(file)
+                .fetch_optional(&self.pool)
+                .await?;
+        Ok(sold.is_some())
+    }
+
     /// Whether a call has a recording of this file name.
     pub async fn knows_recording(&self, file: &str) -> Result<bool, StoreError> {
         let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM calls WHERE recording = ?")

@@ -1,8 +1,10 @@
 use axum::{
     body::Body,
-    http::{StatusCode, header},
+    http::{Request, StatusCode, header},
 };
+use callbox::base::CallId;
 use callbox::call::event::CallChange;
+use callbox::call::record::{CallDirection, CallPlan};
 
 use crate::support::{Answer, Node, keyed};
 
@@ -64,4 +66,23 @@ async fn a_recording_that_is_gone_from_disk_is_not_found() {
     let call = node.place().await;
     node.happen(call, vec![CallChange::Recording { file: "gone.wav".into() }]).await;
     assert_eq!(node.get("/recordings/gone.wav").await.json["error"]["code"], "not_found");
+}
+
+#[tokio::test]
+async fn recording_of_a_sold_call_is_open_to_whoever_knows_its_name() {
+    let (node, path) = with_recording().await;
+    let unkeyed = async |path: &str| {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        node.send(request).await.status()
+    };
+    assert_eq!(unkeyed(&path).await, StatusCode::UNAUTHORIZED);
+    let own = node.calls.plans.lock()[0].clone();
+    let owner = Some("0x1111111111111111111111111111111111111111".parse().unwrap());
+    let plan = Box::new(CallPlan { owner, ..own });
+    let (sold, direction) = (CallId::generate(), CallDirection::Outbound);
+    let file = format!("{sold}.wav");
+    std::fs::write(node.recordings.join(&file), b"RIFF0123456789").unwrap();
+    let made = CallChange::Created { direction, plan };
+    node.happen(sold, vec![made, CallChange::Recording { file: file.clone() }]).await;
+    assert_eq!(unkeyed(&format!("/recordings/{file}")).await, StatusCode::OK);
 }

@@ -14,6 +14,7 @@ const PAYING: &str = r#"
 Send the request without a payment, and the answer is 402 with the price: x402 version 2 in the header
 `PAYMENT-REQUIRED`, version 1 in the body. Sign one of what it `accepts` and send the same request again with the
 header `PAYMENT-SIGNATURE` (version 2) or `X-PAYMENT` (version 1). Any x402 client does this by itself.
+Where the 402 has `WWW-Authenticate: Payment`, MPP's Tempo charge is taken too, as `Authorization: Payment`.
 
 - A body is checked before money is asked for: what is wrong or not allowed is refused unpaid.
 - A payment buys one request. The same payment with the same request gives the same answer again; after a timeout or

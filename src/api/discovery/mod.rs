@@ -83,7 +83,13 @@ impl Shop<'_> {
 
     /// Ways to pay, as OpenAPI's extension `x-payment-info` names them.
     fn protocols(&self) -> Vec<Value> {
-        vec![json!({ "x402": {} })]
+        let Some(till) = &self.api.till else { return Vec::new() };
+        let x402 = (!till.networks.is_empty()).then(|| json!({ "x402": {} }));
+        let mpp = till.mpp.as_ref().map(|charges| {
+            let currency = &charges.terms().currency;
+            json!({ "mpp": { "method": "tempo", "intent": "charge", "currency": currency } })
+        });
+        x402.into_iter().chain(mpp).collect()
     }
 
     /// `USDC on Base`, of each network.
@@ -94,7 +100,8 @@ impl Shop<'_> {
             "base-sepolia" => "Base Sepolia".to_owned(),
             other => other.to_owned(),
         };
-        till.networks.iter().map(|network| format!("USDC on {}", named(network.name))).collect()
+        let x402 = till.networks.iter().map(|network| format!("USDC on {}", named(network.name)));
+        x402.chain(till.mpp.as_ref().map(|_| "stablecoins on Tempo".to_owned())).collect()
     }
 
     fn phrase(&self) -> String {

@@ -20,7 +20,9 @@ use callbox::pay::settle::{Outcome, Rejection, Settler};
 use callbox::pay::siwx::SignIn;
 use callbox::pay::x402::Requirement;
 use callbox::service::policy::{Caps, Hours};
-use callbox::service::{Admin, AdminError, Calls, HangUpError, LeaseNumber, PlaceCall, PlaceError, Policy};
+use callbox::service::{
+    Admin, AdminError, Calls, HangUpError, LeaseNumber, LookUp, PlaceCall, PlaceError, Policy,
+};
 use callbox::store::Numbers;
 use callbox::store::claims::NewClaim;
 use futures_util::future::{BoxFuture, ready};
@@ -82,12 +84,14 @@ fn api(config: NodeConfig, books: &Books, lines: Arc<Lines>) -> anyhow::Result<A
     };
     let voices: Vec<String> = ["nat", "josh"].map(String::from).into();
     let numbers = LeaseNumber::new(Numbers::new(books.store.clone(), config.numbers));
+    let look_up = LookUp::new(books.store.clone(), config.lookup.build()?, vec![0; 32].into());
     let place =
         PlaceCall::new(Policy::new(config.policy), Arc::new(voices), lines.clone(), books.store.clone());
     Ok(Api {
         place: place.with_caller_ids(Arc::new(numbers.clone())),
         read: books.reader(),
         numbers,
+        look_up,
         store: books.store.clone(),
         till: Some(till),
         prices: Arc::new(config.payments.prices),
