@@ -70,8 +70,23 @@ impl FromRequest<Api> for Purchase {
 }
 
 impl Purchase {
+    /// The answer that needs no look at the body: the price, for whoever only asks for it, and what a payment
+    /// has bought before.
+    pub async fn known(&self, api: &Api, price: &Price) -> Result<Option<Response>, ApiError> {
+        if self.is_probe(api) {
+            return self.ask(api, price).map(Some);
+        }
+        let Some(till) = api.till.as_ref().filter(|_| !auth::has_key(&self.headers, api)) else {
+            return Ok(None);
+        };
+        let Some(payment) = self.payment()? else { return Ok(None) };
+        let spent = till.gate.earlier(&payment, &self.route(), &self.body_sha256()).await?;
+        let ask = |error: &str| self.challenge(api, till, price, error);
+        spent.map(|spent| told(spent, &payment, ask)).transpose()
+    }
+
     /// Whether only the price is asked for: the operator has none to ask.
-    pub fn is_probe(&self, api: &Api) -> bool {
+    fn is_probe(&self, api: &Api) -> bool {
         self.body.is_empty() && !self.has_payment() && !auth::has_key(&self.headers, api)
     }
 
@@ -120,17 +135,13 @@ impl Purchase {
             Ok(requirement) => requirement.clone(),
             Err(mismatch) => return Ok(ask(&mismatch.to_string())),
         };
-        let offer =
-            gate::offer(&payment, &requirement, self.route(), hex::encode(Sha256::digest(&self.body)));
+        let offer = gate::offer(&payment, &requirement, self.route(), self.body_sha256());
         let spent = till.gate.spend(offer, payment.clone(), requirement, work).await?;
-        match spent {
-            Spent::Delivered { answer, transaction } => Ok(receipt(answer, &payment, &transaction)),
-            Spent::Refused { reason } => Ok(ask(&reason)),
-            Spent::NotDone { answer } => Ok(respond(answer)),
-            Spent::Foreign => Err(ApiError::PaymentReused),
-            Spent::Pending => Err(ApiError::PaymentPending),
-            Spent::Unavailable { detail } => Err(ApiError::PaymentUnavailable { detail }),
-        }
+        told(spent, &payment, ask)
+    }
+
+    fn body_sha256(&self) -> String {
+        hex::encode(Sha256::digest(&self.body))
     }
 
     fn route(&self) -> String {
@@ -189,6 +200,17 @@ pub(super) fn respond(answer: Answer) -> Response {
         response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
     }
     response
+}
+
+fn told(spent: Spent, payment: &Payment, ask: impl Fn(&str) -> Response) -> Result<Response, ApiError> {
+    match spent {
+        Spent::Delivered { answer, transaction } => Ok(receipt(answer, payment, &transaction)),
+        Spent::Refused { reason } => Ok(ask(&reason)),
+        Spent::NotDone { answer } => Ok(respond(answer)),
+        Spent::Foreign => Err(ApiError::PaymentReused),
+        Spent::Pending => Err(ApiError::PaymentPending),
+        Spent::Unavailable { detail } => Err(ApiError::PaymentUnavailable { detail }),
+    }
 }
 
 fn receipt(answer: Answer, payment: &Payment, transaction: &str) -> Response {

@@ -21,8 +21,9 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
+use super::network::Network;
 use super::settle::{Outcome, Rejection, Settler};
-use super::x402::{Payment, Requirement};
+use super::x402::{Authorization, Payment, Requirement};
 use crate::base::ClaimId;
 use crate::store::claims::{Change, Claim, ClaimState, Claimed, NewClaim};
 use crate::store::{Store, StoreError};
@@ -122,6 +123,28 @@ impl Gate {
             }
             Err(_) => Ok(Spent::Pending),
         }
+    }
+
+    /// What came of this payment, where an equal request has had it before. It is asked before the request is
+    /// checked: what was to be had then may be sold now, even by this payment.
+    pub async fn earlier(
+        &self,
+        payment: &Payment,
+        route: &str,
+        body_sha256: &str,
+    ) -> Result<Option<Spent>, StoreError> {
+        let Some(network) = Network::find(&payment.network) else { return Ok(None) };
+        let Authorization { from, nonce, .. } = &payment.authorization;
+        let nonce = nonce.to_ascii_lowercase();
+        let claim = self.store.claim_of(network.caip2, &network.asset_key(), from, &nonce).await?;
+        let Some(claim) = claim.filter(|claim| claim.state != ClaimState::Released) else { return Ok(None) };
+        // Payer and nonce are public once they are on the chain; the signature says who asks.
+        let signature = claim.offer.proof["signature"].as_str().unwrap_or_default();
+        let is_equal = claim.offer.route == route && claim.offer.body_sha256 == body_sha256;
+        if !is_equal || !signature.eq_ignore_ascii_case(&payment.signature) {
+            return Ok(Some(Spent::Foreign));
+        }
+        self.wait_for(claim).await.map(Some)
     }
 
     /// Takes up what an earlier run of the node left. `restore` makes a work from what its `reserve` gave.

@@ -126,8 +126,9 @@ impl Store {
             Some(claim) if claim.state == ClaimState::Released => {
                 let change = Change { detail: "offered again".into(), ..Change::default() };
                 update(&mut tx, claim.id, ClaimState::Released, ClaimState::Reserved, &change, now).await?;
+                renew_offer(&mut tx, claim.id, offer).await?;
                 log(&mut tx, &claim, ClaimState::Reserved, &change.detail, now).await?;
-                Claimed::New(Claim { state: ClaimState::Reserved, ..claim })
+                Claimed::New(Claim { state: ClaimState::Reserved, offer: offer.clone(), ..claim })
             }
             Some(claim) => Claimed::Again(claim),
         };
@@ -160,6 +161,18 @@ impl Store {
     pub async fn claim_by_id(&self, id: ClaimId) -> Result<Option<Claim>, StoreError> {
         let mut db = self.money.acquire().await?;
         by_id(&mut db, id).await
+    }
+
+    /// The claim of an authorisation, if it was ever offered.
+    pub async fn claim_of(
+        &self,
+        network: &str,
+        asset: &str,
+        payer: &Wallet,
+        nonce: &str,
+    ) -> Result<Option<Claim>, StoreError> {
+        let mut db = self.money.acquire().await?;
+        by_authorisation(&mut db, network, asset, payer, nonce).await
     }
 
     /// Claims that something is still to be done about, oldest first.
@@ -213,15 +226,38 @@ impl Store {
 }
 
 async fn find(db: &mut SqliteConnection, offer: &NewClaim) -> Result<Option<Claim>, StoreError> {
+    by_authorisation(db, &offer.network, &offer.asset, &offer.payer, &offer.nonce).await
+}
+
+async fn by_authorisation(
+    db: &mut SqliteConnection,
+    network: &str,
+    asset: &str,
+    payer: &Wallet,
+    nonce: &str,
+) -> Result<Option<Claim>, StoreError> {
     let row: Option<ClaimRow> =
         sqlx::query_as("SELECT * FROM claims WHERE network = ? AND asset = ? AND payer = ? AND nonce = ?")
-            .bind(&offer.network)
-            .bind(&offer.asset)
-            .bind(offer.payer.as_str())
-            .bind(&offer.nonce)
+            .bind(network)
+            .bind(asset)
+            .bind(payer.as_str())
+            .bind(nonce)
             .fetch_optional(db)
             .await?;
     row.map(ClaimRow::into_claim).transpose()
+}
+
+/// What was offered first may have been forged; what is settled is what was offered last.
+async fn renew_offer(db: &mut SqliteConnection, id: ClaimId, offer: &NewClaim) -> Result<(), StoreError> {
+    sqlx::query("UPDATE claims SET amount = ?, pay_to = ?, valid_before = ?, proof = ? WHERE id = ?")
+        .bind(signed(offer.amount))
+        .bind(offer.pay_to.as_str())
+        .bind(offer.valid_before)
+        .bind(offer.proof.to_string())
+        .bind(id.to_string())
+        .execute(db)
+        .await?;
+    Ok(())
 }
 
 async fn by_id(db: &mut SqliteConnection, id: ClaimId) -> Result<Option<Claim>, StoreError> {
