@@ -210,6 +210,19 @@ impl Gate {
         self.advance(claim, from, ClaimState::Released, change).await.map(drop)
     }
 
+    /// Notes what is set aside, and that the chain is about to be asked; `false` where the claim is not this
+    /// task's any more.
+    async fn note(&self, claim: &Claim, work: Value) -> Result<bool, StoreError> {
+        let change = Change { work: Some(work), detail: "set aside".into(), ..Change::default() };
+        let worked = self.advance(claim, ClaimState::Reserved, ClaimState::Worked, change).await?;
+        if worked.is_none() {
+            return Ok(false);
+        }
+        let change = Change { detail: "sent to the chain".into(), ..Change::default() };
+        let settling = self.advance(claim, ClaimState::Worked, ClaimState::Settling, change).await?;
+        Ok(settling.is_some())
+    }
+
     async fn advance(
         &self,
         claim: &Claim,
@@ -267,10 +280,11 @@ impl Spending {
                 return Ok(Spent::NotDone { answer });
             }
         };
-        let change = Change { work: Some(work), detail: "set aside".into(), ..Change::default() };
-        self.gate.advance(&claim, ClaimState::Reserved, ClaimState::Worked, change).await?;
-        let change = Change { detail: "sent to the chain".into(), ..Change::default() };
-        self.gate.advance(&claim, ClaimState::Worked, ClaimState::Settling, change).await?;
+        if !self.gate.note(&claim, work).await? {
+            // Whoever moved the claim decides what becomes of it; without the note no money may move.
+            self.work.cancel().await;
+            return self.gate.wait_for(claim).await;
+        }
         let outcome = self.settler.settle(&self.payment, &self.requirement).await;
         let Spending { gate, settler, payment, work, .. } = self;
         conclude(gate, settler, claim, payment, work, outcome).await
