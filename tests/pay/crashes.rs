@@ -173,6 +173,28 @@ async fn killed_before_the_chains_answer() {
     scene.has_bought().await;
 }
 
+/// Nobody can know that it was never sent before the authorisation has expired; until then the client waits.
+#[tokio::test]
+async fn killed_before_the_chain_has_the_transaction() {
+    let mut scene = Scene::buying().await;
+    let valid_before = Utc::now().timestamp() + 15;
+    scene.payment = scene.payer.sign(&Cheque { valid_before, ..Cheque::new(&scene.node, NUMBER) });
+    scene.proxy.hold("eth_sendRawTransaction", Held::Request);
+    scene.begin();
+    scene.proxy.holds().await;
+    scene.node.reaches(ClaimState::Settling).await;
+    scene.kill_and_restart().await;
+    let waiting = scene.again().await;
+    assert_eq!(waiting.status, StatusCode::SERVICE_UNAVAILABLE, "{}", waiting.json);
+    assert_eq!(waiting.json["error"]["code"], "payment_pending");
+    scene.node.reaches(ClaimState::Released).await;
+    scene.is_paid(Usd::ZERO).await;
+    // The number is free for another payment; this one is worth nothing any more.
+    let answer = scene.again().await;
+    assert_eq!(answer.status, StatusCode::PAYMENT_REQUIRED, "{}", answer.json);
+    scene.is_paid(Usd::ZERO).await;
+}
+
 #[tokio::test]
 async fn killed_before_the_money_is_booked() {
     let mut scene = Scene::buying().await;

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use callbox::base::Usd;
 
 /// Longest wait for anything.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 const STEP: Duration = Duration::from_millis(20);
 
 const CALL: Usd = Usd::from_micros(540_000);
