@@ -2,7 +2,7 @@
 # Prepares a machine: setup.sh [build|test]
 #
 #   build   what building and running needs (the default)
-#   test    that, and the telephones and tools that the tests call
+#   test    that, and the telephones, clients and tools that the tests call
 #
 # Looks first and installs only what is missing, so a second run takes no time. As root on Debian or
 # Ubuntu it installs; elsewhere it prints what to install and fails only if something is missing.
@@ -69,6 +69,9 @@ missing_packages() {
     have tshark || echo tshark
     have sox || echo sox
     have flite || echo flite
+    have node || echo nodejs
+    have npm || echo npm
+    { have python3 && python3 -c 'import ensurepip, venv' >/dev/null 2>&1; } || echo python3-venv
 }
 
 install_packages() {

@@ -73,8 +73,26 @@ impl FromRequest<Api> for Purchase {
 }
 
 impl Purchase {
+    /// The answer that needs no look at the body: the price, for whoever only asks for it, and what a payment
+    /// has bought before.
+    pub async fn known(&self, api: &Api, price: &Price) -> Result<Option<Response>, ApiError> {
+        if self.is_probe(api) {
+            return self.ask(api, price).map(Some);
+        }
+        let Some(till) = api.till.as_ref().filter(|_| !auth::has_key(&self.headers, api)) else {
+            return Ok(None);
+        };
+        let Some(tender) = self.tender()? else { return Ok(None) };
+        let Some(offer) = till.earlier(&tender, price, self.route(), self.body_sha256()) else {
+            return Ok(None);
+        };
+        let spent = till.gate.earlier(&offer).await?;
+        let refuse = |reason: &str| self.refuse(api, till, price, &tender, reason);
+        spent.map(|spent| told(spent, &tender, refuse)).transpose()
+    }
+
     /// Whether only the price is asked for: the operator has none to ask.
-    pub fn is_probe(&self, api: &Api) -> bool {
+    fn is_probe(&self, api: &Api) -> bool {
         self.body.is_empty() && !self.has_payment() && !auth::has_key(&self.headers, api)
     }
 
@@ -121,26 +139,25 @@ impl Purchase {
         }
         let till = api.till.as_ref().ok_or(NOTHING_SOLD)?;
         let Some(tender) = self.tender()? else { return self.ask(api, &price) };
-        let refuse = |reason: &str| {
-            let challenge = self.challenge(api, till, &price, reason);
-            challenge_response(&match tender {
-                Tender::X402(_) => challenge,
-                Tender::Mpp(_) => challenge.after_mpp(reason),
-            })
-        };
-        let body = hex::encode(Sha256::digest(&self.body));
-        let offer = match till.offer(&tender, &price, self.route(), body) {
+        let refuse = |reason: &str| self.refuse(api, till, &price, &tender, reason);
+        let offer = match till.offer(&tender, &price, self.route(), self.body_sha256()) {
             Ok(offer) => offer,
             Err(mismatch) => return Ok(refuse(&mismatch)),
         };
-        match till.gate.spend(offer, work).await? {
-            Spent::Delivered { answer, transaction } => Ok(receipt(answer, &tender, &transaction)),
-            Spent::Refused { reason } => Ok(refuse(&reason)),
-            Spent::NotDone { answer } => Ok(respond(answer)),
-            Spent::Foreign => Err(ApiError::PaymentReused),
-            Spent::Pending => Err(ApiError::PaymentPending),
-            Spent::Unavailable { detail } => Err(ApiError::PaymentUnavailable { detail }),
-        }
+        told(till.gate.spend(offer, work).await?, &tender, refuse)
+    }
+
+    /// The price again, with the reason in the protocol's own words.
+    fn refuse(&self, api: &Api, till: &Till, price: &Price, tender: &Tender, reason: &str) -> Response {
+        let challenge = self.challenge(api, till, price, reason);
+        challenge_response(&match tender {
+            Tender::X402(_) => challenge,
+            Tender::Mpp(_) => challenge.after_mpp(reason),
+        })
+    }
+
+    fn body_sha256(&self) -> String {
+        hex::encode(Sha256::digest(&self.body))
     }
 
     fn route(&self) -> String {
@@ -182,6 +199,22 @@ impl Till {
         self.networks.iter().map(requirement).collect()
     }
 
+    /// The claim that a payment had if it was sent before, whether or not it pays the price now.
+    fn earlier(&self, tender: &Tender, price: &Price, route: String, body: String) -> Option<NewClaim> {
+        match tender {
+            Tender::X402(payment) => {
+                let requirement = x402::Requirement {
+                    network: Network::find(&payment.network)?,
+                    pay_to: payment.authorization.to.clone(),
+                    amount: price.amount,
+                    timeout_secs: self.timeout_secs,
+                };
+                Some(x402::offer(payment, &requirement, route, body))
+            }
+            Tender::Mpp(_) => self.offer(tender, price, route, body).ok(),
+        }
+    }
+
     /// The claim of a payment that pays the price exactly; else what is wrong with it.
     fn offer(&self, tender: &Tender, price: &Price, route: String, body: String) -> Result<NewClaim, String> {
         match (tender, &self.mpp) {
@@ -215,6 +248,17 @@ pub(super) fn respond(answer: Answer) -> Response {
         response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
     }
     response
+}
+
+fn told(spent: Spent, tender: &Tender, ask: impl Fn(&str) -> Response) -> Result<Response, ApiError> {
+    match spent {
+        Spent::Delivered { answer, transaction } => Ok(receipt(answer, tender, &transaction)),
+        Spent::Refused { reason } => Ok(ask(&reason)),
+        Spent::NotDone { answer } => Ok(respond(answer)),
+        Spent::Foreign => Err(ApiError::PaymentReused),
+        Spent::Pending => Err(ApiError::PaymentPending),
+        Spent::Unavailable { detail } => Err(ApiError::PaymentUnavailable { detail }),
+    }
 }
 
 fn receipt(answer: Answer, tender: &Tender, transaction: &str) -> Response {

@@ -69,7 +69,8 @@ impl Ticket {
 
 /// The ware of a claim that an earlier run of the node left.
 pub fn restore(api: &Api, claim: &Claim) -> Option<Box<dyn Work>> {
-    let ticket = serde_json::from_value(claim.work.clone()?).ok()?;
+    let Some(ticket) = claim.work.clone() else { return Some(unnoted(api, claim)) };
+    let ticket = serde_json::from_value(ticket).ok()?;
     let api = api.clone();
     Some(match ticket {
         // The call has died with the node.
@@ -84,6 +85,13 @@ pub fn restore(api: &Api, claim: &Claim) -> Option<Box<dyn Work>> {
             Box::new(lookup::LookupSale::restored(api, family, lookup.parse().ok()?, wallet))
         }
     })
+}
+
+/// The node stopped before it noted what it had set aside: if that was a number, it is given back.
+fn unnoted(api: &Api, claim: &Claim) -> Box<dyn Work> {
+    let (family, wallet) = (Family::X402Phone, claim.offer.payer.clone());
+    let claim = claim.id.to_string();
+    Box::new(NumberSale { api: api.clone(), family, wallet, criteria: None, claim })
 }
 
 /// A call: dialled before the money moves, so that a carrier's refusal costs nothing.

@@ -50,6 +50,9 @@ const SEARCHED_BLOCKS: u64 = 9_000;
 const AFTER_EXPIRY: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
 /// A chain that does not answer a question by now does not answer.
 const QUESTION: Duration = Duration::from_secs(15);
+/// Longer than the thirty seconds for which the library waits for a receipt. A settlement that has said nothing
+/// by now is looked for on the chain.
+const SETTLEMENT: Duration = Duration::from_secs(45);
 
 /// A claim that no payment of x402 made.
 pub(super) const NOT_X402: &str = "the payment is none of x402";
@@ -278,7 +281,10 @@ impl InProcess {
             Err(error) => return Outcome::Unknown { detail: error.to_string() },
         };
         let request = proto::SettleRequest::from(raw(&request(payment, requirement)));
-        match exact.settle(&request).await {
+        let Ok(answer) = tokio::time::timeout(SETTLEMENT, exact.settle(&request)).await else {
+            return Outcome::Unknown { detail: "no answer in time".into() };
+        };
+        match answer {
             Ok(response) => settled(&response),
             // Refused before anything was sent.
             Err(X402SchemeFacilitatorError::PaymentVerification(error)) => {

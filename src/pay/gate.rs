@@ -119,6 +119,18 @@ impl Gate {
         }
     }
 
+    /// What came of this payment, where an equal request has had it before. It is asked before the request is
+    /// checked: what was to be had then may be sold now, even by this payment.
+    pub async fn earlier(&self, offer: &NewClaim) -> Result<Option<Spent>, StoreError> {
+        let claim = self.store.claim_of(offer).await?;
+        let Some(claim) = claim.filter(|claim| claim.state != ClaimState::Released) else { return Ok(None) };
+        let is_equal = claim.offer.route == offer.route && claim.offer.body_sha256 == offer.body_sha256;
+        if !is_equal || !is_same(&claim.offer.proof, &offer.proof) {
+            return Ok(Some(Spent::Foreign));
+        }
+        self.wait_for(claim).await.map(Some)
+    }
+
     /// Takes up what an earlier run of the node left. `restore` makes a work from what its `reserve` gave.
     pub async fn recover(
         &self,
@@ -195,6 +207,19 @@ impl Gate {
         self.advance(claim, from, ClaimState::Released, change).await.map(drop)
     }
 
+    /// Notes what is set aside, and that the chain is about to be asked; `false` where the claim is not this
+    /// task's any more.
+    async fn note(&self, claim: &Claim, work: Value, detail: &str) -> Result<bool, StoreError> {
+        let change = Change { work: Some(work), detail: detail.into(), ..Change::default() };
+        let worked = self.advance(claim, ClaimState::Reserved, ClaimState::Worked, change).await?;
+        if worked.is_none() {
+            return Ok(false);
+        }
+        let change = Change { detail: "sent to the chain".into(), ..Change::default() };
+        let settling = self.advance(claim, ClaimState::Worked, ClaimState::Settling, change).await?;
+        Ok(settling.is_some())
+    }
+
     async fn advance(
         &self,
         claim: &Claim,
@@ -206,6 +231,14 @@ impl Gate {
         metrics::counter!("callbox_payments_total", "state" => to.as_str()).increment(1);
         self.changed.notify_waiters();
         Ok(moved)
+    }
+}
+
+/// Payer and nonce are public once they are on the chain; the signature says who asks.
+fn is_same(first: &Value, again: &Value) -> bool {
+    match (first["signature"].as_str(), again["signature"].as_str()) {
+        (Some(first), Some(again)) => first.eq_ignore_ascii_case(again),
+        _ => first == again,
     }
 }
 
@@ -258,10 +291,11 @@ impl Spending {
                 return Ok(Spent::NotDone { answer });
             }
         };
-        let change = Change { work: Some(work), detail: detail.into(), ..Change::default() };
-        self.gate.advance(&claim, ClaimState::Reserved, ClaimState::Worked, change).await?;
-        let change = Change { detail: "sent to the chain".into(), ..Change::default() };
-        self.gate.advance(&claim, ClaimState::Worked, ClaimState::Settling, change).await?;
+        if !self.gate.note(&claim, work, detail).await? {
+            // Whoever moved the claim decides what becomes of it; without the note no money may move.
+            self.work.cancel().await;
+            return self.gate.wait_for(claim).await;
+        }
         let outcome = self.settler.settle(&claim.offer).await;
         let Spending { gate, settler, work } = self;
         conclude(gate, settler, claim, work, outcome).await

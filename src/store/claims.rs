@@ -188,6 +188,12 @@ impl Store {
         by_id(&mut db, id).await
     }
 
+    /// The claim of an equal authorisation, if it was ever offered.
+    pub async fn claim_of(&self, offer: &NewClaim) -> Result<Option<Claim>, StoreError> {
+        let mut db = self.money.acquire().await?;
+        find(&mut db, offer).await
+    }
+
     /// Claims whose spending is under way, oldest first.
     pub async fn open_claims(&self) -> Result<Vec<Claim>, StoreError> {
         let rows: Vec<ClaimRow> = sqlx::query_as(

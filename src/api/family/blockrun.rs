@@ -57,8 +57,8 @@ type Answered = Result<Response, Refused>;
 
 pub(in crate::api) async fn buy(State(api): State<Api>, purchase: Purchase) -> Answered {
     let price = Price::new(api.prices.blockrun.buy, "A phone number for 30 days");
-    if purchase.is_probe(&api) {
-        return Ok(purchase.ask(&api, &price)?);
+    if let Some(answer) = purchase.known(&api, &price).await? {
+        return Ok(answer);
     }
     let mut fields =
         Fields::new(renamed(purchase.object()?, &[("areaCode", "area_code")]), &["country", "area_code"]);
@@ -76,8 +76,8 @@ pub(in crate::api) async fn buy(State(api): State<Api>, purchase: Purchase) -> A
 
 pub(in crate::api) async fn renew(State(api): State<Api>, purchase: Purchase) -> Answered {
     let price = Price::new(api.prices.blockrun.renew, "Another 30 days of a phone number");
-    if purchase.is_probe(&api) {
-        return Ok(purchase.ask(&api, &price)?);
+    if let Some(answer) = purchase.known(&api, &price).await? {
+        return Ok(answer);
     }
     let number = number_field(&purchase)?;
     // Who asks is known by the payment alone.
@@ -91,6 +91,9 @@ pub(in crate::api) async fn renew(State(api): State<Api>, purchase: Purchase) ->
 
 pub(in crate::api) async fn list(State(api): State<Api>, purchase: Purchase) -> Answered {
     let price = Price::new(api.prices.blockrun.list, "The phone numbers of your wallet");
+    if let Some(answer) = purchase.known(&api, &price).await? {
+        return Ok(answer);
+    }
     let wallet = purchase.buyer(&api)?;
     let desk = api.numbers.clone();
     let work = wares::reading(async move |transaction: String| match desk.list(&wallet, Utc::now()).await {
@@ -103,8 +106,8 @@ pub(in crate::api) async fn list(State(api): State<Api>, purchase: Purchase) -> 
 /// Free, but through a payment of nothing, which says who asks.
 pub(in crate::api) async fn release(State(api): State<Api>, purchase: Purchase) -> Answered {
     let price = Price::new(crate::base::Usd::ZERO, "Release a phone number");
-    if purchase.is_probe(&api) {
-        return Ok(purchase.ask(&api, &price)?);
+    if let Some(answer) = purchase.known(&api, &price).await? {
+        return Ok(answer);
     }
     let number = number_field(&purchase)?;
     let wallet = purchase.buyer(&api)?;
@@ -127,8 +130,8 @@ pub(in crate::api) async fn release(State(api): State<Api>, purchase: Purchase) 
 
 pub(in crate::api) async fn call(State(api): State<Api>, purchase: Purchase) -> Answered {
     let price = Price::new(api.prices.blockrun.call, "An AI phone call of up to 30 minutes");
-    if purchase.is_probe(&api) {
-        return Ok(purchase.ask(&api, &price)?);
+    if let Some(answer) = purchase.known(&api, &price).await? {
+        return Ok(answer);
     }
     let mut request = request(purchase.object()?)?;
     if let Payer::Wallet(wallet) = purchase.payer(&api)? {

@@ -99,8 +99,8 @@ pub(super) async fn sell_call(api: &Api, family: Family, purchase: Purchase) -> 
         _ => api.prices.stablephone.call,
     };
     let price = Price::new(price, "An AI phone call");
-    if purchase.is_probe(api) {
-        return purchase.ask(api, &price);
+    if let Some(answer) = purchase.known(api, &price).await? {
+        return Ok(answer);
     }
     let request = request(purchase.object()?)?;
     let plan = checked(api, request, &purchase, &price).await?;
@@ -113,8 +113,8 @@ pub(super) async fn sell_number(api: &Api, family: Family, purchase: Purchase) -
         _ => api.prices.stablephone.number,
     };
     let price = Price::new(price, "A phone number for 30 days");
-    if purchase.is_probe(api) {
-        return purchase.ask(api, &price);
+    if let Some(answer) = purchase.known(api, &price).await? {
+        return Ok(answer);
     }
     let mut fields = Fields::new(purchase.object()?, &["area_code", "country_code"]);
     let request = BuyRequest {
@@ -136,8 +136,8 @@ pub(super) async fn sell_topup(api: &Api, family: Family, purchase: Purchase) ->
         _ => api.prices.stablephone.topup,
     };
     let price = Price::new(price, "Another 30 days of a phone number");
-    if purchase.is_probe(api) {
-        return purchase.ask(api, &price);
+    if let Some(answer) = purchase.known(api, &price).await? {
+        return Ok(answer);
     }
     let mut fields = Fields::new(purchase.object()?, &["phone_number"]);
     let number = fields.required_text("phone_number");

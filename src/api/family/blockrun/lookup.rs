@@ -14,8 +14,8 @@ use crate::{
 
 pub(in crate::api) async fn lookup(State(api): State<Api>, purchase: Purchase) -> Answered {
     let price = Price::new(api.prices.blockrun.lookup, "Kind and country of a phone number");
-    if purchase.is_probe(&api) {
-        return Ok(purchase.ask(&api, &price)?);
+    if let Some(answer) = purchase.known(&api, &price).await? {
+        return Ok(answer);
     }
     let text = number_field(&purchase)?;
     let (number, line) =

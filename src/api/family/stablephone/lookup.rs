@@ -32,8 +32,8 @@ const CARRIER: &str = "unknown";
 
 pub(in crate::api) async fn lookup(State(api): State<Api>, purchase: Purchase) -> Result<Response, ApiError> {
     let price = Price::new(api.prices.stablephone.lookup, "A lookup of a phone number");
-    if purchase.is_probe(&api) {
-        return purchase.ask(&api, &price);
+    if let Some(answer) = purchase.known(&api, &price).await? {
+        return Ok(answer);
     }
     let number = wanted(&purchase)?;
     let wallet = match purchase.payer(&api)? {

@@ -1,0 +1,356 @@
+//! `callbox serve` that sells on a chain, its carrier, and its books.
+
+use std::{
+    fs::{self, OpenOptions},
+    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use callbox::{
+    base::{Usd, Wallet},
+    eval::phone::{Answering, Config, Phone, turns},
+    store::{
+        self, Store,
+        claims::{Claim, ClaimState},
+    },
+};
+use chrono::DateTime;
+use reqwest::{Method, StatusCode, header::HeaderMap};
+use serde_json::Value;
+use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+use crate::{
+    PATIENCE, awaited,
+    chain::{Chain, SETTLER_KEY},
+};
+
+pub const KEY: &str = "cbx_0123456789abcdef0123456789abcdef";
+
+/// What is for sale.
+pub const STOCK: [&str; 3] = ["+14155550100", "+14155550101", "+12125550102"];
+
+pub struct Node {
+    process: Child,
+    dir: TempDir,
+    http: SocketAddr,
+    /// Where the money goes.
+    pub till: Wallet,
+    client: reqwest::Client,
+    pub store: Store,
+    _carrier: Carrier,
+}
+
+enum Carrier {
+    Phone { _phone: Phone },
+    Mute { answering: JoinHandle<()> },
+}
+
+/// What the carrier makes of calls.
+#[derive(Debug, Clone, Copy)]
+pub enum Callee {
+    /// Answers, and hangs up soon.
+    Answers,
+    /// Refuses with this SIP status.
+    Refuses(u16),
+    /// Rings and is not answered.
+    Rings,
+    /// Not a word from the carrier.
+    Mute,
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub json: Value,
+}
+
+impl Answer {
+    async fn of(response: reqwest::Response) -> reqwest::Result<Answer> {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = response.bytes().await?;
+        Ok(Answer { status, headers, json: serde_json::from_slice(&bytes).unwrap_or_default() })
+    }
+}
+
+impl Node {
+    pub async fn new(chain: &Chain, callee: Callee) -> Node {
+        Node::over(&chain.url, callee).await
+    }
+
+    /// A node that reaches its chain by this URL, once all its parts are well.
+    pub async fn over(rpc: &str, callee: Callee) -> Node {
+        let dir = tempfile::tempdir().unwrap();
+        let (carrier, address) = carrier(callee).await;
+        let (http, sip) = (free_tcp(), free_udp());
+        let till: Wallet = format!("0x{}", hex::encode(rand::random::<[u8; 20]>())).parse().unwrap();
+        fs::write(dir.path().join("callbox.toml"), config(http, sip, address, rpc, &till)).unwrap();
+        fs::write(dir.path().join("numbers.csv"), format!("number\n{}\n", STOCK.join("\n"))).unwrap();
+        let imported = callbox(&dir).args(["numbers", "import", "numbers.csv"]).output().unwrap();
+        assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
+        let data_dir = dir.path().join("data");
+        let store = Store::open(&store::Config { data_dir, url: String::new() }).await.unwrap();
+        let client = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
+        let process = serve(&dir);
+        let node = Node { process, dir, http, till, client, store, _carrier: carrier };
+        node.answers().await;
+        node
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.http)
+    }
+
+    pub fn host(&self) -> String {
+        self.http.to_string()
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    pub async fn restart(&mut self) {
+        self.process = serve(&self.dir);
+        self.answers().await;
+    }
+
+    /// Waits until every part but the chain works: that one may be held.
+    async fn answers(&self) {
+        awaited("the node is well", async || {
+            let health = self
+                .client
+                .get(format!("{}/health", self.url()))
+                .bearer_auth(KEY)
+                .timeout(Duration::from_secs(20));
+            let told: Value = health.send().await.ok()?.json().await.ok()?;
+            let parts = told["parts"].as_array()?;
+            let is_well = |part: &Value| {
+                part["ok"] == true || part["name"].as_str().is_some_and(|n| n.starts_with("chain"))
+            };
+            parts.iter().all(is_well).then_some(())
+        })
+        .await;
+    }
+
+    /// Sends a request and goes on; an error where the node dies before it answers.
+    pub fn send(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> JoinHandle<reqwest::Result<Answer>> {
+        let mut request = self.client.post(format!("{}{path}", self.url())).json(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        tokio::spawn(async move { Answer::of(request.send().await?).await })
+    }
+
+    pub async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Answer {
+        let mut request = self.client.request(method, format!("{}{path}", self.url()));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        Answer::of(request.send().await.expect("the node answers")).await.expect("the node answers")
+    }
+
+    pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+        self.ask(Method::POST, path, headers, Some(body)).await
+    }
+
+    pub async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.ask(Method::GET, path, headers, None).await
+    }
+
+    /// The numbers that a wallet leases.
+    pub async fn leases(&self, wallet: &Wallet) -> Vec<Value> {
+        let answer = self.get(&format!("/api/x402/numbers?wallet={wallet}"), &[]).await;
+        answer.json["numbers"].as_array().expect("a list").clone()
+    }
+
+    /// Calls that were placed, by the operator's list.
+    pub async fn calls(&self) -> Vec<Value> {
+        let answer = self.get("/api/calls", &[("authorization", &format!("Bearer {KEY}"))]).await;
+        answer.json["calls"].as_array().expect("a list").clone()
+    }
+
+    /// What has come in less what has gone out, by the ledger.
+    pub async fn earned(&self) -> Usd {
+        let entries = self.store.ledger(DateTime::UNIX_EPOCH).await.unwrap();
+        let sum: i64 = entries.iter().map(|entry| entry.moved_micros).sum();
+        Usd::from_micros(u64::try_from(sum).expect("no more goes out than comes in"))
+    }
+
+    /// All payments, by their state.
+    pub async fn states(&self) -> Vec<ClaimState> {
+        let rows: Vec<String> = sqlx::query_scalar("SELECT state FROM claims ORDER BY id")
+            .fetch_all(&mut self.database().await)
+            .await
+            .unwrap();
+        rows.iter().map(|state| state.parse().unwrap()).collect()
+    }
+
+    /// The one payment, once it is in this state.
+    pub async fn reaches(&self, state: ClaimState) {
+        awaited(&format!("the payment is {state:?}"), async || {
+            (self.states().await == [state]).then_some(())
+        })
+        .await;
+    }
+
+    /// From now on the database fails where a payment would come into this state, as a full disk does.
+    pub async fn refuse(&self, state: ClaimState) {
+        let word = state.as_str();
+        let trigger = format!(
+            "CREATE TRIGGER refused BEFORE UPDATE ON claims WHEN NEW.state = '{word}' \
+             BEGIN SELECT RAISE(ABORT, 'refused by the test'); END"
+        );
+        self.execute(trigger).await;
+    }
+
+    pub async fn refuse_nothing(&self) {
+        self.execute("DROP TRIGGER refused".into()).await;
+    }
+
+    pub async fn execute(&self, sql: String) {
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut self.database().await).await.unwrap();
+    }
+
+    async fn database(&self) -> sqlx::SqliteConnection {
+        let file = self.dir.path().join("data/callbox.db");
+        SqliteConnectOptions::new().filename(file).busy_timeout(PATIENCE).connect().await.unwrap()
+    }
+
+    pub async fn settled(&self) -> Vec<Claim> {
+        self.store.settled_claims().await.unwrap()
+    }
+}
+
+/// A test that fails shows what its node logged.
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if std::thread::panicking() {
+            let log = fs::read(self.dir.path().join("log")).unwrap_or_default();
+            let log = String::from_utf8_lossy(&log).into_owned();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("--- callbox\n{}", lines[lines.len().saturating_sub(60)..].join("\n"));
+        }
+    }
+}
+
+async fn carrier(callee: Callee) -> (Carrier, SocketAddr) {
+    let answer = match callee {
+        Callee::Answers => Answering::After(Duration::ZERO),
+        Callee::Refuses(status) => Answering::Reject(status),
+        Callee::Rings => Answering::Never,
+        Callee::Mute => {
+            let socket = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let address = socket.local_addr().unwrap();
+            return (Carrier::Mute { answering: tokio::spawn(answer_pings(socket)) }, address);
+        }
+    };
+    let pace = turns::Config { hang_up_at: Some(Duration::from_millis(500)), ..turns::Config::default() };
+    let phone = Phone::start(Config { answer, pace, ..Config::default() }, None).await.unwrap();
+    let address = phone.address();
+    (Carrier::Phone { _phone: phone }, address)
+}
+
+/// A carrier that is there, and says nothing to calls.
+async fn answer_pings(socket: tokio::net::UdpSocket) {
+    let mut buffer = [0; 4_096];
+    while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+        let request = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        if !request.starts_with("OPTIONS") {
+            continue;
+        }
+        let copied = ["via:", "from:", "to:", "call-id:", "cseq:"];
+        let is_copied = |line: &&str| copied.iter().any(|name| line.to_ascii_lowercase().starts_with(name));
+        let lines: Vec<&str> = request.lines().filter(is_copied).collect();
+        let answer = format!("SIP/2.0 200 OK\r\n{}\r\nContent-Length: 0\r\n\r\n", lines.join("\r\n"));
+        let _ = socket.send_to(answer.as_bytes(), from).await;
+    }
+}
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        if let Carrier::Mute { answering } = self {
+            answering.abort();
+        }
+    }
+}
+
+fn config(http: SocketAddr, sip: SocketAddr, carrier: SocketAddr, rpc: &str, till: &Wallet) -> String {
+    format!(
+        r#"
+[http]
+bind = "{http}"
+api_key = "{KEY}"
+[sip]
+bind = "{sip}"
+trunks = [{{ name = "carrier", server = "{carrier}", allow = ["127.0.0.1"] }}]
+[media]
+bind = "127.0.0.1"
+[policy]
+hours = ""
+caps = {{ destination = {{ hour = 0, day = 0 }}, prefix = {{ hour = 0, day = 0 }}, live_per_callee = 0 }}
+caller_ids = ["+14155550199"]
+[store]
+data_dir = "data"
+[log]
+level = "info"
+[payments]
+mode = "on"
+pay_to = "{till}"
+[[payments.networks]]
+network = "base"
+rpc = "{rpc}"
+settler_key = "{SETTLER_KEY}"
+[engines]
+asr = {{ engine = "scripted", model = "" }}
+llm = {{ engine = "scripted", model = "" }}
+tts = {{ engine = "scripted", model = "" }}
+vad = {{ engine = "scripted", model = "" }}
+turn = {{ engine = "scripted", model = "" }}
+"#
+    )
+}
+
+fn serve(dir: &TempDir) -> Child {
+    let log = OpenOptions::new().create(true).append(true).open(dir.path().join("log")).unwrap();
+    callbox(dir).arg("serve").stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+}
+
+fn callbox(dir: &TempDir) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_callbox"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CALLBOX_") {
+            command.env_remove(name);
+        }
+    }
+    command.current_dir(dir.path()).arg("--config").arg("callbox.toml").stdin(Stdio::null());
+    command
+}
+
+fn free_tcp() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+}
+
+fn free_udp() -> SocketAddr {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+}
