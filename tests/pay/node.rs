@@ -38,6 +38,7 @@ pub struct Node {
     process: Child,
     dir: TempDir,
     http: SocketAddr,
+    sip: SocketAddr,
     /// Where the money goes.
     pub till: Wallet,
     client: reqwest::Client,
@@ -79,7 +80,7 @@ impl Node {
         let store = Store::open(&store::Config { data_dir, url: String::new() }).await.unwrap();
         let client = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
         let process = serve(&dir);
-        let node = Node { process, dir, http, till, client, store, _carrier: carrier };
+        let mut node = Node { process, dir, http, sip, till, client, store, _carrier: carrier };
         node.answers().await;
         node
     }
@@ -103,22 +104,37 @@ impl Node {
         self.answers().await;
     }
 
-    /// Waits until every part but the chain works: that one may be held.
-    async fn answers(&self) {
+    /// Waits until the node is well, or begins again where another process was faster at one of its ports.
+    async fn answers(&mut self) {
         awaited("the node is well", async || {
-            let health = self
-                .client
-                .get(format!("{}/health", self.url()))
-                .bearer_auth(KEY)
-                .timeout(Duration::from_secs(20));
-            let told: Value = health.send().await.ok()?.json().await.ok()?;
-            let parts = told["parts"].as_array()?;
-            let is_well = |part: &Value| {
-                part["ok"] == true || part["name"].as_str().is_some_and(|n| n.starts_with("chain"))
-            };
-            parts.iter().all(is_well).then_some(())
+            if self.process.try_wait().unwrap().is_some() {
+                let log = fs::read_to_string(self.dir.path().join("log")).unwrap();
+                let last = log.lines().last().unwrap_or_default();
+                assert!(last.contains("Address already in use"), "the node ends: {last}");
+                self.move_ports();
+                self.process = serve(&self.dir);
+            }
+            self.is_well().await
         })
         .await;
+    }
+
+    fn move_ports(&mut self) {
+        let file = self.dir.path().join("callbox.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        let (http, sip) = (free_tcp(), free_udp());
+        let text = text.replace(&self.http.to_string(), &http.to_string());
+        fs::write(file, text.replace(&self.sip.to_string(), &sip.to_string())).unwrap();
+        (self.http, self.sip) = (http, sip);
+    }
+
+    /// Whether every part but the chain works: that one may be held.
+    async fn is_well(&self) -> Option<()> {
+        let health = self.client.get(format!("{}/health", self.url())).bearer_auth(KEY);
+        let told: Value = health.timeout(Duration::from_secs(20)).send().await.ok()?.json().await.ok()?;
+        let is_chain = |part: &Value| part["name"].as_str().is_some_and(|name| name.starts_with("chain"));
+        let is_well = |part: &Value| part["ok"] == true || is_chain(part);
+        told["parts"].as_array()?.iter().all(is_well).then_some(())
     }
 
     /// Sends a request and goes on; an error where the node dies before it answers.
