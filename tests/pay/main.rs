@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod attacks;
+mod carrier;
 mod chain;
 mod clients;
 mod crashes;

@@ -9,7 +9,6 @@ use std::{
 
 use callbox::{
     base::{Usd, Wallet},
-    eval::phone::{Answering, Config, Phone, turns},
     store::{
         self, Store,
         claims::{Claim, ClaimState},
@@ -24,8 +23,11 @@ use tokio::task::JoinHandle;
 
 use crate::{
     PATIENCE, awaited,
+    carrier::Carrier,
     chain::{Chain, SETTLER_KEY},
 };
+
+pub use crate::carrier::Callee;
 
 pub const KEY: &str = "cbx_0123456789abcdef0123456789abcdef";
 
@@ -36,29 +38,12 @@ pub struct Node {
     process: Child,
     dir: TempDir,
     http: SocketAddr,
+    sip: SocketAddr,
     /// Where the money goes.
     pub till: Wallet,
     client: reqwest::Client,
     pub store: Store,
     _carrier: Carrier,
-}
-
-enum Carrier {
-    Phone { _phone: Phone },
-    Mute { answering: JoinHandle<()> },
-}
-
-/// What the carrier makes of calls.
-#[derive(Debug, Clone, Copy)]
-pub enum Callee {
-    /// Answers, and hangs up soon.
-    Answers,
-    /// Refuses with this SIP status.
-    Refuses(u16),
-    /// Rings and is not answered.
-    Rings,
-    /// Not a word from the carrier.
-    Mute,
 }
 
 #[derive(Debug)]
@@ -84,7 +69,7 @@ impl Node {
     /// A node that reaches its chain by this URL, once all its parts are well.
     pub async fn over(rpc: &str, callee: Callee) -> Node {
         let dir = tempfile::tempdir().unwrap();
-        let (carrier, address) = carrier(callee).await;
+        let (carrier, address) = Carrier::start(callee).await;
         let (http, sip) = (free_tcp(), free_udp());
         let till: Wallet = format!("0x{}", hex::encode(rand::random::<[u8; 20]>())).parse().unwrap();
         fs::write(dir.path().join("callbox.toml"), config(http, sip, address, rpc, &till)).unwrap();
@@ -95,7 +80,7 @@ impl Node {
         let store = Store::open(&store::Config { data_dir, url: String::new() }).await.unwrap();
         let client = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
         let process = serve(&dir);
-        let node = Node { process, dir, http, till, client, store, _carrier: carrier };
+        let mut node = Node { process, dir, http, sip, till, client, store, _carrier: carrier };
         node.answers().await;
         node
     }
@@ -119,22 +104,37 @@ impl Node {
         self.answers().await;
     }
 
-    /// Waits until every part but the chain works: that one may be held.
-    async fn answers(&self) {
+    /// Waits until the node is well, or begins again where another process was faster at one of its ports.
+    async fn answers(&mut self) {
         awaited("the node is well", async || {
-            let health = self
-                .client
-                .get(format!("{}/health", self.url()))
-                .bearer_auth(KEY)
-                .timeout(Duration::from_secs(20));
-            let told: Value = health.send().await.ok()?.json().await.ok()?;
-            let parts = told["parts"].as_array()?;
-            let is_well = |part: &Value| {
-                part["ok"] == true || part["name"].as_str().is_some_and(|n| n.starts_with("chain"))
-            };
-            parts.iter().all(is_well).then_some(())
+            if self.process.try_wait().unwrap().is_some() {
+                let log = fs::read_to_string(self.dir.path().join("log")).unwrap();
+                let last = log.lines().last().unwrap_or_default();
+                assert!(last.contains("Address already in use"), "the node ends: {last}");
+                self.move_ports();
+                self.process = serve(&self.dir);
+            }
+            self.is_well().await
         })
         .await;
+    }
+
+    fn move_ports(&mut self) {
+        let file = self.dir.path().join("callbox.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        let (http, sip) = (free_tcp(), free_udp());
+        let text = text.replace(&self.http.to_string(), &http.to_string());
+        fs::write(file, text.replace(&self.sip.to_string(), &sip.to_string())).unwrap();
+        (self.http, self.sip) = (http, sip);
+    }
+
+    /// Whether every part but the chain works: that one may be held.
+    async fn is_well(&self) -> Option<()> {
+        let health = self.client.get(format!("{}/health", self.url())).bearer_auth(KEY);
+        let told: Value = health.timeout(Duration::from_secs(20)).send().await.ok()?.json().await.ok()?;
+        let is_chain = |part: &Value| part["name"].as_str().is_some_and(|name| name.starts_with("chain"));
+        let is_well = |part: &Value| part["ok"] == true || is_chain(part);
+        told["parts"].as_array()?.iter().all(is_well).then_some(())
     }
 
     /// Sends a request and goes on; an error where the node dies before it answers.
@@ -250,47 +250,6 @@ impl Drop for Node {
             let log = String::from_utf8_lossy(&log).into_owned();
             let lines: Vec<&str> = log.lines().collect();
             eprintln!("--- callbox\n{}", lines[lines.len().saturating_sub(60)..].join("\n"));
-        }
-    }
-}
-
-async fn carrier(callee: Callee) -> (Carrier, SocketAddr) {
-    let answer = match callee {
-        Callee::Answers => Answering::After(Duration::ZERO),
-        Callee::Refuses(status) => Answering::Reject(status),
-        Callee::Rings => Answering::Never,
-        Callee::Mute => {
-            let socket = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-            let address = socket.local_addr().unwrap();
-            return (Carrier::Mute { answering: tokio::spawn(answer_pings(socket)) }, address);
-        }
-    };
-    let pace = turns::Config { hang_up_at: Some(Duration::from_millis(500)), ..turns::Config::default() };
-    let phone = Phone::start(Config { answer, pace, ..Config::default() }, None).await.unwrap();
-    let address = phone.address();
-    (Carrier::Phone { _phone: phone }, address)
-}
-
-/// A carrier that is there, and says nothing to calls.
-async fn answer_pings(socket: tokio::net::UdpSocket) {
-    let mut buffer = [0; 4_096];
-    while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
-        let request = String::from_utf8_lossy(&buffer[..length]).into_owned();
-        if !request.starts_with("OPTIONS") {
-            continue;
-        }
-        let copied = ["via:", "from:", "to:", "call-id:", "cseq:"];
-        let is_copied = |line: &&str| copied.iter().any(|name| line.to_ascii_lowercase().starts_with(name));
-        let lines: Vec<&str> = request.lines().filter(is_copied).collect();
-        let answer = format!("SIP/2.0 200 OK\r\n{}\r\nContent-Length: 0\r\n\r\n", lines.join("\r\n"));
-        let _ = socket.send_to(answer.as_bytes(), from).await;
-    }
-}
-
-impl Drop for Carrier {
-    fn drop(&mut self) {
-        if let Carrier::Mute { answering } = self {
-            answering.abort();
         }
     }
 }
