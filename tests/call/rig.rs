@@ -155,6 +155,8 @@ impl Rig {
         engines.ready(Duration::from_secs(10)).await.unwrap();
         let mut voice = callbox::voice::Config::default();
         voice.watchdog.engine_patience_ms = 4_000;
+        // The scripted model gives its answers in order, one to each question: none may be asked in vain.
+        voice.turn.head_start = false;
         let directory = Directory::new(Parts {
             config: call::Config {
                 max_concurrent: script.lines,
