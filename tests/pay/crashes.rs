@@ -61,7 +61,7 @@ impl Scene {
 
     async fn kill_and_restart(&mut self) {
         self.node.kill();
-        self.proxy.let_go();
+        self.proxy.forget();
         self.node.restart().await;
     }
 

@@ -27,6 +27,14 @@ pub enum Held {
     Answer,
 }
 
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Freed {
+    #[default]
+    Goes,
+    /// Whoever asked is dead: nobody's request reaches the chain.
+    IsLost,
+}
+
 pub struct Proxy {
     pub url: String,
     desk: Arc<Desk>,
@@ -42,8 +50,8 @@ struct Desk {
     fails: AtomicBool,
     /// How many are held.
     held: watch::Sender<usize>,
-    /// Counts up with each [`Proxy::let_go`].
-    freed: watch::Sender<u64>,
+    /// What becomes of all that is held; told with each [`Proxy::let_go`] and [`Proxy::forget`].
+    freed: watch::Sender<Freed>,
 }
 
 impl Proxy {
@@ -80,9 +88,18 @@ impl Proxy {
 
     /// Holds nothing any more.
     pub fn let_go(&self) {
+        self.free(Freed::Goes);
+    }
+
+    /// Holds nothing any more; what was held is lost.
+    pub fn forget(&self) {
+        self.free(Freed::IsLost);
+    }
+
+    fn free(&self, fate: Freed) {
         self.desk.rules.lock().clear();
         self.desk.held.send_replace(0);
-        self.desk.freed.send_modify(|count| *count += 1);
+        self.desk.freed.send_replace(fate);
     }
 }
 
@@ -97,8 +114,8 @@ async fn pass(State(desk): State<Arc<Desk>>, Json(body): Json<Value>) -> axum::r
         return StatusCode::BAD_GATEWAY.into_response();
     }
     let rule = desk.rule(&body);
-    if rule == Some(Held::Request) {
-        desk.keep().await;
+    if rule == Some(Held::Request) && desk.keep().await == Freed::IsLost {
+        return StatusCode::BAD_GATEWAY.into_response();
     }
     let answer = async { desk.client.post(&desk.chain).json(&body).send().await?.json::<Value>().await };
     let answer = answer.await;
@@ -121,9 +138,10 @@ impl Desk {
         rules.get(method).or(called.map(|(_, what)| what)).copied()
     }
 
-    async fn keep(&self) {
+    async fn keep(&self) -> Freed {
         let mut freed = self.freed.subscribe();
         self.held.send_modify(|held| *held += 1);
         let _ = freed.changed().await;
+        *freed.borrow()
     }
 }
