@@ -55,7 +55,7 @@ const QUESTION: Duration = Duration::from_secs(15);
 const SETTLEMENT: Duration = Duration::from_secs(45);
 
 /// A claim that no payment of x402 made.
-pub(super) const NOT_X402: &str = "the payment is none of x402";
+const NOT_X402: &str = "the payment is none of x402";
 
 /// A chain's own word on authorisations and balances.
 #[derive(Clone)]
@@ -137,7 +137,7 @@ impl Chain {
         }
     }
 
-    pub(super) async fn look_up_offer(&self, offer: &NewClaim) -> Outcome {
+    async fn look_up_offer(&self, offer: &NewClaim) -> Outcome {
         match offered(offer) {
             Some((payment, _)) => self.look_up(&payment.authorization, payment.valid_before()).await,
             None => Outcome::Unknown { detail: NOT_X402.into() },
@@ -210,6 +210,44 @@ pub(super) fn nonce(authorization: &Authorization) -> B256 {
     authorization.nonce.parse().unwrap_or_default()
 }
 
+/// A way to verify and settle x402's scheme `exact` on an EVM chain. What became of a payment is the chain's to
+/// say, whoever settled it.
+pub(super) trait ExactEvm: Send + Sync + 'static {
+    fn chain(&self) -> &Chain;
+
+    fn verify(
+        &self,
+        payment: &Payment,
+        requirement: &Requirement,
+    ) -> impl Future<Output = Result<(), Rejection>> + Send;
+
+    fn settle(&self, payment: &Payment, requirement: &Requirement) -> impl Future<Output = Outcome> + Send;
+}
+
+impl<E: ExactEvm> Settler for E {
+    fn verify<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Result<(), Rejection>> {
+        async move {
+            let (payment, requirement) = offered(offer).ok_or_else(|| Rejection::Payment(NOT_X402.into()))?;
+            ExactEvm::verify(self, &payment, &requirement).await
+        }
+        .boxed()
+    }
+
+    fn settle<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Outcome> {
+        async move {
+            match offered(offer) {
+                Some((payment, requirement)) => ExactEvm::settle(self, &payment, &requirement).await,
+                None => Outcome::Failed { reason: NOT_X402.into() },
+            }
+        }
+        .boxed()
+    }
+
+    fn look_up<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Outcome> {
+        self.chain().look_up_offer(offer).boxed()
+    }
+}
+
 /// Verifies and settles with the operator's key.
 pub struct InProcess {
     chain: Chain,
@@ -255,6 +293,20 @@ impl InProcess {
             .map_err(|error| ChainError::Unreachable { network, detail: error.to_string() })
     }
 
+    /// A refusal is final only where the chain agrees: an earlier try may have got through.
+    async fn refused(&self, payment: &Payment, reason: String) -> Outcome {
+        match self.chain.is_used(&payment.authorization).await {
+            Ok(false) => Outcome::Failed { reason },
+            _ => self.chain.look_up(&payment.authorization, payment.valid_before()).await,
+        }
+    }
+}
+
+impl ExactEvm for InProcess {
+    fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
     async fn verify(&self, payment: &Payment, requirement: &Requirement) -> Result<(), Rejection> {
         let exact = self.exact().await.map_err(|error| Rejection::Unavailable(error.to_string()))?;
         let used = self.chain.is_used(&payment.authorization).await;
@@ -295,38 +347,6 @@ impl InProcess {
             }
             Err(X402SchemeFacilitatorError::OnchainFailure(detail)) => Outcome::Unknown { detail },
         }
-    }
-
-    /// A refusal is final only where the chain agrees: an earlier try may have got through.
-    async fn refused(&self, payment: &Payment, reason: String) -> Outcome {
-        match self.chain.is_used(&payment.authorization).await {
-            Ok(false) => Outcome::Failed { reason },
-            _ => self.chain.look_up(&payment.authorization, payment.valid_before()).await,
-        }
-    }
-}
-
-impl Settler for InProcess {
-    fn verify<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Result<(), Rejection>> {
-        async move {
-            let (payment, requirement) = offered(offer).ok_or_else(|| Rejection::Payment(NOT_X402.into()))?;
-            self.verify(&payment, &requirement).await
-        }
-        .boxed()
-    }
-
-    fn settle<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Outcome> {
-        async move {
-            match offered(offer) {
-                Some((payment, requirement)) => self.settle(&payment, &requirement).await,
-                None => Outcome::Failed { reason: NOT_X402.into() },
-            }
-        }
-        .boxed()
-    }
-
-    fn look_up<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Outcome> {
-        self.chain.look_up_offer(offer).boxed()
     }
 }
 

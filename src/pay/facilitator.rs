@@ -4,15 +4,12 @@
 
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::evm::{Chain, NOT_X402, request};
-use super::settle::{Outcome, Rejection, Settler};
-use super::x402::{Payment, Requirement, offered};
-use crate::store::claims::NewClaim;
+use super::evm::{Chain, ExactEvm, request};
+use super::settle::{Outcome, Rejection};
+use super::x402::{Payment, Requirement};
 
 const VERIFY: Duration = Duration::from_secs(15);
 /// A facilitator answers when the transaction is in a block.
@@ -56,6 +53,12 @@ impl Facilitator {
         // A refusal is told with a status of 400 and the same body.
         response.json().await
     }
+}
+
+impl ExactEvm for Facilitator {
+    fn chain(&self) -> &Chain {
+        &self.chain
+    }
 
     async fn verify(&self, payment: &Payment, requirement: &Requirement) -> Result<(), Rejection> {
         let answer: Result<Verified, _> = self.post("/verify", &request(payment, requirement), VERIFY).await;
@@ -80,29 +83,5 @@ impl Facilitator {
             }
             Err(error) => Outcome::Unknown { detail: error.without_url().to_string() },
         }
-    }
-}
-
-impl Settler for Facilitator {
-    fn verify<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Result<(), Rejection>> {
-        async move {
-            let (payment, requirement) = offered(offer).ok_or_else(|| Rejection::Payment(NOT_X402.into()))?;
-            self.verify(&payment, &requirement).await
-        }
-        .boxed()
-    }
-
-    fn settle<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Outcome> {
-        async move {
-            match offered(offer) {
-                Some((payment, requirement)) => self.settle(&payment, &requirement).await,
-                None => Outcome::Failed { reason: NOT_X402.into() },
-            }
-        }
-        .boxed()
-    }
-
-    fn look_up<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Outcome> {
-        self.chain.look_up_offer(offer).boxed()
     }
 }

@@ -65,6 +65,13 @@ impl Scene {
         self.node.restart().await;
     }
 
+    /// After a write was refused: the disk has room again.
+    async fn mend_and_restart(&mut self) {
+        self.node.kill();
+        self.node.refuse_nothing().await;
+        self.node.restart().await;
+    }
+
     /// As the chain and as the ledger have it.
     async fn is_paid(&self, sum: Usd) {
         assert_eq!(self.chain.balance(&self.node.till).await, sum);
@@ -116,9 +123,7 @@ async fn killed_before_the_work_is_noted() {
     scene.node.refuse(ClaimState::Worked).await;
     assert_eq!(scene.again().await.status, StatusCode::INTERNAL_SERVER_ERROR);
     scene.node.reaches(ClaimState::Reserved).await;
-    scene.node.kill();
-    scene.node.refuse_nothing().await;
-    scene.node.restart().await;
+    scene.mend_and_restart().await;
     scene.buys_after_release().await;
 }
 
@@ -141,9 +146,7 @@ async fn killed_between_the_work_and_the_settlement() {
     scene.node.refuse(ClaimState::Settling).await;
     assert_eq!(scene.again().await.status, StatusCode::INTERNAL_SERVER_ERROR);
     scene.node.reaches(ClaimState::Worked).await;
-    scene.node.kill();
-    scene.node.refuse_nothing().await;
-    scene.node.restart().await;
+    scene.mend_and_restart().await;
     scene.buys_after_release().await;
 }
 
@@ -202,9 +205,7 @@ async fn killed_before_the_money_is_booked() {
     assert_eq!(scene.again().await.status, StatusCode::INTERNAL_SERVER_ERROR);
     scene.node.reaches(ClaimState::Settling).await;
     assert_eq!(scene.chain.balance(&scene.node.till).await, NUMBER);
-    scene.node.kill();
-    scene.node.refuse_nothing().await;
-    scene.node.restart().await;
+    scene.mend_and_restart().await;
     scene.node.reaches(ClaimState::Delivered).await;
     scene.has_bought().await;
 }
@@ -215,9 +216,7 @@ async fn killed_before_a_number_is_handed_over() {
     scene.node.refuse(ClaimState::Delivered).await;
     assert_eq!(scene.again().await.status, StatusCode::INTERNAL_SERVER_ERROR);
     scene.node.reaches(ClaimState::Settled).await;
-    scene.node.kill();
-    scene.node.refuse_nothing().await;
-    scene.node.restart().await;
+    scene.mend_and_restart().await;
     scene.node.reaches(ClaimState::Delivered).await;
     scene.has_bought().await;
 }
@@ -232,9 +231,7 @@ async fn killed_before_a_renewal_is_handed_over() {
     (scene.path, scene.body) = ("/api/x402/number/topup", json!({ "phone_number": number }));
     scene.node.refuse(ClaimState::Delivered).await;
     assert_eq!(scene.again().await.status, StatusCode::INTERNAL_SERVER_ERROR);
-    scene.node.kill();
-    scene.node.refuse_nothing().await;
-    scene.node.restart().await;
+    scene.mend_and_restart().await;
     awaited("it is delivered", async || {
         (scene.node.states().await == [ClaimState::Delivered; 2]).then_some(())
     })
@@ -252,9 +249,7 @@ async fn killed_before_a_call_is_handed_over() {
     scene.node.refuse(ClaimState::Delivered).await;
     assert_eq!(scene.again().await.status, StatusCode::INTERNAL_SERVER_ERROR);
     scene.node.reaches(ClaimState::Settled).await;
-    scene.node.kill();
-    scene.node.refuse_nothing().await;
-    scene.node.restart().await;
+    scene.mend_and_restart().await;
     scene.node.reaches(ClaimState::RefundDue).await;
     scene.is_paid(CALL).await;
     let told = scene.again().await;
