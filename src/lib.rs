@@ -6,7 +6,7 @@
 //!
 //! | floor | module | what it is |
 //! |---|---|---|
-//! | 0 | [`base`] | ids, E.164 numbers, personal data, audio units, whose fault an ending was |
+//! | 0 | [`base`] | ids, E.164 numbers, money, wallets, personal data, audio units, whose fault an ending was |
 //! | 1 | [`sip`] | trunks, registration, dialogs, digest, SDP offer and answer |
 //! | 1 | [`media`] | RTP, jitter buffer, codecs, DTMF, pacing, recording: a sans-IO session and its driver |
 //! | 1 | [`models`] | the catalogue of weights: fetch, verify, convert, find on disk |
@@ -15,7 +15,7 @@
 //! | 4 | [`call`] | a call from dial to record; the directory of live calls |
 //! | 4 | [`eval`] | a synthetic caller on real SIP and RTP; benches |
 //! | 5 | [`store`] | call records, numbers, lookups and payments in SQL |
-//! | 6 | [`pay`] | prices, challenges, x402, sign-in with a wallet, the rule of spending |
+//! | 6 | [`pay`] | prices, challenges, x402 and MPP, sign-in with a wallet, the rule of spending, refunds |
 //! | 7 | [`service`] | use cases without transport: place a call, lease a number, look a number up, who may be called |
 //! | 8 | [`api`] | HTTP: routes, errors, auth, the table of what is offered and the pages made of it, one thin file per API family |
 //! | 10 | [`node`] | configuration, wiring, telemetry, doctor, shutdown |
