@@ -1,0 +1,247 @@
+//! Session timers (RFC 4028): a session that nobody refreshes in time is over, so that a peer that
+//! vanished ends the call even where nothing else would.
+//!
+//! Pure: headers' values in, headers' values and instants out. [`answer`] is the role of who gets an
+//! INVITE or a refresh, [`accept`] that of who sent one; both give a [`Timer`] for the dialog.
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+/// The option tag in `Supported` and `Require`.
+pub(super) const TIMER: &str = "timer";
+/// No interval may be shorter (section 5).
+pub(super) const SHORTEST: Duration = Duration::from_secs(90);
+/// Behind which an expiry is late by a lost packet or a busy peer, at most (section 10).
+const GRACE: Duration = Duration::from_secs(32);
+
+/// A side of the request that set the timer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Uac,
+    Uas,
+}
+
+/// The `Session-Expires` header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SessionExpires {
+    /// Whole seconds.
+    pub interval: Duration,
+    pub refresher: Option<Role>,
+}
+
+impl SessionExpires {
+    /// `1800;refresher=uac`; unknown parameters are skipped.
+    pub fn parse(value: &str) -> Option<Self> {
+        let mut parts = value.split(';').map(str::trim);
+        let interval = delta_seconds(parts.next()?)?;
+        let refresher = parts.filter_map(|part| part.split_once('=')).find_map(|(name, value)| {
+            let named = name.trim().eq_ignore_ascii_case("refresher");
+            match value.trim().to_ascii_lowercase().as_str() {
+                "uac" if named => Some(Role::Uac),
+                "uas" if named => Some(Role::Uas),
+                _ => None,
+            }
+        });
+        Some(SessionExpires { interval, refresher })
+    }
+}
+
+impl fmt::Display for SessionExpires {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.interval.as_secs())?;
+        match self.refresher {
+            Some(Role::Uac) => f.write_str(";refresher=uac"),
+            Some(Role::Uas) => f.write_str(";refresher=uas"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The value of a `Min-SE` header; parameters are skipped.
+pub(super) fn parse_min_se(value: &str) -> Option<Duration> {
+    delta_seconds(value.split(';').next()?.trim())
+}
+
+fn delta_seconds(text: &str) -> Option<Duration> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    // Ten digits fit in 32 bits or mean forever; either way longer than any call.
+    digits.then(|| Duration::from_secs(text.parse::<u32>().unwrap_or(u32::MAX).into()))
+}
+
+/// What a request says of session timers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Asked {
+    /// Whether `Supported` or `Require` lists [`TIMER`].
+    pub supported: bool,
+    pub expires: Option<SessionExpires>,
+    pub min_se: Option<Duration>,
+}
+
+/// What our 2xx says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub expires: SessionExpires,
+    /// Whether `Require: timer` must stand beside it.
+    pub require: bool,
+}
+
+/// The peer's interval is too short: 422 with this `Min-SE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooSmall(pub Duration);
+
+/// How a request is answered by a node that wants sessions of `wanted` (section 9). The interval may
+/// be shortened, never below what either side allows; the peer refreshes if it can.
+pub(super) fn answer(asked: &Asked, wanted: Duration) -> Result<Answer, TooSmall> {
+    let floor = asked.min_se.unwrap_or(SHORTEST).max(SHORTEST);
+    let interval = match asked.expires {
+        // Only a peer that knows timers can be asked for a longer one.
+        Some(expires) if expires.interval < SHORTEST && asked.supported => return Err(TooSmall(SHORTEST)),
+        Some(expires) => expires.interval.min(wanted).max(floor),
+        None => wanted.max(floor),
+    };
+    let refresher = match (asked.supported, asked.expires.and_then(|expires| expires.refresher)) {
+        (false, _) => Role::Uas,
+        (true, named) => named.unwrap_or(Role::Uac),
+    };
+    let expires = SessionExpires { interval, refresher: Some(refresher) };
+    Ok(Answer { expires, require: asked.supported })
+}
+
+/// Who of the two keeps the session alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refresher {
+    Us,
+    Peer,
+}
+
+/// What a 2xx to our request set: nothing if it names no interval, for then the peer keeps no timer.
+pub(super) fn accept(response: Option<SessionExpires>) -> Option<(Duration, Refresher)> {
+    let expires = response?;
+    let refresher = match expires.refresher {
+        Some(Role::Uas) => Refresher::Peer,
+        // Without the parameter the answer is broken (section 9 demands it); then it is safe to refresh.
+        Some(Role::Uac) | None => Refresher::Us,
+    };
+    Some((expires.interval.max(SHORTEST), refresher))
+}
+
+/// What is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Send an UPDATE or a re-INVITE.
+    Refresh,
+    /// The peer did not: a BYE.
+    Expired,
+}
+
+/// The timer of one dialog, begun anew by every 2xx to an INVITE or UPDATE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Timer {
+    interval: Duration,
+    refresher: Refresher,
+    began: Instant,
+    /// A refresh of ours is under way, or failed in a way that may pass.
+    refreshing: bool,
+}
+
+impl Timer {
+    pub fn new(now: Instant, interval: Duration, refresher: Refresher) -> Self {
+        Timer { interval, refresher, began: now, refreshing: false }
+    }
+
+    pub fn poll_timeout(&self) -> Instant {
+        match self.refresher {
+            // Half the interval leaves time for a second try.
+            Refresher::Us if !self.refreshing => self.began + self.interval / 2,
+            _ => self.began + self.interval - GRACE.min(self.interval / 3),
+        }
+    }
+
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<Due> {
+        if now < self.poll_timeout() {
+            return None;
+        }
+        if self.refresher == Refresher::Us && !self.refreshing {
+            self.refreshing = true;
+            return Some(Due::Refresh);
+        }
+        Some(Due::Expired)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn asked(supported: bool, expires: Option<&str>, min_se: Option<u64>) -> Asked {
+        Asked { supported, expires: expires.and_then(SessionExpires::parse), min_se: min_se.map(seconds) }
+    }
+
+    fn answered(asked: Asked) -> Result<(String, bool), TooSmall> {
+        answer(&asked, seconds(600)).map(|answer| (answer.expires.to_string(), answer.require))
+    }
+
+    #[test]
+    fn headers_are_read_and_written() {
+        for text in ["1800;refresher=uac", "90;refresher=uas", "3600"] {
+            assert_eq!(SessionExpires::parse(text).unwrap().to_string(), text);
+        }
+        let loose = SessionExpires::parse(" 1800 ; x=1 ; Refresher = UAS").unwrap();
+        assert_eq!(loose.to_string(), "1800;refresher=uas");
+        for text in ["", "-90", "90s", ";refresher=uac"] {
+            assert_eq!(SessionExpires::parse(text), None, "{text}");
+        }
+        assert_eq!(SessionExpires::parse("99999999999").unwrap().interval, seconds(u32::MAX.into()));
+        assert_eq!(parse_min_se("120;x"), Some(seconds(120)));
+    }
+
+    #[test]
+    fn answers_follow_the_table_of_section_9() {
+        let answer = |text: &str, require| Ok((text.to_owned(), require));
+        assert_eq!(answered(asked(true, Some("1800"), None)), answer("600;refresher=uac", true));
+        assert_eq!(answered(asked(true, Some("300;refresher=uas"), None)), answer("300;refresher=uas", true));
+        assert_eq!(answered(asked(true, None, None)), answer("600;refresher=uac", true));
+        assert_eq!(answered(asked(false, None, None)), answer("600;refresher=uas", false));
+        assert_eq!(answered(asked(false, Some("1800"), None)), answer("600;refresher=uas", false));
+    }
+
+    #[test]
+    fn interval_is_never_below_what_either_side_allows() {
+        assert_eq!(answered(asked(true, Some("1800"), Some(900))).unwrap().0, "900;refresher=uac");
+        assert_eq!(answered(asked(true, Some("30"), None)), Err(TooSmall(SHORTEST)));
+        assert_eq!(answered(asked(false, Some("30"), None)).unwrap().0, "90;refresher=uas");
+    }
+
+    #[test]
+    fn we_refresh_at_half_and_give_up_before_the_end() {
+        let start = Instant::now();
+        let mut timer = Timer::new(start, seconds(600), Refresher::Us);
+        assert_eq!(timer.handle_timeout(start + seconds(299)), None);
+        assert_eq!(timer.handle_timeout(start + seconds(300)), Some(Due::Refresh));
+        assert_eq!(timer.handle_timeout(start + seconds(567)), None);
+        assert_eq!(timer.handle_timeout(start + seconds(568)), Some(Due::Expired));
+    }
+
+    #[test]
+    fn peer_that_does_not_refresh_is_hung_up_on() {
+        let start = Instant::now();
+        let mut timer = Timer::new(start, seconds(90), Refresher::Peer);
+        assert_eq!(timer.handle_timeout(start + seconds(59)), None);
+        assert_eq!(timer.handle_timeout(start + seconds(60)), Some(Due::Expired));
+    }
+
+    #[test]
+    fn response_says_who_refreshes() {
+        let parse = |text| SessionExpires::parse(text);
+        assert_eq!(accept(parse("1800;refresher=uas")), Some((seconds(1800), Refresher::Peer)));
+        assert_eq!(accept(parse("1800")), Some((seconds(1800), Refresher::Us)));
+        assert_eq!(accept(parse("10;refresher=uac")), Some((SHORTEST, Refresher::Us)));
+        assert_eq!(accept(None), None);
+    }
+}
