@@ -34,6 +34,8 @@ mod registration;
 mod renegotiation;
 mod router;
 pub mod sdp;
+mod session_timer;
+mod stun;
 pub mod trunk;
 mod wire;
 

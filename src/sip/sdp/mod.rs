@@ -3,6 +3,7 @@
 //! In: our address and codecs, and the peer's description as text. Out: our description as text and
 //! what was [`Negotiated`]. Pure: no socket, no clock.
 
+pub mod crypto;
 mod parse;
 
 use std::net::{IpAddr, SocketAddr};
