@@ -6,6 +6,7 @@ pub mod fault;
 pub mod id;
 pub mod money;
 pub mod pii;
+pub mod terms;
 pub mod wallet;
 pub mod words;
 

@@ -11,6 +11,7 @@ use crate::call::directory::{Parts, Stop, Wanted};
 use crate::call::ending::Circumstances;
 use crate::call::event::CallChange;
 use crate::call::leg::{Audio, Leg};
+use crate::call::quality;
 use crate::call::record::{
     AnsweredBy, CallDirection, CallPlan, CallStatus, Speaker, TurnRecord, VoicemailAction,
 };
@@ -122,6 +123,9 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, teller: &Teller, stop: &
     let talked_secs = Some(talked.as_secs_f64());
     let known = Circumstances { direction, talked_secs, closing, stopped_by: stop.asked_by(), signalled };
     teller.ended(known).await;
+    if let Ok(stats) = audio.handle.stats().await {
+        teller.tell(CallChange::Quality { quality: quality::of(&stats) }).await;
+    }
     let turns = book.turns;
     if let Some(file) = file {
         finish_recording(&audio, file, teller).await;

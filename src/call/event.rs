@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::record::{AnsweredBy, CallDirection, CallPlan, CallStatus, EndedBy, Speaker, TurnRecord};
+use super::record::{
+    AnsweredBy, CallDirection, CallPlan, CallQuality, CallStatus, EndedBy, Speaker, TurnRecord,
+};
 use crate::base::{CallId, Fault, Pii};
 
 /// One change in one call.
@@ -41,8 +43,12 @@ pub enum CallChange {
     Turn {
         turn: TurnRecord,
     },
-    /// Last event of the conversation: `status` is final. A summary and a recording may follow.
+    /// Last event of the conversation: `status` is final. Quality, a recording and a summary may follow.
     Ended(Box<Ending>),
+    /// How the line was.
+    Quality {
+        quality: CallQuality,
+    },
     Summary {
         text: Pii<String>,
     },

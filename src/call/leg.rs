@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::base::audio::{Codec, Direction};
+use crate::base::terms::Terms;
 use crate::media::{self, MediaError, MediaEvent, MediaHandle, MediaPlane, SessionConfig, SessionUpdate};
 use crate::sip::sdp::{self, Local, Negotiated, SdpError};
 
@@ -50,6 +51,7 @@ impl Leg {
             telephone_event: None,
             direction: Direction::RecvOnly,
             ptime: 20,
+            terms: Terms::default(),
         }
     }
 
@@ -64,6 +66,7 @@ impl Leg {
             telephone_event: agreed.telephone_event,
             remote: agreed.remote,
             direction: agreed.direction,
+            terms: agreed.terms,
             jitter: self.jitter,
             rtp_timeout: self.rtp_timeout,
             seed: rand::random(),
@@ -104,6 +107,7 @@ impl Audio {
             telephone_event: agreed.telephone_event,
             remote: agreed.remote,
             direction: agreed.direction,
+            terms: agreed.terms,
         };
         if let Err(error) = self.handle.update(update) {
             tracing::error!(%error, "the media session could not follow a new offer");

@@ -10,6 +10,7 @@
 //! | `outbound`, `inbound` | how a call comes to be answered |
 //! | `leg` | signalling and media of one call as one thing |
 //! | `conversing` | from the answer to the end of the call |
+//! | `quality` | how the line was |
 //! | [`ending`] | what an end means: status, who, whose fault |
 //! | [`summary`] | the LLM's account of the call |
 //! | [`persona`] | who answers calls that come in |
@@ -23,6 +24,7 @@ mod inbound;
 mod leg;
 mod outbound;
 pub mod persona;
+mod quality;
 pub mod record;
 pub mod summary;
 mod teller;

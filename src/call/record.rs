@@ -112,6 +112,29 @@ pub struct CallRecord {
     pub summary: Option<Pii<String>>,
     /// File name of the recording under the recordings folder.
     pub recording: Option<String>,
+    /// How the line was; of answered calls.
+    pub quality: Option<CallQuality>,
+}
+
+/// How the line of a call was, by its packets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CallQuality {
+    /// There and back between this node and the far end's media, last measured.
+    pub round_trip_ms: Option<f64>,
+    /// What this node heard; `None` if nothing came.
+    pub heard: Option<StreamQuality>,
+    /// What the far end heard, by its own reports; `None` if it sent none.
+    pub sent: Option<StreamQuality>,
+}
+
+/// How one direction was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StreamQuality {
+    /// Mean opinion score, estimated (ITU-T G.107): 1 bad to 4.5 excellent.
+    pub score: f64,
+    /// Share of packets that were lost or late, 0 to 1.
+    pub loss: f64,
+    pub jitter_ms: f64,
 }
 
 impl CallRecord {

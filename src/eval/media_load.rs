@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use super::bare_peer::WARM_UP;
 use super::machine::{Meter, Usage, resident};
 use crate::base::audio::{Codec, Direction, NARROWBAND_HZ};
+use crate::base::terms::Terms;
 use crate::media::{
     Config, Leg, MediaError, MediaEvent, MediaHandle, MediaPlane, MediaStats, SessionConfig, UtteranceId,
 };
@@ -78,6 +79,7 @@ fn session(plane: &MediaPlane, remote: SocketAddr) -> SessionConfig {
         telephone_event: None,
         remote,
         direction: Direction::SendRecv,
+        terms: Terms::default(),
         jitter: plane.config().jitter,
         rtp_timeout: plane.config().rtp_timeout(),
         seed: rand::random(),

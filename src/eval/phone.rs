@@ -272,6 +272,7 @@ impl Handset {
             telephone_event: agreed.telephone_event,
             remote: agreed.remote,
             direction: agreed.direction,
+            terms: agreed.terms,
             jitter: config.jitter,
             rtp_timeout: config.rtp_timeout(),
             seed: rand::random(),
@@ -303,6 +304,7 @@ fn update_of(agreed: &Negotiated) -> SessionUpdate {
         telephone_event: agreed.telephone_event,
         remote: agreed.remote,
         direction: agreed.direction,
+        terms: agreed.terms,
     }
 }
 

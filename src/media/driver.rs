@@ -14,11 +14,12 @@
 mod config;
 mod handle;
 mod leg;
+mod sockets;
 mod worker;
 
 use std::{
     io,
-    net::{SocketAddr, UdpSocket},
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -34,6 +35,7 @@ use tokio::sync::mpsc;
 pub use self::{config::Config, handle::MediaHandle};
 use self::{
     leg::{EventSink, LiveLeg},
+    sockets::Sockets,
     worker::{ToWorker, Worker},
 };
 use super::{
@@ -88,6 +90,7 @@ struct WorkerThread {
 impl MediaPlane {
     pub fn start(config: Config) -> Result<Self, MediaError> {
         config.check()?;
+        sockets::raise_limit();
         let ports = PortPool::new(config.port_min, config.port_max, config.port_rest())?;
         let recorder =
             Recorder::start(config.recording_queue, config.recording_flush()).map_err(MediaError::Start)?;
@@ -102,7 +105,7 @@ impl MediaPlane {
         &self.config
     }
 
-    /// Opens a socket, so that its address can go into an SDP. Dropping the leg gives the port back.
+    /// Opens the sockets of a leg, so that its address can go into an SDP. Dropping the leg gives the port back.
     pub fn reserve(&self) -> Result<Leg, MediaError> {
         let attempts = self.ports.lock().total().max(1);
         let mut last = None;
@@ -111,8 +114,8 @@ impl MediaPlane {
             let addr = SocketAddr::new(self.config.bind, port);
             // From here on the port goes back by itself.
             let lease = PortLease { port, ports: self.ports.clone() };
-            match open(addr, self.config.dscp) {
-                Ok((socket, local)) => return Ok(self.leg(socket, local, lease)),
+            match Sockets::open(addr, self.config.dscp) {
+                Ok(sockets) => return Ok(self.leg(sockets, lease)),
                 Err(source) if source.kind() == io::ErrorKind::AddrInUse => last = Some((addr, source)),
                 Err(source) => return Err(MediaError::Bind { addr, source }),
             }
@@ -126,11 +129,11 @@ impl MediaPlane {
         self.workers.iter().map(|w| w.load.load(Ordering::Relaxed)).sum()
     }
 
-    fn leg(&self, socket: UdpSocket, local: SocketAddr, lease: PortLease) -> Leg {
+    fn leg(&self, sockets: Sockets, lease: PortLease) -> Leg {
         let idlest = self.workers.iter().min_by_key(|w| w.load.load(Ordering::Relaxed));
         let worker = idlest.expect("Config::check asks for at least one thread");
         let (inbox, load) = (worker.inbox.clone(), worker.load.clone());
-        Leg { socket, local, lease, inbox, load, event_queue: self.config.event_queue }
+        Leg { sockets, lease, inbox, load, event_queue: self.config.event_queue }
     }
 }
 
@@ -158,10 +161,9 @@ impl WorkerThread {
     }
 }
 
-/// A socket that waits for a session.
+/// Sockets that wait for a session.
 pub struct Leg {
-    socket: UdpSocket,
-    local: SocketAddr,
+    sockets: Sockets,
     lease: PortLease,
     inbox: SyncSender<ToWorker>,
     load: Arc<AtomicUsize>,
@@ -169,9 +171,10 @@ pub struct Leg {
 }
 
 impl Leg {
-    /// What the SDP names. The address is [`Config::bind`], which may be unspecified.
+    /// What the SDP names; RTCP has the port above. The address is [`Config::bind`], which may be
+    /// unspecified.
     pub fn local_addr(&self) -> SocketAddr {
-        self.local
+        self.sockets.local
     }
 
     /// Begins to send and to listen. The leg lives until [`MediaHandle::close`], or until the last
@@ -181,9 +184,10 @@ impl Leg {
         config: SessionConfig,
     ) -> Result<(MediaHandle, mpsc::Receiver<MediaEvent>), MediaError> {
         let (events, receiver) = mpsc::channel(self.event_queue);
-        let (handle, commands) = handle::channel(self.local);
+        let (handle, commands) = handle::channel(self.sockets.local);
         let presence = Presence::new(self.load);
-        let leg = LiveLeg::new(self.socket, config, commands, EventSink::new(events), (self.lease, presence));
+        let leg =
+            LiveLeg::new(self.sockets, config, commands, EventSink::new(events), (self.lease, presence));
         match self.inbox.try_send(ToWorker::Adopt(leg)) {
             Ok(()) => Ok((handle, receiver)),
             Err(TrySendError::Full(_)) => Err(MediaError::Busy),
@@ -218,17 +222,6 @@ impl Drop for Presence {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-fn open(addr: SocketAddr, dscp: u8) -> io::Result<(UdpSocket, SocketAddr)> {
-    let socket = UdpSocket::bind(addr)?;
-    socket.set_nonblocking(true)?;
-    if addr.is_ipv4() {
-        // A network that refuses the mark still carries the call.
-        let _ = socket2::SockRef::from(&socket).set_tos_v4(u32::from(dscp) << 2);
-    }
-    let local = socket.local_addr()?;
-    Ok((socket, local))
 }
 
 impl Config {

@@ -55,6 +55,17 @@ impl Latch {
         if nowhere { None } else { Some(self.latched.unwrap_or(self.sdp)) }
     }
 
+    /// Whether media comes from this host: that of the latched source, or the SDP's as long as none is.
+    pub fn is_peer_host(&self, host: IpAddr) -> bool {
+        let peer = self.latched.unwrap_or(self.sdp).ip();
+        peer.to_canonical() == host.to_canonical()
+    }
+
+    /// Whether media comes from another address than the SDP names: there is a NAT between.
+    pub fn is_elsewhere(&self) -> bool {
+        self.latched.is_some_and(|latched| !same(latched, self.sdp))
+    }
+
     /// A re-INVITE names `sdp`; `silent` says that the latched source has not been heard lately.
     /// `true` if the latch is open again because of it. An SDP without an address keeps the latch:
     /// the call is on hold and comes back.

@@ -2,7 +2,7 @@
 //!
 //! In: datagrams of the far end, and 8 kHz audio to play. Out: packets at an even pace, one 20 ms
 //! frame of the far end per tick, DTMF, and word of what was really sent. Own code throughout; the
-//! sources are RFC 3550, 3551, 4733, 4961 and ITU-T G.711 with its Appendix I.
+//! sources are RFC 3550, 3551, 4733, 4961, 5761 and ITU-T G.711 with its Appendix I.
 //!
 //! # Map
 //! | part | what it is |
@@ -12,6 +12,7 @@
 //! | [`rtp`] | packets; numbers that wrap |
 //! | [`latching`] | whose packets are ours |
 //! | [`reception`] | which of those are believed; loss and jitter as RFC 3550 counts them |
+//! | [`rtcp`], [`quality`] | reports both ways; how the call sounds by them |
 //! | [`jitter`] | uneven packets in, even frames out |
 //! | [`conceal`] | sound for the holes |
 //! | [`codec`] | G.711 |
@@ -21,7 +22,7 @@
 //! | [`pacer`] | when to send |
 //! | [`tap`], [`recording`] | both sides into a WAV file |
 //! | [`resample`] | between the line's 8 kHz and what models speak and hear |
-//! | [`ports`] | RTP port range |
+//! | [`ports`] | which pairs of UDP ports |
 //!
 //! # The way of a frame
 //! Datagram → [`latching`] → [`reception`] → [`codec`] → [`jitter`] (with [`conceal`]) →
@@ -55,6 +56,6 @@ pub use self::{
     playout::UtteranceId,
     recording::{RecordingError, RecordingSummary},
     resample::Resampler,
-    session::{MediaEvent, MediaStats, Output, Session, SessionConfig, SessionUpdate},
+    session::{FarReport, MediaEvent, MediaStats, Output, Session, SessionConfig, SessionUpdate},
     tone::{Beep, BeepDetector},
 };

@@ -52,6 +52,10 @@ impl<T: Clone> Link<T> {
         Link { duplicates, ..self }
     }
 
+    pub fn delay(self, ms: u64) -> Self {
+        Link { delay: Duration::from_millis(ms), ..self }
+    }
+
     /// Uniform, from none to `ms`.
     pub fn jitter(self, ms: u64) -> Self {
         Link { jitter: Duration::from_millis(ms), ..self }

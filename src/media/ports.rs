@@ -1,7 +1,7 @@
-//! Which UDP ports carry RTP.
+//! Which UDP ports carry RTP and RTCP.
 //!
-//! A range is handed out round robin, even ports only (RFC 3550 §11: the odd one above belongs to
-//! RTCP). A port that was given back rests for a while, so that the last packets of one call are not
+//! A range is handed out round robin in pairs (RFC 3550 §11): an even port for RTP, and the odd one
+//! above it for RTCP. A port that was given back rests for a while, so that the last packets of one call are not
 //! heard in the next. An empty range lets the system choose.
 
 use std::{
@@ -11,7 +11,9 @@ use std::{
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PortError {
-    #[error("RTP port range {min}-{max} holds no even port: set port_min below port_max, or both to 0")]
+    #[error(
+        "RTP port range {min}-{max} holds no even port with the next one: set port_min below port_max, or both to 0"
+    )]
     EmptyRange { min: u16, max: u16 },
     #[error(
         "all {total} RTP ports from {min} to {max} are in use or resting: widen port_min..port_max or place fewer calls"
@@ -34,14 +36,14 @@ pub struct PortPool {
 impl PortPool {
     /// Ports from `min` to `max`, both included; 0 and 0 for whatever the system gives.
     pub fn new(min: u16, max: u16, rest: Duration) -> Result<Self, PortError> {
-        let free: VecDeque<u16> = (min..=max).filter(|port| port % 2 == 0 && *port != 0).collect();
+        let free: VecDeque<u16> = (min..max).filter(|port| port % 2 == 0 && *port != 0).collect();
         if free.is_empty() && (min, max) != (0, 0) {
             return Err(PortError::EmptyRange { min, max });
         }
         Ok(PortPool { min, max, rest, free, resting: VecDeque::new(), used: HashSet::new() })
     }
 
-    /// A port to bind, 0 if the system chooses.
+    /// An even port to bind with the next one, 0 if the system chooses.
     pub fn acquire(&mut self, now: Instant) -> Result<u16, PortError> {
         if self.max == 0 {
             return Ok(0);
@@ -78,8 +80,8 @@ mod tests {
     #[test]
     fn a_released_port_rests_before_it_is_used_again() {
         let now = Instant::now();
-        let mut pool = PortPool::new(4_001, 4_004, REST).unwrap();
-        let exhausted = Err(PortError::Exhausted { min: 4_001, max: 4_004, total: 2 });
+        let mut pool = PortPool::new(4_001, 4_006, REST).unwrap();
+        let exhausted = Err(PortError::Exhausted { min: 4_001, max: 4_006, total: 2 });
         assert_eq!((pool.acquire(now), pool.acquire(now)), (Ok(4_002), Ok(4_004)));
         assert_eq!(pool.acquire(now), exhausted);
         pool.release(4_002, now);
@@ -90,7 +92,8 @@ mod tests {
     }
 
     #[test]
-    fn ranges_without_an_even_port_are_refused() {
+    fn ranges_without_a_pair_are_refused() {
+        assert!(PortPool::new(4_002, 4_002, REST).is_err());
         assert!(PortPool::new(4_001, 4_001, REST).is_err());
         assert!(PortPool::new(5_000, 4_000, REST).is_err());
         assert_eq!(PortPool::new(0, 0, REST).unwrap().acquire(Instant::now()), Ok(0));

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::rtp::{Header, SequenceNumber, Ssrc, Timestamp};
-use crate::base::audio::{NARROWBAND_HZ, duration_of, samples_in};
+use crate::base::audio::samples_in;
 
 /// A sequence number further ahead is a jump (RFC 3550's MAX_DROPOUT).
 const MAX_AHEAD: i16 = 3_000;
@@ -29,18 +29,34 @@ pub struct Reception {
     epoch: Instant,
     /// Packets expected and received in streams before this one.
     past: (u64, u64),
+    /// In seconds, so that it outlives a change of clock.
     jitter: f64,
     duplicates: u64,
 }
 
+/// What a report says of the stream that is heard (RFC 3550 §6.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    pub ssrc: Ssrc,
+    /// Of the packets expected since the last report, in 1/256.
+    pub fraction_lost: u8,
+    pub cumulative_lost: i32,
+    /// Highest sequence number, with the count of its wraps above it.
+    pub highest: u32,
+}
+
 struct Stream {
     ssrc: Ssrc,
+    first: SequenceNumber,
     highest: SequenceNumber,
     /// Bit n: `highest - n` was received.
     seen: u64,
     expected: u64,
     received: u64,
-    last_transit: Option<i64>,
+    /// Expected and received when last reported.
+    reported: (u64, u64),
+    /// Of the last packet, and the clock it was counted by.
+    last_transit: Option<(u32, i64)>,
 }
 
 impl Reception {
@@ -86,20 +102,45 @@ impl Reception {
         self.candidate = None;
     }
 
-    /// Takes note of when an audio packet came (RFC 3550 A.8).
-    pub fn observe(&mut self, now: Instant, timestamp: Timestamp) {
+    /// Takes note of when an audio packet came, whose timestamps count at `clock_rate` (RFC 3550 A.8).
+    pub fn observe(&mut self, now: Instant, timestamp: Timestamp, clock_rate: u32) {
         let Some(stream) = &mut self.stream else { return };
-        let arrival = samples_in(now.saturating_duration_since(self.epoch), NARROWBAND_HZ) as u32;
+        let arrival = samples_in(now.saturating_duration_since(self.epoch), clock_rate) as u32;
         let transit = i64::from(Timestamp(arrival).since(timestamp));
-        if let Some(last) = stream.last_transit.replace(transit) {
-            // A pause in which timestamps stood still is no jitter.
-            let change = (transit - last).abs().min(i64::from(NARROWBAND_HZ)) as f64;
-            self.jitter += (change - self.jitter) / 16.0;
+        match stream.last_transit.replace((clock_rate, transit)) {
+            Some((clock, last)) if clock == clock_rate => {
+                // A pause in which timestamps stood still is no jitter.
+                let change = (transit - last).abs() as f64 / f64::from(clock_rate);
+                self.jitter += (change.min(1.0) - self.jitter) / 16.0;
+            }
+            _ => {}
         }
     }
 
     pub fn jitter(&self) -> Duration {
-        duration_of(self.jitter as u64, NARROWBAND_HZ)
+        Duration::from_secs_f64(self.jitter)
+    }
+
+    /// Whose stream is heard.
+    pub fn ssrc(&self) -> Option<Ssrc> {
+        self.stream.as_ref().map(|stream| stream.ssrc)
+    }
+
+    /// What a report that leaves now says; the next one counts from here (RFC 3550 A.3). Duplicates are
+    /// not counted, so they hide no loss.
+    pub fn report(&mut self) -> Option<Heard> {
+        let stream = self.stream.as_mut()?;
+        let now = (stream.expected, stream.received);
+        let (expected, received) = std::mem::replace(&mut stream.reported, now);
+        let lost = (now.0 - expected).saturating_sub(now.1 - received);
+        let fraction_lost = (lost << 8).checked_div(now.0 - expected).unwrap_or(0).min(255) as u8;
+        let cumulative = i64::try_from(now.0).unwrap_or(i64::MAX) - i64::try_from(now.1).unwrap_or(i64::MAX);
+        Some(Heard {
+            ssrc: stream.ssrc,
+            fraction_lost,
+            cumulative_lost: i32::try_from(cumulative).unwrap_or(i32::MAX),
+            highest: u32::from(stream.first.0).wrapping_add(stream.expected as u32 - 1),
+        })
     }
 
     pub fn duplicates(&self) -> u64 {
@@ -117,11 +158,13 @@ impl Reception {
         self.forget();
         self.stream = Some(Stream {
             ssrc: header.ssrc,
+            first: header.sequence,
             highest: header.sequence,
             // Packets from before the beginning are welcome: the first two may come swapped.
             seen: 1,
             expected: 1,
             received: 1,
+            reported: (0, 0),
             last_transit: None,
         });
         if restarted { Verdict::Restart } else { Verdict::Accept }
@@ -182,6 +225,36 @@ mod tests {
     }
 
     #[test]
+    fn a_report_counts_wraps_and_what_was_lost_since_the_last() {
+        let mut reception = Reception::new(Instant::now());
+        assert_eq!(reception.report(), None);
+        judge(&mut reception, &[(7, 65_534), (7, 65_535), (7, 1)]);
+        let heard = |fraction_lost, cumulative_lost, highest| {
+            Some(Heard { ssrc: Ssrc(7), fraction_lost, cumulative_lost, highest })
+        };
+        assert_eq!(reception.report(), heard(64, 1, 0x1_0001));
+        // The packet that came late after all makes up for one that is lost now.
+        judge(&mut reception, &[(7, 0), (7, 2), (7, 2), (7, 4)]);
+        assert_eq!(reception.report(), heard(0, 1, 0x1_0004));
+        assert_eq!(reception.report(), heard(0, 1, 0x1_0004), "nothing expected, nothing lost");
+        judge(&mut reception, &[(8, 100), (8, 101)]);
+        assert_eq!(reception.report().map(|h| (h.ssrc, h.cumulative_lost)), Some((Ssrc(8), 0)));
+    }
+
+    #[test]
+    fn a_change_of_clock_is_no_jitter() {
+        let start = Instant::now();
+        let mut reception = Reception::new(start);
+        for n in 0..100u16 {
+            reception.judge(&header(1, n));
+            let clock = if n < 50 { 8_000 } else { 48_000 };
+            let at = start + Duration::from_millis(20) * u32::from(n);
+            reception.observe(at, Timestamp(u32::from(n) * clock / 50), clock);
+        }
+        assert_eq!(reception.jitter(), Duration::ZERO);
+    }
+
+    #[test]
     fn jitter_follows_rfc_3550() {
         let start = Instant::now();
         let mut reception = Reception::new(start);
@@ -190,7 +263,7 @@ mod tests {
             reception.judge(&packet);
             let late = if n % 2 == 0 { 0 } else { 10 };
             let arrival = Duration::from_millis(u64::from(n) * 20 + late);
-            reception.observe(start + arrival, packet.timestamp);
+            reception.observe(start + arrival, packet.timestamp, 8_000);
         }
         let jitter = reception.jitter().as_micros();
         assert!((9_500..=10_000).contains(&jitter), "{jitter}");

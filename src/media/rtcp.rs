@@ -14,8 +14,6 @@ const RECEIVER_REPORT: u8 = 201;
 const SOURCE_DESCRIPTION: u8 = 202;
 const GOODBYE: u8 = 203;
 const CNAME: u8 = 1;
-/// Bytes of a packet's header with the SSRC that follows it.
-const HEADER: usize = 8;
 const SENDER_INFO: usize = 20;
 const BLOCK: usize = 24;
 

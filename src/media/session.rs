@@ -13,10 +13,12 @@
 //!
 //! # Hostile input
 //! What is no RTP, comes from a stranger ([`latching`](super::latching)), has an unknown payload type,
-//! or repeats itself is counted and dropped. RTCP on this port (RFC 5761) is counted and not read.
+//! or repeats itself is counted and dropped. RTCP is read on RTP's port (RFC 5761) as on its own, and
+//! `reporting` says whose.
 
 mod config;
 mod outbound;
+mod reporting;
 mod stats;
 
 use std::{
@@ -25,11 +27,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::outbound::Outbound;
 pub use self::{
     config::{SessionConfig, SessionUpdate},
     outbound::Datagram,
+    reporting::FarReport,
     stats::MediaStats,
+};
+use self::{
+    outbound::Outbound,
+    reporting::{OurStream, Reporting, Streams},
 };
 use super::{
     codec,
@@ -39,10 +45,11 @@ use super::{
     pacer::{Pacer, frames},
     playout::{PlayoutFull, Progress, UtteranceId},
     reception::{Reception, Verdict},
+    rtcp::Reports,
     rtp::{Packet, RtpError},
     tap::TapFrame,
 };
-use crate::base::audio::{Codec, Direction};
+use crate::base::audio::{Codec, Direction, samples_in};
 
 /// Comfort noise (RFC 3389): keeps a stream alive, holds no speech.
 const COMFORT_NOISE: u8 = 13;
@@ -55,6 +62,12 @@ pub enum Output {
     Transmit {
         to: SocketAddr,
         datagram: Datagram,
+    },
+    /// A report; `mux` says that it goes out through RTP's port.
+    Report {
+        to: SocketAddr,
+        mux: bool,
+        datagram: Vec<u8>,
     },
     Event(MediaEvent),
     /// What both ends hear; only while [`Session::set_tap`] is on.
@@ -115,6 +128,7 @@ pub struct Session {
     jitter: JitterBuffer,
     dtmf: DtmfReceiver,
     outbound: Outbound,
+    reporting: Reporting,
     /// When RTP was last heard, or expected to begin.
     heard: Instant,
     timed_out: bool,
@@ -127,6 +141,8 @@ pub struct Session {
 impl Session {
     /// The first tick is due at `now`.
     pub fn new(config: SessionConfig, now: Instant) -> Self {
+        let outbound = Outbound::new(config.seed);
+        let reporting = Reporting::new(outbound.ssrc(), config.terms.rtcp, config.seed, now);
         Session {
             codec: config.codec,
             payload_type: config.payload_type,
@@ -139,7 +155,8 @@ impl Session {
             reception: Reception::new(now),
             jitter: JitterBuffer::new(config.jitter, now),
             dtmf: DtmfReceiver::default(),
-            outbound: Outbound::new(config.seed),
+            outbound,
+            reporting,
             heard: now,
             timed_out: false,
             tapped: false,
@@ -153,7 +170,7 @@ impl Session {
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
         let packet = match Packet::parse(datagram) {
             Ok(packet) => packet,
-            Err(RtpError::Rtcp(_)) => return self.stats.rtcp += 1,
+            Err(RtpError::Rtcp(_)) => return self.take_report(now, from, datagram, false),
             Err(_) => return self.stats.malformed += 1,
         };
         let source = self.latch.judge(from);
@@ -183,6 +200,11 @@ impl Session {
         }
     }
 
+    /// Takes what arrived on the socket above RTP's.
+    pub fn handle_rtcp(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        self.take_report(now, from, datagram, true);
+    }
+
     /// Does what is due: a tick for every 20 ms that passed, a few at the most.
     pub fn handle_timeout(&mut self, now: Instant) {
         let late = now.saturating_duration_since(self.pacer.poll_timeout());
@@ -193,6 +215,16 @@ impl Session {
         self.stats.worst_lateness = self.stats.worst_lateness.max(late);
         for n in 0..due.ticks {
             self.tick(now, due.first + frames(n));
+        }
+        if self.reporting.is_due(now) {
+            self.report(now, false);
+        }
+    }
+
+    /// Says goodbye, if anything was ever said: the last that a session does.
+    pub fn close(&mut self, now: Instant) {
+        if self.reporting.has_spoken() {
+            self.report(now, true);
         }
     }
 
@@ -233,9 +265,11 @@ impl Session {
     /// Takes what a re-INVITE or UPDATE agreed on. What plays goes on, in the new codec.
     pub fn update(&mut self, now: Instant, update: SessionUpdate) {
         let silent = now.saturating_duration_since(self.heard) >= self.rtp_timeout;
-        if self.latch.update(update.remote, silent) {
+        let opened = self.latch.update(update.remote, silent);
+        if opened {
             self.reception.forget();
         }
+        self.reporting.update(update.terms.rtcp, opened);
         self.outbound.playout.transcode(self.codec, update.codec);
         if update.telephone_event.is_none() {
             self.outbound.dtmf.clear();
@@ -269,6 +303,8 @@ impl Session {
             resyncs: buffer.resyncs,
             buffer_target: self.jitter.target(),
             buffer_delay: self.jitter.delay(self.pacer.poll_timeout()),
+            round_trip: self.reporting.round_trip(),
+            far: self.reporting.far(),
             ..self.stats
         }
     }
@@ -296,6 +332,44 @@ impl Session {
         }
     }
 
+    fn take_report(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], own_port: bool) {
+        let Ok(reports) = Reports::parse(datagram) else { return self.stats.malformed += 1 };
+        let streams = Streams {
+            clock_rate: self.codec.clock_rate(),
+            packets: self.stats.packets_sent,
+            heard: self.reception.ssrc(),
+        };
+        let taken = if own_port {
+            self.reporting.handle_own_port(now, from, &self.latch, &reports, streams)
+        } else if self.latch.judge(from) == Source::Known {
+            self.reporting.handle(now, &reports, streams);
+            true
+        } else {
+            false
+        };
+        let counter = if taken { &mut self.stats.rtcp } else { &mut self.stats.strangers };
+        *counter += 1;
+    }
+
+    /// Tells the far end what was sent and heard, on hold as well (RFC 3264 §5.1).
+    fn report(&mut self, now: Instant, goodbye: bool) {
+        let rtp = self.latch.destination();
+        let Some((to, mux)) = self.reporting.destination(rtp, &self.latch) else { return };
+        let rate = self.codec.clock_rate();
+        // The next tick's audio begins when it is due; a report stands before that.
+        let ahead = self.pacer.poll_timeout().saturating_duration_since(now);
+        let ahead = samples_in(ahead, rate) as u32;
+        let stream = OurStream {
+            timestamp: self.outbound.timestamp().plus(ahead.wrapping_neg()),
+            packets: self.stats.packets_sent,
+            octets: self.stats.octets_sent,
+        };
+        let jitter = samples_in(self.reception.jitter(), rate) as u32;
+        let heard = self.reception.report().map(|heard| (heard, jitter));
+        let datagram = self.reporting.write(now, stream, heard, goodbye);
+        self.outputs.push_back(Output::Report { to, mux, datagram });
+    }
+
     fn restart_inbound(&mut self, now: Instant) {
         self.jitter.reset(now);
         let digit = self.dtmf.reset();
@@ -306,7 +380,7 @@ impl Session {
         let header = packet.header;
         match kind {
             Payload::Speech(codec) => {
-                self.reception.observe(now, header.timestamp);
+                self.reception.observe(now, header.timestamp, codec.clock_rate());
                 self.scratch.clear();
                 let payload = &packet.payload[..packet.payload.len().min(MAX_PAYLOAD)];
                 codec::decode(codec, payload, &mut self.scratch);

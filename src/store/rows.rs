@@ -29,6 +29,7 @@ pub(super) struct CallRow {
     length_secs: Option<f64>,
     summary: Option<String>,
     recording: Option<String>,
+    quality: Option<String>,
     pub(super) revision: i64,
     pub(super) closed: bool,
 }
@@ -52,6 +53,7 @@ impl CallRow {
             turns,
             summary: self.summary.map(Pii::new),
             recording: self.recording,
+            quality: self.quality.as_deref().map(|text| json("quality", text)).transpose()?,
         })
     }
 }

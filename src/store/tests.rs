@@ -76,6 +76,11 @@ pub(crate) fn ended(status: CallStatus) -> CallChange {
     }))
 }
 
+fn quality() -> CallQuality {
+    let stream = |score| StreamQuality { score, loss: 0.0125, jitter_ms: 1.5 };
+    CallQuality { round_trip_ms: Some(80.0), heard: Some(stream(4.21)), sent: None }
+}
+
 fn whole_call(call: CallId) -> Vec<CallEvent> {
     vec![
         created(call),
@@ -87,6 +92,7 @@ fn whole_call(call: CallId) -> Vec<CallEvent> {
         event(call, 4, turn(Speaker::Caller, 100, "hello?")),
         event(call, 5, turn(Speaker::Agent, 1_700, "When do you open?")),
         event(call, 14, ended(CallStatus::Completed)),
+        event(call, 14, CallChange::Quality { quality: quality() }),
         event(call, 15, CallChange::Summary { text: Pii::new("They open at nine.".into()) }),
         event(call, 16, CallChange::Recording { file: format!("{call}.wav") }),
         event(call, 17, CallChange::Closed),
@@ -114,6 +120,7 @@ async fn events_become_the_record() {
     assert_eq!(record.concatenated_transcript(), "caller: hello?\nagent: When do you open?");
     assert_eq!(record.turns[1].latency.unwrap().total_ms, 640);
     assert_eq!(record.summary.unwrap().expose(), "They open at nine.");
+    assert_eq!(record.quality, Some(quality()));
     assert_eq!(record.recording, Some(format!("{call}.wav")));
     assert_eq!(record.ended_at.unwrap() - record.answered_at.unwrap(), chrono::TimeDelta::seconds(12));
 }

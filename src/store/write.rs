@@ -63,6 +63,10 @@ async fn write(db: &mut SqliteConnection, event: &CallEvent) -> Result<(), Store
             add_turn(db, *call, turn).await?
         }
         CallChange::Ended(ending) => end(db, *call, *at, ending).await?,
+        CallChange::Quality { quality } => {
+            let json = serde_json::to_string(quality).expect("quality is a handful of numbers");
+            set_text(db, "UPDATE calls SET quality = ? WHERE id = ?", *call, &json).await?
+        }
         CallChange::Summary { text } => {
             set_text(db, "UPDATE calls SET summary = ? WHERE id = ?", *call, text.expose()).await?
         }

@@ -129,6 +129,7 @@ async fn talk(call: IncomingCall, media: &MediaPlane, manner: &Manner, ear: &Mut
         telephone_event: agreed.telephone_event,
         remote: agreed.remote,
         direction: agreed.direction,
+        terms: agreed.terms,
         jitter: media.config().jitter,
         rtp_timeout: Duration::from_secs(30),
         seed: 42,

@@ -119,6 +119,8 @@ async fn a_message_is_left_after_the_beep() {
     let spoken = message.len() as f64 * 0.025;
     let recorded = callee.recorded_seconds();
     assert!(recorded > spoken * 0.9, "{recorded} s of {spoken} s are on the machine");
+    let heard = story.quality().and_then(|quality| quality.heard).expect("the line was measured");
+    assert!(heard.score > 4.0 && heard.loss < 0.02, "{heard:?}");
     rig.is_clean().await;
 }
 

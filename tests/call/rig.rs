@@ -9,7 +9,9 @@ use callbox::base::{CallId, Pii};
 use callbox::call::directory::{Directory, Parts};
 use callbox::call::event::{CallChange, CallEvent, Ending};
 use callbox::call::persona::Persona;
-use callbox::call::record::{AnsweredBy, CallPlan, CallStatus, Speaker, TurnRecord, VoicemailAction};
+use callbox::call::record::{
+    AnsweredBy, CallPlan, CallQuality, CallStatus, Speaker, TurnRecord, VoicemailAction,
+};
 use callbox::call::{self};
 use callbox::engine::EngineError;
 use callbox::engine::registry::{self, EngineConfig, Engines, Surroundings};
@@ -290,6 +292,13 @@ impl Story {
     pub fn summary(&self) -> Option<String> {
         self.find(|change| match change {
             CallChange::Summary { text } => Some(text.expose().clone()),
+            _ => None,
+        })
+    }
+
+    pub fn quality(&self) -> Option<CallQuality> {
+        self.find(|change| match change {
+            CallChange::Quality { quality } => Some(quality.clone()),
             _ => None,
         })
     }

@@ -16,7 +16,8 @@ pub struct Config {
     pub threads: usize,
     /// Address that RTP sockets are bound to.
     pub bind: IpAddr,
-    /// RTP ports, both ends included, even ones used; 0 and 0 lets the system choose.
+    /// UDP ports, both ends included: even ones for RTP, the odd ones above for RTCP; 0 and 0 lets the
+    /// system choose.
     pub port_min: u16,
     pub port_max: u16,
     /// How long a port rests after a call, in milliseconds.

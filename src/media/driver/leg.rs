@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    net::UdpSocket,
     sync::{atomic::Ordering, mpsc::TryRecvError},
     time::Instant,
 };
@@ -12,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     PortLease, Presence,
     handle::{COMMANDS, Command, Commands},
+    sockets::Sockets,
 };
 use crate::media::{
     recording::{Recorder, RecordingError, RecordingSummary},
@@ -21,11 +21,13 @@ use crate::media::{
 
 /// Datagrams read in one tick. A flood beyond this stays in the kernel, which drops it.
 const READS_PER_TICK: usize = 32;
+/// Of RTCP: a far end sends one in seconds.
+const REPORTS_PER_TICK: usize = 4;
 /// Longer than any RTP packet that makes sense.
 pub const MAX_DATAGRAM: usize = 2_048;
 
 pub struct LiveLeg {
-    socket: UdpSocket,
+    sockets: Sockets,
     session: State,
     commands: Commands,
     events: EventSink,
@@ -44,14 +46,14 @@ enum State {
 
 impl LiveLeg {
     pub(super) fn new(
-        socket: UdpSocket,
+        sockets: Sockets,
         config: SessionConfig,
         commands: Commands,
         events: EventSink,
         presence: (PortLease, Presence),
     ) -> Self {
         LiveLeg {
-            socket,
+            sockets,
             session: State::Waiting(Box::new(config)),
             commands,
             events,
@@ -78,16 +80,24 @@ impl LiveLeg {
         let now = Instant::now();
         for _ in 0..READS_PER_TICK {
             // Errors are of packets sent earlier (ICMP) or mean that nothing is left.
-            let Ok((len, from)) = self.socket.recv_from(buffer) else { break };
+            let Ok((len, from)) = self.sockets.rtp.recv_from(buffer) else { break };
             session.handle_datagram(now, from, &buffer[..len]);
+        }
+        for _ in 0..REPORTS_PER_TICK {
+            let Ok((len, from)) = self.sockets.rtcp.recv_from(buffer) else { break };
+            session.handle_rtcp(now, from, &buffer[..len]);
         }
         session.handle_timeout(now);
         self.deliver();
         true
     }
 
-    /// Ends the leg in order: the recording is completed.
+    /// Ends the leg in order: the far end's media plane is told, the recording is completed.
     pub fn close(mut self, recorder: &Recorder) {
+        if let State::Live(session) = &mut self.session {
+            session.close(Instant::now());
+            self.deliver();
+        }
         if let Some(tap) = self.tap.take() {
             recorder.finish(tap, None);
         }
@@ -102,7 +112,12 @@ impl LiveLeg {
         while let Some(output) = session.poll_output() {
             match output {
                 Output::Transmit { to, datagram } => {
-                    self.send_errors += u64::from(self.socket.send_to(&datagram, to).is_err());
+                    self.send_errors += u64::from(self.sockets.rtp.send_to(&datagram, to).is_err());
+                }
+                Output::Report { to, mux, datagram } => {
+                    let socket = if mux { &self.sockets.rtp } else { &self.sockets.rtcp };
+                    // A far end without RTCP refuses every one: that is no error of the call.
+                    let _ = socket.send_to(&datagram, to);
                 }
                 Output::Event(event) => self.events.send(event),
                 Output::Tap(frame) => self.tap.iter_mut().for_each(|tap| tap.push(&frame)),

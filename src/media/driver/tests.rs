@@ -6,11 +6,15 @@ use tokio::{sync::mpsc::Receiver, time::timeout};
 
 use super::*;
 use crate::{
-    base::audio::{Codec, Direction},
+    base::{
+        audio::{Codec, Direction},
+        terms::Terms,
+    },
     media::{
         conceal::signals::{rms, tone},
         jitter::FrameKind,
         playout::UtteranceId,
+        rtcp::Reports,
     },
 };
 
@@ -28,6 +32,7 @@ fn config(remote: SocketAddr) -> SessionConfig {
         telephone_event: Some(101),
         remote,
         direction: Direction::SendRecv,
+        terms: Terms::default(),
         jitter: Default::default(),
         rtp_timeout: Duration::from_secs(5),
         seed: u64::from(remote.port()),
@@ -118,6 +123,48 @@ async fn digits_cross_and_statistics_tell_of_it() {
     assert!(matches!(alice.send_dtmf("x").await, Err(MediaError::Dtmf(DtmfError::InvalidDigit('x')))));
     let stats = bob.stats().await.unwrap();
     assert!(stats.packets_received > 20 && stats.strangers == 0 && stats.lost == 0, "{stats:?}");
+}
+
+#[tokio::test]
+async fn reports_cross_on_the_ports_above() {
+    let plane = plane();
+    let [(alice, mut from_bob), (bob, mut from_alice)] = pair(&plane);
+    assert_eq!(alice.local_addr().port() % 2, 0);
+    let stats = loop {
+        tokio::join!(received(&mut from_bob, 25), received(&mut from_alice, 25));
+        let stats = [alice.stats().await.unwrap(), bob.stats().await.unwrap()];
+        if stats.iter().all(|s| s.round_trip.is_some() && s.far.is_some()) {
+            break stats;
+        }
+        assert!(stats[0].packets_sent < 50 * 20, "no reports: {stats:?}");
+    };
+    assert!(stats.iter().all(|s| s.strangers == 0), "{stats:?}");
+}
+
+#[tokio::test]
+async fn a_leg_that_closes_says_goodbye() {
+    let plane = plane();
+    let rtp = loop {
+        let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        if socket.local_addr().unwrap().port() % 2 == 0 {
+            break socket;
+        }
+    };
+    let above = rtp.local_addr().unwrap().port() + 1;
+    let rtcp = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, above)).await.unwrap();
+    let (handle, _events) = plane.reserve().unwrap().start(config(rtp.local_addr().unwrap())).unwrap();
+    let mut bytes = [0; 500];
+    timeout(LIMIT, rtcp.recv(&mut bytes)).await.expect("a report comes").unwrap();
+    handle.close();
+    let goodbye = async {
+        loop {
+            let length = rtcp.recv(&mut bytes).await.unwrap();
+            if !Reports::parse(&bytes[..length]).unwrap().goodbyes.is_empty() {
+                return;
+            }
+        }
+    };
+    timeout(LIMIT, goodbye).await.expect("a goodbye comes");
 }
 
 #[tokio::test]

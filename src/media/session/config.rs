@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{
-    base::audio::{Codec, Direction},
+    base::{
+        audio::{Codec, Direction},
+        terms::Terms,
+    },
     media::jitter,
 };
 
@@ -19,6 +22,7 @@ pub struct SessionConfig {
     pub remote: SocketAddr,
     /// Ours.
     pub direction: Direction,
+    pub terms: Terms,
     pub jitter: jitter::Config,
     /// Silence on the wire after which [`MediaEvent::RtpTimeout`](super::MediaEvent) comes.
     pub rtp_timeout: Duration,
@@ -34,4 +38,5 @@ pub struct SessionUpdate {
     pub telephone_event: Option<u8>,
     pub remote: SocketAddr,
     pub direction: Direction,
+    pub terms: Terms,
 }

@@ -77,6 +77,15 @@ impl Outbound {
         }
     }
 
+    pub fn ssrc(&self) -> Ssrc {
+        self.ssrc
+    }
+
+    /// Of the next tick's audio.
+    pub fn timestamp(&self) -> Timestamp {
+        self.timestamp
+    }
+
     /// Audio of the last tick, as codec bytes: silence while digits were sent.
     pub fn sent(&self) -> &[u8; FRAME_SAMPLES] {
         &self.frame
@@ -132,7 +141,7 @@ impl Outbound {
 }
 
 /// SplitMix64: spreads a seed over all bits.
-const fn scramble(seed: u64) -> u64 {
+pub(super) const fn scramble(seed: u64) -> u64 {
     let z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -2,8 +2,17 @@
 
 use std::time::Duration;
 
+use super::reporting::FarReport;
+use crate::{
+    base::audio::FRAME,
+    media::quality::{self, Path},
+};
+
+/// The delay that a far end's jitter buffer is taken to add at least.
+const FAR_BUFFER: Duration = Duration::from_millis(40);
+
 /// Counters since the session began. Packets unless they say otherwise.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct MediaStats {
     pub packets_sent: u64,
     /// Bytes of payload.
@@ -21,6 +30,7 @@ pub struct MediaStats {
     /// From a source that is not the latched one.
     pub strangers: u64,
     pub unknown_payload: u64,
+    /// RTCP that was read: reports of the far end.
     pub rtcp: u64,
     pub concealed_samples: u64,
     /// Samples cut, repeated or skipped to mend the delay.
@@ -37,8 +47,37 @@ pub struct MediaStats {
     /// Delay the jitter buffer aims at, and the one it has.
     pub buffer_target: Duration,
     pub buffer_delay: Duration,
+    /// There and back by RTCP, last measured. Includes up to 20 ms until we look at the socket.
+    pub round_trip: Option<Duration>,
+    /// What the far end says of our stream.
+    pub far: Option<FarReport>,
     /// Events dropped because their reader was slow; the driver counts them.
     pub events_lost: u64,
     /// Datagrams the socket refused; the driver counts them.
     pub send_errors: u64,
+}
+
+impl MediaStats {
+    /// Share of the far end's packets that never came, or not in time, 0 to 1.
+    pub fn loss(&self) -> f64 {
+        let unheard = (self.lost + self.late) as f64;
+        let expected = (self.packets_received + self.lost).saturating_sub(self.duplicates);
+        if expected == 0 { 0.0 } else { (unheard / expected as f64).min(1.0) }
+    }
+
+    /// The mean opinion score of what we hear, 1 to 4.5; `None` if nothing was heard.
+    pub fn score(&self) -> Option<f64> {
+        let one_way = self.round_trip.unwrap_or_default() / 2 + self.buffer_delay + FRAME;
+        let path = Path { one_way, loss: self.loss() };
+        (self.packets_received > 0).then(|| quality::mean_opinion_score(path))
+    }
+
+    /// That of what the far end hears, by its own reports. Its buffer is taken to wait for twice the
+    /// jitter that it tells, at least 40 ms.
+    pub fn far_score(&self) -> Option<f64> {
+        let far = self.far?;
+        let buffer = (far.jitter * 2).max(FAR_BUFFER);
+        let one_way = self.round_trip.unwrap_or_default() / 2 + buffer + FRAME;
+        Some(quality::mean_opinion_score(Path { one_way, loss: far.loss }))
+    }
 }

@@ -6,7 +6,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    base::audio::FRAME,
+    base::{
+        audio::FRAME,
+        terms::{Rtcp, Terms},
+    },
     media::{
         conceal::signals::{rms, speech_like},
         jitter,
@@ -14,6 +17,8 @@ use crate::{
         rtp::{Header, SequenceNumber, Ssrc, Timestamp},
     },
 };
+
+mod reports;
 
 const ALICE: &str = "192.0.2.1:4000";
 const BOB: &str = "192.0.2.2:5000";
@@ -29,6 +34,7 @@ fn config(remote: &str, seed: u64) -> SessionConfig {
         telephone_event: Some(101),
         remote: at(remote),
         direction: Direction::SendRecv,
+        terms: Terms::default(),
         jitter: jitter::Config::default(),
         rtp_timeout: Duration::from_secs(1),
         seed,
@@ -42,6 +48,7 @@ fn update(remote: &str, direction: Direction) -> SessionUpdate {
         telephone_event: Some(101),
         remote: at(remote),
         direction,
+        terms: Terms::default(),
     }
 }
 
@@ -52,6 +59,11 @@ struct End {
     events: Vec<MediaEvent>,
     sent: Vec<Vec<u8>>,
     link: Link<Vec<u8>>,
+    /// Where its reports come from, unless RTP's port is agreed on.
+    rtcp_port: u16,
+    /// Its reports: where to, whether through RTP's port, and their bytes.
+    reports: Vec<(SocketAddr, bool, Vec<u8>)>,
+    rtcp_link: Link<(bool, Vec<u8>)>,
 }
 
 impl End {
@@ -101,6 +113,9 @@ impl World {
             events: Vec::new(),
             sent: Vec::new(),
             link: network(seed),
+            rtcp_port: at(addr).port() + 1,
+            reports: Vec::new(),
+            rtcp_link: Link::seeded(seed).delay(network(seed).delay.as_millis() as u64),
         };
         World { now, alice: end(ALICE, BOB, 1, now + FRAME / 4), bob: end(BOB, ALICE, 2, now + FRAME / 2) }
     }
@@ -120,6 +135,13 @@ fn step(now: Instant, from: &mut End, to: &mut End) {
     while let Some((_, datagram)) = from.link.poll(now) {
         to.session.handle_datagram(now, from.addr, &datagram);
     }
+    while let Some((_, (mux, datagram))) = from.rtcp_link.poll(now) {
+        let own = SocketAddr::new(from.addr.ip(), from.rtcp_port);
+        match mux {
+            true => to.session.handle_datagram(now, from.addr, &datagram),
+            false => to.session.handle_rtcp(now, own, &datagram),
+        }
+    }
     if to.session.poll_timeout().is_some_and(|due| due <= now) {
         to.session.handle_timeout(now);
     }
@@ -127,6 +149,10 @@ fn step(now: Instant, from: &mut End, to: &mut End) {
         match output {
             Output::Event(event) => to.events.push(event),
             Output::Tap(_) => {}
+            Output::Report { to: addr, mux, datagram } => {
+                to.reports.push((addr, mux, datagram.clone()));
+                to.rtcp_link.send(now, (mux, datagram));
+            }
             Output::Transmit { to: addr, datagram } => {
                 assert_eq!(addr, from.addr);
                 to.sent.push(datagram.to_vec());
@@ -297,7 +323,7 @@ fn the_latch_cannot_be_hijacked() {
 }
 
 #[test]
-fn unknown_payload_types_and_rtcp_are_counted_and_dropped() {
+fn unknown_payload_types_are_counted_and_dropped() {
     let now = Instant::now();
     let mut session = Session::new(config(BOB, 1), now);
     let packet = |payload_type: u8, n: u16| {
@@ -312,11 +338,14 @@ fn unknown_payload_types_and_rtcp_are_counted_and_dropped() {
     };
     for n in 0..10 {
         session.handle_datagram(now, at(BOB), &packet(96, n));
+        // A receiver report of nothing, before the latch is closed; then half a sender report.
+        session.handle_datagram(now, at(BOB), &[0x80, 201, 0, 1, 0, 0, 0, 9]);
         session.handle_datagram(now, at(BOB), &[0x80, 200, 0, 1, 0, 0, 0, 9]);
         session.handle_datagram(now, at(BOB), b"INVITE sip:bob");
     }
     let stats = session.stats();
-    assert_eq!((stats.unknown_payload, stats.rtcp, stats.malformed, stats.packets_received), (10, 10, 10, 0));
+    assert_eq!((stats.unknown_payload, stats.malformed, stats.strangers), (10, 20, 10));
+    assert_eq!((stats.rtcp, stats.packets_received), (0, 0));
     assert!(session.poll_output().is_none(), "nothing of it closes the latch");
     session.handle_datagram(now, at(BOB), &packet(8, 0));
     assert_eq!(session.stats().packets_received, 1, "the other law is understood");

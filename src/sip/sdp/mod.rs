@@ -2,6 +2,9 @@
 //!
 //! In: our address and codecs, and the peer's description as text. Out: our description as text and
 //! what was [`Negotiated`]. Pure: no socket, no clock.
+//!
+//! RTCP on RTP's port (RFC 5761) is agreed to where it is offered and never offered: a carrier's border
+//! controller has both ports anyway, and an offer must be ready for a peer that has not heard of it.
 
 pub mod crypto;
 mod parse;
@@ -10,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use self::parse::{Description, Media};
 use crate::base::audio::{Codec, Direction};
+use crate::base::terms::{Rtcp, Terms};
 
 /// Payload type we offer for telephone events; any dynamic one would do, 101 is what carriers use.
 const TELEPHONE_EVENT: u8 = 101;
@@ -65,6 +69,14 @@ pub struct Negotiated {
     pub direction: Direction,
     /// Milliseconds per packet the peer asked for; what it sends may still differ.
     pub ptime: u16,
+    pub terms: Terms,
+}
+
+/// Whose offer it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Offered {
+    ByUs,
+    ByThem,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,13 +109,14 @@ pub fn offer(local: &Local) -> String {
 /// stream refused in place (RFC 3264 section 6).
 pub fn answer(local: &Local, offer: &str) -> Result<(String, Negotiated), SdpError> {
     let description = parse::parse(offer)?;
-    let (chosen, negotiated) = negotiate(local, &description)?;
+    let (chosen, negotiated) = negotiate(local, &description, Offered::ByThem)?;
     let mut sdp = session_lines(local);
     for (index, media) in description.media.iter().enumerate() {
         sdp += &if index == chosen {
             let events = negotiated.telephone_event.map(|pt| (pt, events_taken(media, pt)));
             let codec = (negotiated.payload_type, negotiated.codec);
-            audio_lines(local.address.port(), &[codec], events, negotiated.direction)
+            let mux = if negotiated.terms.rtcp == Rtcp::Mux { "a=rtcp-mux\r\n" } else { "" };
+            audio_lines(local.address.port(), &[codec], events, negotiated.direction) + mux
         } else {
             format!("m={} 0 {} {}\r\n", media.kind, media.profile, media.formats.join(" "))
         };
@@ -113,13 +126,17 @@ pub fn answer(local: &Local, offer: &str) -> Result<(String, Negotiated), SdpErr
 
 /// Reads the peer's answer to the offer made from `local`.
 pub fn accept(local: &Local, answer: &str) -> Result<Negotiated, SdpError> {
-    negotiate(local, &parse::parse(answer)?).map(|(_, negotiated)| negotiated)
+    negotiate(local, &parse::parse(answer)?, Offered::ByUs).map(|(_, negotiated)| negotiated)
 }
 
-fn negotiate(local: &Local, description: &Description) -> Result<(usize, Negotiated), SdpError> {
+fn negotiate(
+    local: &Local,
+    description: &Description,
+    offered: Offered,
+) -> Result<(usize, Negotiated), SdpError> {
     let mut problem = SdpError::NoAudio;
     for (index, media) in description.media.iter().enumerate().filter(|(_, m)| m.kind == "audio") {
-        match negotiate_stream(local, description, media) {
+        match negotiate_stream(local, description, media, offered) {
             Ok(negotiated) => return Ok((index, negotiated)),
             // The first stream's problem is the one to tell: it is the one the peer meant.
             Err(e) if problem == SdpError::NoAudio => problem = e,
@@ -129,7 +146,12 @@ fn negotiate(local: &Local, description: &Description) -> Result<(usize, Negotia
     Err(problem)
 }
 
-fn negotiate_stream(local: &Local, session: &Description, media: &Media) -> Result<Negotiated, SdpError> {
+fn negotiate_stream(
+    local: &Local,
+    session: &Description,
+    media: &Media,
+    offered: Offered,
+) -> Result<Negotiated, SdpError> {
     if media.port == 0 {
         return Err(SdpError::Refused);
     }
@@ -149,7 +171,16 @@ fn negotiate_stream(local: &Local, session: &Description, media: &Media) -> Resu
         telephone_event: media.payload_types().find(|&pt| is_telephone_event(media, pt, codec)),
         direction: our_direction(local.direction, peer, address),
         ptime: media.ptime.unwrap_or(PTIME),
+        terms: Terms { rtcp: rtcp(media, address, offered) },
     })
+}
+
+fn rtcp(media: &Media, address: IpAddr, offered: Offered) -> Rtcp {
+    match media.rtcp {
+        _ if media.rtcp_mux && offered == Offered::ByThem => Rtcp::Mux,
+        Some((port, host)) => Rtcp::At(SocketAddr::new(host.unwrap_or(address), port)),
+        None => Rtcp::NextPort,
+    }
 }
 
 /// The codec behind a payload type. Where `rtpmap` contradicts the static table the `rtpmap` wins: a

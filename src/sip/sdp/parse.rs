@@ -30,6 +30,9 @@ pub(super) struct Media {
     /// Payload type and events of each `fmtp`.
     pub fmtps: Vec<(u8, String)>,
     pub ptime: Option<u16>,
+    /// `a=rtcp` (RFC 3605): a port, and the address where it is not that of the media.
+    pub rtcp: Option<(u16, Option<IpAddr>)>,
+    pub rtcp_mux: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,6 +134,9 @@ fn attribute(into: &mut Description, number: usize, value: &str) -> Result<(), S
                 media.fmtps.push((payload_type, parameters.trim().to_owned()));
             }
         }
+        // A line that cannot be read leaves RTCP on the port above RTP's.
+        "rtcp" => media.rtcp = rtcp(argument),
+        "rtcp-mux" => media.rtcp_mux = true,
         "ptime" => {
             let ptime = argument.trim().parse().ok().filter(|ms| (1..=200).contains(ms));
             media.ptime = Some(ptime.ok_or_else(|| malformed(number, "`ptime` must be 1 to 200 ms"))?);
@@ -138,6 +144,13 @@ fn attribute(into: &mut Description, number: usize, value: &str) -> Result<(), S
         _ => {}
     }
     Ok(())
+}
+
+/// `4001`, or `4001 IN IP4 192.0.2.1`.
+fn rtcp(text: &str) -> Option<(u16, Option<IpAddr>)> {
+    let mut words = text.split_ascii_whitespace();
+    let port = words.next()?.parse().ok().filter(|port| *port != 0)?;
+    Some((port, words.nth(2).and_then(|address| address.parse().ok())))
 }
 
 fn direction(name: &str) -> Option<Direction> {

@@ -59,6 +59,24 @@ fn telephone_events_at_another_clock_rate_are_not_taken() {
 }
 
 #[test]
+fn rtcp_shares_the_port_where_that_is_offered_and_only_there() {
+    let described_with =
+        |lines: &str| described(&format!("c=IN IP4 198.51.100.7\r\nm=audio 4000 RTP/AVP 0\r\n{lines}"));
+    let (sdp, n) = answer(&local(), &described_with("a=rtcp:4009\r\na=rtcp-mux\r\n")).unwrap();
+    assert_eq!(n.terms.rtcp, Rtcp::Mux);
+    assert!(sdp.contains("a=rtcp-mux\r\n"), "{sdp}");
+    assert!(!offer(&local()).contains("rtcp"));
+    assert_eq!(accept(&local(), &described_with("a=rtcp-mux\r\n")).unwrap().terms.rtcp, Rtcp::NextPort);
+    let at = |lines| answer(&local(), &described_with(lines)).unwrap().1.terms.rtcp;
+    assert_eq!(at("a=rtcp:4009\r\n"), Rtcp::At("198.51.100.7:4009".parse().unwrap()));
+    let elsewhere = Rtcp::At("203.0.113.9:4009".parse().unwrap());
+    assert_eq!(at("a=rtcp:4009 IN IP4 203.0.113.9\r\n"), elsewhere);
+    for unreadable in ["", "a=rtcp:x\r\n", "a=rtcp:0\r\n", "a=rtcp\r\n"] {
+        assert_eq!(at(unreadable), Rtcp::NextPort, "{unreadable:?}");
+    }
+}
+
+#[test]
 fn media_address_overrides_the_sessions() {
     let (_, n) = answered("c=IN IP4 203.0.113.1\r\nm=audio 4000 RTP/AVP 0\r\nc=IN IP4 203.0.113.2\r\n");
     assert_eq!(n.remote, "203.0.113.2:4000".parse().unwrap());

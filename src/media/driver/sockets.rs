@@ -1,0 +1,69 @@
+//! The two sockets of a leg: RTP on an even port, RTCP on the odd one above it.
+
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Pairs tried where the system chooses. It gives odd and even ports alike, and the neighbour of one it
+/// gives is seldom taken.
+const ATTEMPTS: usize = 64;
+
+pub struct Sockets {
+    pub rtp: UdpSocket,
+    pub rtcp: UdpSocket,
+    /// Of RTP.
+    pub local: SocketAddr,
+}
+
+impl Sockets {
+    /// Opens the pair that begins at `addr`, or any pair where its port is 0. What is sent is marked by
+    /// `dscp`.
+    pub fn open(addr: SocketAddr, dscp: u8) -> io::Result<Self> {
+        let mut attempts = if addr.port() == 0 { ATTEMPTS } else { 1 };
+        loop {
+            attempts -= 1;
+            match Self::pair(addr) {
+                Ok((rtp, rtcp)) => {
+                    let local = rtp.local_addr()?;
+                    mark(&rtp, addr, dscp)?;
+                    mark(&rtcp, addr, dscp)?;
+                    return Ok(Sockets { rtp, rtcp, local });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && attempts > 0 => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn pair(addr: SocketAddr) -> io::Result<(UdpSocket, UdpSocket)> {
+        let one = UdpSocket::bind(addr)?;
+        let port = one.local_addr()?.port();
+        // Port 1 of an even 0 does not occur: the system gives high ports.
+        let other = UdpSocket::bind(SocketAddr::new(addr.ip(), port ^ 1))?;
+        Ok(if port % 2 == 0 { (one, other) } else { (other, one) })
+    }
+}
+
+fn mark(socket: &UdpSocket, addr: SocketAddr, dscp: u8) -> io::Result<()> {
+    socket.set_nonblocking(true)?;
+    if addr.is_ipv4() {
+        // A network that refuses the mark still carries the call.
+        let _ = socket2::SockRef::from(socket).set_tos_v4(u32::from(dscp) << 2);
+    }
+    Ok(())
+}
+
+/// Two descriptors a call reach a shell's usual limit of 1 024 with 500 calls; a process may raise it
+/// as far as the hard limit.
+pub fn raise_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        tracing::info!(%error, "the limit of open files stays where it is");
+    }
+}

@@ -1,0 +1,223 @@
+//! RTCP of one session: what each end tells the other, to whom, and what follows from it.
+//!
+//! RTCP is held to the source of RTP ([`latching`](crate::media::latching)): on a port of its own it must
+//! come from the host that RTP comes from, and speak of our stream or theirs; the first such datagram
+//! fixes its port. A report cannot be forged into more than wrong figures: nothing else hangs on it.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use super::outbound::scramble;
+use crate::{
+    base::terms::Rtcp,
+    media::{
+        latching::Latch,
+        reception::Heard,
+        rtcp::{self, NtpTime, Outgoing, ReportBlock, Reports, Schedule, SenderInfo},
+        rtp::{Ssrc, Timestamp},
+    },
+};
+
+/// What the far end says of our stream.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FarReport {
+    /// Share of our packets that it misses since the stream began, 0 to 1.
+    pub loss: f64,
+    pub jitter: Duration,
+}
+
+/// What a report needs to know of our stream.
+#[derive(Debug, Clone, Copy)]
+pub struct OurStream {
+    /// Where the timestamps stand at the time of the report.
+    pub timestamp: Timestamp,
+    pub packets: u64,
+    pub octets: u64,
+}
+
+pub struct Reporting {
+    ssrc: Ssrc,
+    cname: String,
+    epoch: Instant,
+    schedule: Schedule,
+    /// Makes the draws of the schedule.
+    seed: u64,
+    path: Rtcp,
+    /// Where RTCP with a port of its own comes from.
+    latched: Option<SocketAddr>,
+    /// The far end's last sender report, and when it came.
+    last_sender_report: Option<(NtpTime, Instant)>,
+    /// Packets that had been sent when the last report left.
+    reported: u64,
+    sent: u64,
+    round_trip: Option<Duration>,
+    far: Option<FarReport>,
+}
+
+impl Reporting {
+    pub fn new(ssrc: Ssrc, path: Rtcp, seed: u64, now: Instant) -> Self {
+        let (a, b) = (scramble(seed ^ 0x5254_4350), scramble(seed ^ 0x434e_414d));
+        Reporting {
+            ssrc,
+            // Means nothing and tells nothing (RFC 7022).
+            cname: format!("{a:016x}{:08x}", b >> 32),
+            epoch: now,
+            schedule: Schedule::new(now, draw(a)),
+            seed: b,
+            path,
+            latched: None,
+            last_sender_report: None,
+            reported: 0,
+            sent: 0,
+            round_trip: None,
+            far: None,
+        }
+    }
+
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
+    pub fn far(&self) -> Option<FarReport> {
+        self.far
+    }
+
+    /// A re-INVITE agreed on another way; `moved` says that the far end's media comes from elsewhere now.
+    pub fn update(&mut self, path: Rtcp, moved: bool) {
+        if moved || path != self.path {
+            self.latched = None;
+        }
+        self.path = path;
+    }
+
+    /// Takes what came on the port of RTCP alone. `false` for a stranger's.
+    pub fn handle_own_port(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        latch: &Latch,
+        reports: &Reports,
+        streams: Streams,
+    ) -> bool {
+        let host = latch.is_peer_host(from.ip());
+        let known = self.latched.filter(|latched| latch.is_peer_host(latched.ip()));
+        let ours = match known {
+            Some(latched) => latched == from,
+            None => self.concerns_us(reports, streams.heard),
+        };
+        if !host || !ours {
+            return false;
+        }
+        self.latched = Some(from);
+        self.handle(now, reports, streams);
+        true
+    }
+
+    /// Takes a report whose source is known to be the far end.
+    pub fn handle(&mut self, now: Instant, reports: &Reports, streams: Streams) {
+        if let Some((ssrc, info)) = reports.sender
+            && streams.heard.is_none_or(|heard| heard == ssrc)
+        {
+            self.last_sender_report = Some((info.ntp, now));
+        }
+        let ours = self.ssrc;
+        for block in reports.blocks.iter().filter(|block| block.ssrc == ours) {
+            self.take(now, block, streams);
+        }
+    }
+
+    fn concerns_us(&self, reports: &Reports, heard: Option<Ssrc>) -> bool {
+        let of_theirs = reports.sender.is_some_and(|(ssrc, _)| Some(ssrc) == heard);
+        of_theirs || reports.blocks.iter().any(|block| block.ssrc == self.ssrc)
+    }
+
+    fn take(&mut self, now: Instant, block: &ReportBlock, streams: Streams) {
+        if let Some(measured) = rtcp::round_trip(self.ntp(now), block) {
+            self.round_trip = Some(measured);
+        }
+        let lost = f64::from(block.cumulative_lost.max(0));
+        self.far = Some(FarReport {
+            loss: (lost / (streams.packets.max(1) as f64)).min(1.0),
+            jitter: Duration::from_secs_f64(f64::from(block.jitter) / f64::from(streams.clock_rate)),
+        });
+    }
+
+    /// Whether a report is due.
+    pub fn is_due(&mut self, now: Instant) -> bool {
+        self.seed = scramble(self.seed);
+        self.schedule.handle_timeout(now, draw(self.seed))
+    }
+
+    /// The report that leaves at `now`.
+    pub fn write(
+        &mut self,
+        now: Instant,
+        stream: OurStream,
+        heard: Option<(Heard, u32)>,
+        goodbye: bool,
+    ) -> Vec<u8> {
+        let sends = stream.packets > std::mem::replace(&mut self.reported, stream.packets);
+        let sender = sends.then(|| SenderInfo {
+            ntp: self.ntp(now),
+            rtp: stream.timestamp,
+            packets: stream.packets as u32,
+            octets: stream.octets as u32,
+        });
+        let block = heard.map(|(heard, jitter)| self.block(now, heard, jitter));
+        self.sent += 1;
+        rtcp::write(&Outgoing { ssrc: self.ssrc, sender, block, cname: &self.cname, goodbye })
+    }
+
+    /// Whether anything was ever said that a goodbye could end (RFC 3550 §6.3.7).
+    pub fn has_spoken(&self) -> bool {
+        self.sent > 0
+    }
+
+    /// Where reports go, and whether through RTP's port. `rtp` is where RTP goes.
+    pub fn destination(&self, rtp: Option<SocketAddr>, latch: &Latch) -> Option<(SocketAddr, bool)> {
+        let rtp = rtp?;
+        let next_port = || Some(SocketAddr::new(rtp.ip(), rtp.port().checked_add(1)?));
+        let own = match self.path {
+            Rtcp::Mux => return Some((rtp, true)),
+            Rtcp::At(address) if !latch.is_elsewhere() => Some(address),
+            Rtcp::At(_) | Rtcp::NextPort => next_port(),
+        };
+        let latched = self.latched.filter(|latched| latch.is_peer_host(latched.ip()));
+        latched.or(own).map(|to| (to, false))
+    }
+
+    fn block(&self, now: Instant, heard: Heard, jitter: u32) -> ReportBlock {
+        let since = |at: Instant| NtpTime::after(now.saturating_duration_since(at)).middle();
+        ReportBlock {
+            ssrc: heard.ssrc,
+            fraction_lost: heard.fraction_lost,
+            cumulative_lost: heard.cumulative_lost,
+            highest: heard.highest,
+            jitter,
+            last_sender_report: self.last_sender_report.map_or(0, |(ntp, _)| ntp.middle()),
+            delay: self.last_sender_report.map_or(0, |(_, at)| since(at)),
+        }
+    }
+
+    /// Our clock, which begins a second before the session, so that no report of ours stands at 0.
+    fn ntp(&self, now: Instant) -> NtpTime {
+        NtpTime::after(Duration::from_secs(1) + now.saturating_duration_since(self.epoch))
+    }
+}
+
+/// What reports are read with.
+#[derive(Debug, Clone, Copy)]
+pub struct Streams {
+    /// RTP clock rate of our stream, and how many packets of it were sent.
+    pub clock_rate: u32,
+    pub packets: u64,
+    /// Whose RTP is heard.
+    pub heard: Option<Ssrc>,
+}
+
+/// The upper bits as 0 to 1.
+fn draw(bits: u64) -> f64 {
+    (bits >> 11) as f64 / (1u64 << 53) as f64
+}
