@@ -39,7 +39,7 @@ const CONFINED: [(&[&str], &[&str]); 3] = [
 
 /// Files and folders (with a `/` at their end) of logic that takes the time as an argument. Add a
 /// core here when it is written.
-const PURE: [&str; 50] = [
+const PURE: [&str; 54] = [
     "src/base/",
     "src/eval/figures.rs",
     "src/eval/phone/hearing.rs",
@@ -48,15 +48,19 @@ const PURE: [&str; 50] = [
     "src/eval/wer.rs",
     "src/eval/words.rs",
     "src/media/codec/",
+    "src/media/comfort.rs",
     "src/media/conceal.rs",
     "src/media/dtmf.rs",
     "src/media/jitter.rs",
     "src/media/jitter/",
     "src/media/pacer.rs",
     "src/media/playout.rs",
+    "src/media/quality.rs",
     "src/media/reception.rs",
+    "src/media/rtcp.rs",
     "src/media/rtp.rs",
     "src/media/session.rs",
+    "src/media/session/",
     "src/media/tone.rs",
     "src/pay/challenge.rs",
     "src/pay/mpp.rs",

@@ -22,34 +22,74 @@ pub fn samples_in(duration: Duration, rate: u32) -> u64 {
     (duration.as_nanos() * u128::from(rate) / 1_000_000_000) as u64
 }
 
+/// Samples of one frame at `rate` Hz.
+pub const fn frame_samples(rate: u32) -> usize {
+    rate as usize / 50
+}
+
+/// The rate of a frame of so many samples.
+pub const fn rate_of_frame(samples: usize) -> u32 {
+    samples as u32 * 50
+}
+
 /// A speech codec of the telephone network, by its SDP encoding name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Codec {
-    /// G.711 μ-law, static payload type 0 (RFC 3551).
+    /// G.711 μ-law (RFC 3551).
     Pcmu,
-    /// G.711 A-law, static payload type 8 (RFC 3551).
+    /// G.711 A-law (RFC 3551).
     Pcma,
+    /// G.722 at 64 kbit/s (RFC 3551 §4.5.2).
+    G722,
+    /// Opus (RFC 7587), of which we use one channel at 16 kHz.
+    Opus,
 }
 
 impl Codec {
+    pub const ALL: [Codec; 4] = [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus];
+
     pub const fn encoding_name(self) -> &'static str {
         match self {
             Codec::Pcmu => "PCMU",
             Codec::Pcma => "PCMA",
+            Codec::G722 => "G722",
+            Codec::Opus => "opus",
         }
     }
 
-    pub const fn static_payload_type(self) -> u8 {
+    /// The payload type that is the codec's own (RFC 3551 §6).
+    pub const fn static_payload_type(self) -> Option<u8> {
         match self {
-            Codec::Pcmu => 0,
-            Codec::Pcma => 8,
+            Codec::Pcmu => Some(0),
+            Codec::Pcma => Some(8),
+            Codec::G722 => Some(9),
+            Codec::Opus => None,
         }
     }
 
-    /// RTP clock rate in Hz, which for these codecs is also the sample rate.
+    /// The payload type that we offer it under.
+    pub const fn payload_type(self) -> u8 {
+        match self.static_payload_type() {
+            Some(payload_type) => payload_type,
+            None => 111,
+        }
+    }
+
+    /// RTP clock rate in Hz. That of G.722 is half of its sample rate, by an error that was kept.
     pub const fn clock_rate(self) -> u32 {
-        NARROWBAND_HZ
+        match self {
+            Codec::Pcmu | Codec::Pcma | Codec::G722 => 8_000,
+            Codec::Opus => 48_000,
+        }
+    }
+
+    /// Samples a second of its audio.
+    pub const fn sample_rate(self) -> u32 {
+        match self {
+            Codec::Pcmu | Codec::Pcma => NARROWBAND_HZ,
+            Codec::G722 | Codec::Opus => WIDEBAND_HZ,
+        }
     }
 }
 

@@ -24,8 +24,9 @@ impl Leg {
         let reserved = plane.reserve()?;
         let address = SocketAddr::new(advertise, reserved.local_addr().port());
         // Sixty-two bits, since some peers read the session id as a signed number.
-        let local = Local::new(address, rand::random::<u64>() >> 2);
         let config = plane.config();
+        let codecs = config.codecs.clone();
+        let local = Local { codecs, ..Local::new(address, rand::random::<u64>() >> 2) };
         Ok(Leg { reserved, local, jitter: config.jitter, rtp_timeout: config.rtp_timeout() })
     }
 
@@ -47,7 +48,7 @@ impl Leg {
         Negotiated {
             remote: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
             codec,
-            payload_type: codec.static_payload_type(),
+            payload_type: codec.payload_type(),
             telephone_event: None,
             direction: Direction::RecvOnly,
             ptime: 20,

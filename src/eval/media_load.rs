@@ -75,7 +75,7 @@ impl MediaLoad {
 fn session(plane: &MediaPlane, remote: SocketAddr) -> SessionConfig {
     SessionConfig {
         codec: Codec::Pcmu,
-        payload_type: Codec::Pcmu.static_payload_type(),
+        payload_type: Codec::Pcmu.payload_type(),
         telephone_event: None,
         remote,
         direction: Direction::SendRecv,

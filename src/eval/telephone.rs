@@ -26,11 +26,7 @@ pub enum SpeakerError {
 /// `pcm` at `rate` after a telephone line, at 16 kHz.
 pub fn over_the_line(pcm: &[i16], rate: u32) -> Result<Vec<i16>, UnsupportedRate> {
     let narrow = resampled(pcm, rate, NARROWBAND_HZ)?;
-    let mut payload = Vec::with_capacity(narrow.len());
-    codec::encode(Codec::Pcmu, &narrow, &mut payload);
-    let mut decoded = Vec::with_capacity(narrow.len());
-    codec::decode(Codec::Pcmu, &payload, &mut decoded);
-    resampled(&decoded, NARROWBAND_HZ, WIDEBAND_HZ)
+    resampled(&codec::through(Codec::Pcmu, &narrow), NARROWBAND_HZ, WIDEBAND_HZ)
 }
 
 /// Lets flite say `text`; gives the audio and its rate. Blocks for about a tenth of the audio's length.

@@ -1,15 +1,19 @@
-//! Packet loss concealment for 8 kHz speech, in the spirit of ITU-T G.711 Appendix I (09/1999).
+//! Packet loss concealment for speech, in the spirit of ITU-T G.711 Appendix I (09/1999).
 //!
 //! In: what was received, in order, and the lengths of the holes. Out: sound for the holes. The last
 //! pitch period of the past is repeated, from 10 ms on two periods and from 20 ms on three so that it
 //! does not buzz; it fades from 10 ms on and is silent at 60 ms. What is received next is blended in.
 //! Unlike the Appendix this delays nothing: instead of holding 3.75 ms back to overlap the seam, the
-//! step at the seam is measured and faded out.
+//! step at the seam is measured and faded out. Lengths below are of 8 kHz; wideband has twice as many.
+
+use std::ops::RangeInclusive;
+
+use crate::base::audio::NARROWBAND_HZ;
 
 /// Samples of the past that three of the longest periods and one overlap need.
 const HISTORY: usize = 390;
 /// Pitch periods looked for: 200 Hz to 66 Hz. Higher voices are caught at a multiple.
-const PITCH: std::ops::RangeInclusive<usize> = 40..=120;
+const PITCH: RangeInclusive<usize> = 40..=120;
 /// How much of the past a period is matched against.
 const WINDOW: usize = 160;
 /// Where sound is added or taken by pitch: after 10 and 20 ms a period more is repeated.
@@ -18,14 +22,17 @@ const SILENT_AFTER: usize = 480;
 
 /// What fills holes in one stream.
 pub struct Concealer {
-    past: [i16; HISTORY],
+    /// Samples for each of 8 kHz: 1 or 2.
+    scale: usize,
+    past: Box<[i16]>,
     hole: Option<Hole>,
 }
 
 /// State of a hole that is being filled.
 struct Hole {
+    scale: usize,
     /// The past as it was when the hole began.
-    past: [i16; HISTORY],
+    past: Box<[i16]>,
     pitch: usize,
     /// Periods repeated: 1 to 3.
     periods: usize,
@@ -37,13 +44,13 @@ struct Hole {
     step: f32,
 }
 
-impl Default for Concealer {
-    fn default() -> Self {
-        Concealer { past: [0; HISTORY], hole: None }
-    }
-}
-
 impl Concealer {
+    /// For audio at `rate` Hz, a multiple of 8 kHz.
+    pub fn new(rate: u32) -> Self {
+        let scale = (rate / NARROWBAND_HZ).max(1) as usize;
+        Concealer { scale, past: vec![0; HISTORY * scale].into(), hole: None }
+    }
+
     /// Takes what was received; its beginning is changed where a hole ends.
     pub fn received(&mut self, pcm: &mut [i16]) {
         if let Some(mut hole) = self.hole.take() {
@@ -59,7 +66,7 @@ impl Concealer {
 
     /// Fills a hole. `false` once nothing but silence is left to give.
     pub fn conceal(&mut self, out: &mut [i16]) -> bool {
-        let hole = self.hole.get_or_insert_with(|| Hole::begin(&self.past));
+        let hole = self.hole.get_or_insert_with(|| Hole::begin(&self.past, self.scale));
         let audible = !hole.is_silent();
         for sample in out.iter_mut() {
             *sample = if hole.is_silent() { 0 } else { to_sample(hole.next()) };
@@ -79,41 +86,44 @@ impl Concealer {
     }
 
     /// Adds samples to the past that were given as they are.
-    fn remember(&mut self, pcm: &[i16]) {
-        let kept = pcm.len().min(HISTORY);
+    pub fn remember(&mut self, pcm: &[i16]) {
+        let length = self.past.len();
+        let kept = pcm.len().min(length);
         self.past.copy_within(kept.., 0);
-        self.past[HISTORY - kept..].copy_from_slice(&pcm[pcm.len() - kept..]);
+        self.past[length - kept..].copy_from_slice(&pcm[pcm.len() - kept..]);
     }
 }
 
 impl Hole {
-    fn begin(past: &[i16; HISTORY]) -> Self {
-        let pitch = pitch_of(past);
-        let step = f32::from(past[HISTORY - 1]) - f32::from(past[HISTORY - 1 - pitch]);
-        Hole { past: *past, pitch, periods: 1, phase: 0, made: 0, step }
+    fn begin(past: &[i16], scale: usize) -> Self {
+        let (pitch, last) = (pitch_of(past, scale), past.len() - 1);
+        let step = f32::from(past[last]) - f32::from(past[last - pitch]);
+        Hole { scale, past: past.into(), pitch, periods: 1, phase: 0, made: 0, step }
     }
 
     const fn is_silent(&self) -> bool {
-        self.made >= SILENT_AFTER
+        self.made >= SILENT_AFTER * self.scale
     }
 
     /// A quarter period, and 4 ms for every 10 ms of hole, 10 ms at most.
     fn overlap_at_end(&self) -> usize {
-        (self.pitch / 4 + 32 * (self.made / STAGE)).min(STAGE)
+        let stage = STAGE * self.scale;
+        (self.pitch / 4 + 32 * self.scale * (self.made / stage)).min(stage)
     }
 
     fn next(&mut self) -> f32 {
-        let wanted = (1 + self.made / STAGE).min(3);
+        let wanted = (1 + self.made / (STAGE * self.scale)).min(3);
         if self.phase == 0 && wanted > self.periods {
             self.periods = wanted;
         }
         let length = self.pitch * self.periods;
         let quarter = self.pitch / 4;
-        let mut value = f32::from(self.past[HISTORY - length + self.phase]);
+        let history = self.past.len();
+        let mut value = f32::from(self.past[history - length + self.phase]);
         // The end of the repeated piece turns into what came before its beginning.
         let left = length - self.phase;
         if left <= quarter {
-            let before = f32::from(self.past[HISTORY - length - left]);
+            let before = f32::from(self.past[history - length - left]);
             let weight = left as f32 / (quarter + 1) as f32;
             value = value * weight + before * (1.0 - weight);
         }
@@ -122,7 +132,7 @@ impl Hole {
         }
         self.phase = (self.phase + 1) % length;
         self.made += 1;
-        value * gain(self.made)
+        value * gain(self.made / self.scale)
     }
 }
 
@@ -133,14 +143,16 @@ fn gain(made: usize) -> f32 {
 }
 
 /// The lag at which the newest [`WINDOW`] samples resemble those before them most. Coarse first (every
-/// second lag and sample), then exact around the best.
-fn pitch_of(past: &[i16; HISTORY]) -> usize {
+/// second lag and sample of 8 kHz), then exact around the best.
+fn pitch_of(past: &[i16], scale: usize) -> usize {
+    let range = PITCH.start() * scale..=PITCH.end() * scale;
     let best = |lags: &mut dyn Iterator<Item = usize>, stride: usize| {
-        let scored = lags.map(|lag| (lag, resemblance(past, WINDOW, lag, stride)));
-        scored.fold((*PITCH.start(), f32::MIN), |best, next| if next.1 > best.1 { next } else { best }).0
+        let scored = lags.map(|lag| (lag, resemblance(past, WINDOW * scale, lag, stride)));
+        scored.fold((*range.start(), f32::MIN), |best, next| if next.1 > best.1 { next } else { best }).0
     };
-    let coarse = best(&mut PITCH.step_by(2), 2);
-    best(&mut (coarse - 1..=coarse + 1).filter(|lag| PITCH.contains(lag)), 1)
+    let coarse = best(&mut range.clone().step_by(2 * scale), 2 * scale);
+    let (from, to) = (coarse + 1 - 2 * scale, coarse + 2 * scale - 1);
+    best(&mut (from..=to).filter(|lag| range.contains(lag)), scale)
 }
 
 /// Normalised correlation of the last `window` samples with those `lag` earlier: -1.0 to 1.0, and 0
@@ -215,7 +227,7 @@ mod tests {
 
     /// Loses every `one_in`th frame; gives what is heard with concealment, and with zeros instead.
     fn lose(signal: &[i16], one_in: usize) -> (Vec<i16>, Vec<i16>) {
-        let mut concealer = Concealer::default();
+        let mut concealer = Concealer::new(NARROWBAND_HZ);
         let (mut concealed, mut zeroed) = (Vec::new(), Vec::new());
         for (i, frame) in signal.chunks_exact(160).enumerate() {
             let mut out = frame.to_vec();
@@ -270,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_long_hole_fades_to_silence() {
-        let mut concealer = Concealer::default();
+        let mut concealer = Concealer::new(NARROWBAND_HZ);
         concealer.received(&mut tone(200.0, 8_000.0, 800));
         let mut frames = Vec::new();
         let audible: Vec<bool> = (0..5)
@@ -287,7 +299,7 @@ mod tests {
 
     #[test]
     fn silence_and_full_scale_are_concealed_without_harm() {
-        let mut concealer = Concealer::default();
+        let mut concealer = Concealer::new(NARROWBAND_HZ);
         assert!(concealer.conceal(&mut [1; 160]));
         for value in [i16::MIN, i16::MAX] {
             concealer.received(&mut [value; 480]);

@@ -184,11 +184,11 @@ impl Leg {
         config: SessionConfig,
     ) -> Result<(MediaHandle, mpsc::Receiver<MediaEvent>), MediaError> {
         let (events, receiver) = mpsc::channel(self.event_queue);
-        let (handle, commands) = handle::channel(self.sockets.local);
+        let (handle, commands) = handle::channel(self.sockets.local, config.codec.sample_rate());
         let presence = Presence::new(self.load);
         let leg =
             LiveLeg::new(self.sockets, config, commands, EventSink::new(events), (self.lease, presence));
-        match self.inbox.try_send(ToWorker::Adopt(leg)) {
+        match self.inbox.try_send(ToWorker::Adopt(Box::new(leg))) {
             Ok(()) => Ok((handle, receiver)),
             Err(TrySendError::Full(_)) => Err(MediaError::Busy),
             Err(TrySendError::Disconnected(_)) => Err(MediaError::Closed),
@@ -230,6 +230,8 @@ impl Config {
             if ok { Ok(()) } else { Err(MediaError::Config { field, reason }) }
         };
         ensure((1..=64).contains(&self.threads), "threads", "must be 1 to 64")?;
+        let twice = (1..self.codecs.len()).any(|n| self.codecs[..n].contains(&self.codecs[n]));
+        ensure(!self.codecs.is_empty() && !twice, "codecs", "must name each codec once, and one at least")?;
         ensure(self.dscp < 64, "dscp", "must be 0 to 63; 46 is expedited forwarding")?;
         ensure(self.event_queue >= 32, "event_queue", "must be at least 32")?;
         ensure(self.recording_queue > 0, "recording_queue", "must be at least 1")?;

@@ -9,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{jitter::FRAME_SAMPLES, rtp::Timestamp};
-use crate::base::audio::{NARROWBAND_HZ, duration_of};
+use super::rtp::Timestamp;
+use crate::base::audio::duration_of;
 
 /// Digits by event code (RFC 4733 §3.2).
 const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '*', '#', 'A', 'B', 'C', 'D'];
@@ -66,6 +66,7 @@ struct Receiving {
     /// Samples of the segments before this one.
     before: u32,
     duration: u16,
+    clock_rate: u32,
     heard: Instant,
 }
 
@@ -73,7 +74,7 @@ impl Receiving {
     fn finish(&self) -> Option<Digit> {
         let samples = self.before + u32::from(self.duration);
         let digit = *DIGITS.get(usize::from(self.code))?;
-        Some(Digit { digit, duration: duration_of(samples.into(), NARROWBAND_HZ) })
+        Some(Digit { digit, duration: duration_of(samples.into(), self.clock_rate) })
     }
 
     /// A long event goes on where the longest segment ends.
@@ -83,8 +84,8 @@ impl Receiving {
 }
 
 impl DtmfReceiver {
-    /// Takes one event packet; gives the digit it ends, or the one before whose end was lost.
-    pub fn handle(&mut self, now: Instant, start: Timestamp, event: Event) -> Option<Digit> {
+    /// Takes one event packet, whose times count at `clock_rate`; gives the digit it ends, or the one before whose end was lost.
+    pub fn handle(&mut self, now: Instant, start: Timestamp, event: Event, clock_rate: u32) -> Option<Digit> {
         if self.done.is_some_and(|done| start.since(done) <= 0) {
             return None;
         }
@@ -102,8 +103,8 @@ impl DtmfReceiver {
                 current.heard = now;
             }
             current => {
-                let begun =
-                    Receiving { code: event.code, start, before: 0, duration: event.duration, heard: now };
+                let Event { code, duration, .. } = event;
+                let begun = Receiving { code, start, before: 0, duration, clock_rate, heard: now };
                 lost_end = current.replace(begun).and_then(|lost| lost.finish());
             }
         }
@@ -196,14 +197,15 @@ impl DtmfSender {
         self.step.is_none() && self.queue.is_empty()
     }
 
-    /// What to send in the tick whose audio would have `timestamp`; `None` when audio may go out.
-    pub fn tick(&mut self, timestamp: Timestamp) -> Option<Sending> {
-        let step = match self.step.take() {
-            Some(step) => step,
+    /// What to send in the tick whose audio would have `timestamp`, where a frame spans `step` of its
+    /// units; `None` when audio may go out.
+    pub fn tick(&mut self, timestamp: Timestamp, step: u32) -> Option<Sending> {
+        let next = match self.step.take() {
+            Some(next) => next,
             None => begin(self.queue.pop_front()?, timestamp),
         };
-        let (sending, next) = advance(step);
-        self.step = next;
+        let (sending, after) = advance(next, step);
+        self.step = after;
         Some(sending)
     }
 }
@@ -224,7 +226,7 @@ fn begin(digit: char, start: Timestamp) -> Step {
     }
 }
 
-fn advance(step: Step) -> (Sending, Option<Step>) {
+fn advance(step: Step, frame: u32) -> (Sending, Option<Step>) {
     match step {
         Step::Pause { frames } => {
             (Sending::Pause, (frames > 1).then_some(Step::Pause { frames: frames - 1 }))
@@ -233,7 +235,7 @@ fn advance(step: Step) -> (Sending, Option<Step>) {
             let frames = (frames + 1).min(TONE_FRAMES);
             let end = frames == TONE_FRAMES;
             let ends = ends + u8::from(end);
-            let event = Event { code, end, volume: VOLUME, duration: frames * FRAME_SAMPLES as u16 };
+            let event = Event { code, end, volume: VOLUME, duration: frames * frame as u16 };
             let sending = Sending::Event { marker: frames == 1, timestamp: start, event };
             let next = match ends {
                 ENDS => Step::Pause { frames: GAP_FRAMES },
@@ -260,7 +262,7 @@ mod tests {
             now += Duration::from_millis(20);
             digits.extend(receiver.handle_timeout(now));
             let event = Event { code, end, volume: 10, duration };
-            digits.extend(receiver.handle(now, Timestamp(start), event));
+            digits.extend(receiver.handle(now, Timestamp(start), event, 8_000));
         }
         digits.extend(receiver.handle_timeout(now + LOST_END));
         digits.iter().map(|d| (d.digit, d.duration.as_millis() as u64)).collect()
@@ -309,7 +311,7 @@ mod tests {
         let mut audio = Timestamp(u32::MAX - 300);
         let start = audio;
         let mut sent = Vec::new();
-        while let Some(sending) = sender.tick(audio) {
+        while let Some(sending) = sender.tick(audio, 160) {
             sent.push(sending);
             audio = audio.plus(160);
         }
@@ -342,14 +344,14 @@ mod tests {
                 (DtmfReceiver::default(), Instant::now(), Timestamp(0xffff_f000));
             let (mut heard, mut start, mut digit, mut packet) = (String::new(), None, 0, 0);
             for _ in 0..digits.len() * 10 + 10 {
-                if let Some(Sending::Event { timestamp, event, .. }) = sender.tick(audio) {
+                if let Some(Sending::Event { timestamp, event, .. }) = sender.tick(audio, 160) {
                     if start != Some(timestamp) {
                         (digit, packet) = (start.map_or(0, |_| digit + 1), 0);
                         start = Some(timestamp);
                     }
                     // Only one packet of seven gets through.
                     if packet == lost[digit] {
-                        heard.extend(receiver.handle(now, timestamp, event).map(|d| d.digit));
+                        heard.extend(receiver.handle(now, timestamp, event, 8_000).map(|d| d.digit));
                     }
                     packet += 1;
                 }

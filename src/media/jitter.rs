@@ -1,7 +1,8 @@
 //! Adaptive jitter buffer: uneven packets in, exactly one 20 ms frame per tick out.
 //!
 //! Everything is counted in samples of the stream, never in packets, so that any packet time works
-//! (10 to 60 ms, changing as it likes). A cursor walks through the stream, one frame a tick, and:
+//! (10 to 60 ms, changing as it likes). The stream is at 8 kHz or a multiple, whatever clock its
+//! timestamps count. A cursor walks through the stream, one frame a tick, and:
 //!
 //! * what arrives behind the cursor is late and is dropped, never replayed; duplicates overwrite
 //!   themselves; reordering within the delay does not show;
@@ -25,15 +26,15 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     delay::DelayEstimate,
-    ring::{CAPACITY, Ring},
+    ring::Ring,
     stretch::{REACH, Splice},
 };
-use super::{conceal::Concealer, rtp::Timestamp};
-use crate::base::audio::{NARROWBAND_HZ, duration_of};
+use super::{conceal::Concealer, resample::stretched, rtp::Timestamp};
+use crate::base::audio::{NARROWBAND_HZ, duration_of, frame_samples};
 
 /// Samples of one frame: 20 ms at 8 kHz.
 pub const FRAME_SAMPLES: usize = 160;
-const FRAME: i64 = FRAME_SAMPLES as i64;
+// The rest are counted at 8 kHz too, and scaled.
 /// A delay this much over the greatest one is not mended period by period: 60 ms.
 const HOPELESS: i64 = 480;
 /// How far off the delay may be before it is mended: over 20 ms too long, 10 ms too short.
@@ -91,6 +92,10 @@ pub struct JitterStats {
 }
 
 pub struct JitterBuffer {
+    config: Config,
+    rate: u32,
+    /// What timestamps count at.
+    clock_rate: u32,
     min_delay: i64,
     max_delay: i64,
     ring: Ring,
@@ -112,15 +117,18 @@ pub struct JitterBuffer {
 }
 
 impl JitterBuffer {
-    pub fn new(config: Config, now: Instant) -> Self {
-        let samples = |ms: u32| i64::from(ms.min(300)) * i64::from(NARROWBAND_HZ) / 1_000;
-        let min_delay = samples(config.min_delay_ms);
+    /// For a stream at `rate` Hz, 8 kHz or twice that, with timestamps that count alike.
+    pub fn new(config: Config, rate: u32, now: Instant) -> Self {
+        let (min_delay, max_delay) = limits(config, rate);
         JitterBuffer {
+            config,
+            rate,
+            clock_rate: rate,
             min_delay,
-            max_delay: samples(config.max_delay_ms).max(min_delay),
-            ring: Ring::default(),
-            concealer: Concealer::default(),
-            delay: DelayEstimate::new(now),
+            max_delay,
+            ring: Ring::new(scale_of(rate)),
+            concealer: Concealer::new(rate),
+            delay: DelayEstimate::new(rate, now),
             state: State::Idle,
             // Far from 0, so that positions stay positive whatever the first timestamps do.
             cursor: 1 << 40,
@@ -133,18 +141,79 @@ impl JitterBuffer {
         }
     }
 
+    /// The packets to come count at `clock_rate`.
+    pub fn set_clock(&mut self, clock_rate: u32) {
+        self.clock_rate = clock_rate;
+    }
+
+    /// Frames are at `rate` from here on. What is held is kept, by straight lines between its samples:
+    /// a tenth of a second at most, in which nothing is missing.
+    pub fn set_rate(&mut self, rate: u32) {
+        if rate == self.rate {
+            return;
+        }
+        let held = (self.end - self.cursor).max(0) as usize;
+        let (mut kept, mut at) = (Vec::new(), self.cursor);
+        while at < self.end {
+            let part = self.ring.run(at, (self.end - at) as usize);
+            if self.ring.is_present(at) {
+                let mut pcm = vec![0; part];
+                self.ring.peek(at, &mut pcm);
+                kept.push((at, stretched(&pcm, self.rate, rate)));
+            }
+            at += part as i64;
+        }
+        let moved = |at: i64, from: u32| (i128::from(at) * i128::from(rate) / i128::from(from)) as i64;
+        let from = self.rate;
+        self.cursor = moved(self.cursor, from);
+        self.end = self.cursor + moved(held as i64, from);
+        self.held = moved(self.held, from);
+        if self.floor != i64::MIN {
+            self.floor = moved(self.floor, from);
+        }
+        self.delay.rescale(rate);
+        (self.min_delay, self.max_delay) = limits(self.config, rate);
+        let past = stretched(self.concealer.past(), from, rate);
+        self.concealer = Concealer::new(rate);
+        self.concealer.remember(&past);
+        self.ring = Ring::new(scale_of(rate));
+        self.rate = rate;
+        for (at, pcm) in kept {
+            self.store(moved(at, from), &pcm);
+        }
+    }
+
+    /// Counters, in samples of 8 kHz.
     pub fn stats(&self) -> JitterStats {
         self.stats
     }
 
+    fn scale(&self) -> i64 {
+        scale_of(self.rate) as i64
+    }
+
+    fn frame_length(&self) -> usize {
+        frame_samples(self.rate)
+    }
+
+    fn to_duration(&self, samples: i64) -> Duration {
+        duration_of(samples.max(0) as u64, self.rate)
+    }
+
+    /// The place in the stream that a timestamp stands for.
+    fn place(&self, timestamp: Timestamp) -> i64 {
+        let (rate, clock) = (i64::from(self.rate), i64::from(self.clock_rate));
+        timestamp.extend(self.end * clock / rate) * rate / clock
+    }
+
     /// The delay aimed at.
     pub fn target(&self) -> Duration {
-        to_duration(self.wanted())
+        self.to_duration(self.wanted())
     }
 
     /// The delay added to what is played at `now`.
     pub fn delay(&self, now: Instant) -> Duration {
-        to_duration(self.delay.of(now, self.cursor))
+        self.to_duration(self.delay.of(now, self.cursor))
     }
 
     /// Forgets what is held: another source speaks from now on.
@@ -159,11 +228,12 @@ impl JitterBuffer {
     /// Takes the samples of one packet that arrived at `now`. `marker` says that a talkspurt begins.
     /// Packets longer than the buffer are cut.
     pub fn push(&mut self, now: Instant, timestamp: Timestamp, marker: bool, pcm: &[i16]) {
-        let pcm = &pcm[..pcm.len().min(CAPACITY / 2)];
+        let capacity = self.ring.capacity();
+        let pcm = &pcm[..pcm.len().min(capacity / 2)];
         let len = pcm.len() as i64;
-        let at = timestamp.extend(self.end);
+        let at = self.place(timestamp);
         let ahead = at + len - self.cursor;
-        if !self.started || ahead.abs() > CAPACITY as i64 {
+        if !self.started || ahead.abs() > capacity as i64 {
             return self.resync(now, at, pcm);
         }
         let behind = self.delay.observe(now, at);
@@ -172,7 +242,7 @@ impl JitterBuffer {
             self.stats.late_packets += 1;
             return;
         }
-        if self.state == State::Idle && behind > DelayEstimate::RANGE {
+        if self.state == State::Idle && behind > self.delay.range() {
             self.delay.rebase(now);
             self.delay.observe(now, at);
         }
@@ -180,7 +250,7 @@ impl JitterBuffer {
         match self.state {
             State::Idle => self.begin(at.max(floor), floor),
             State::Playing if marker && dry => self.begin(at.max(floor), floor),
-            State::Filling if at < self.cursor && self.end - at <= CAPACITY as i64 => {
+            State::Filling if at < self.cursor && self.end - at <= capacity as i64 => {
                 self.cursor = at.max(floor);
             }
             _ => {}
@@ -188,8 +258,9 @@ impl JitterBuffer {
         self.store(at, pcm);
     }
 
-    /// Gives the frame that is due at `now`, the tick's deadline.
-    pub fn frame(&mut self, now: Instant, out: &mut [i16; FRAME_SAMPLES]) -> FrameKind {
+    /// Gives the frame that is due at `now`, the tick's deadline. `out` has the length of a frame.
+    pub fn frame(&mut self, now: Instant, out: &mut [i16]) -> FrameKind {
+        debug_assert_eq!(out.len(), self.frame_length());
         if self.state == State::Filling && self.delay.of(now, self.cursor) >= self.wanted() {
             self.state = State::Playing;
         }
@@ -240,7 +311,7 @@ impl JitterBuffer {
         self.cursor += samples;
     }
 
-    fn wait(&mut self, out: &mut [i16; FRAME_SAMPLES]) -> FrameKind {
+    fn wait(&mut self, out: &mut [i16]) -> FrameKind {
         if self.concealer.is_concealing() {
             return self.conceal(out);
         }
@@ -250,7 +321,7 @@ impl JitterBuffer {
 
     fn conceal(&mut self, out: &mut [i16]) -> FrameKind {
         if self.concealer.conceal(out) {
-            self.stats.concealed += out.len() as u64;
+            self.stats.concealed += out.len() as u64 / self.scale() as u64;
             FrameKind::Concealed
         } else {
             FrameKind::Silence
@@ -260,19 +331,20 @@ impl JitterBuffer {
     /// After a standstill of this node: drops what is hopelessly old.
     fn catch_up(&mut self, now: Instant) {
         let delay = self.delay.of(now, self.cursor);
-        if delay > self.max_delay + HOPELESS {
+        if delay > self.max_delay + HOPELESS * self.scale() {
             let excess = (delay - self.wanted()).min(self.end - self.cursor).max(0);
             self.skip(excess);
-            self.stats.stretched += excess as u64;
+            self.stats.stretched += (excess / self.scale()) as u64;
         }
     }
 
     /// Nothing left to play: waits for late packets as long as the delay allows.
-    fn underrun(&mut self, now: Instant, out: &mut [i16; FRAME_SAMPLES]) -> FrameKind {
+    fn underrun(&mut self, now: Instant, out: &mut [i16]) -> FrameKind {
+        let frame = out.len() as i64;
         if self.delay.of(now, self.cursor) < self.max_delay {
-            self.held += FRAME;
+            self.held += frame;
         } else {
-            self.cursor += FRAME;
+            self.cursor += frame;
             self.end = self.end.max(self.cursor);
         }
         let kind = self.conceal(out);
@@ -293,36 +365,38 @@ impl JitterBuffer {
     }
 
     /// Brings the delay a pitch period closer to the wanted one, where that goes unheard.
-    fn splice(&mut self, now: Instant, out: &mut [i16; FRAME_SAMPLES]) -> bool {
+    fn splice(&mut self, now: Instant, out: &mut [i16]) -> bool {
         self.since_splice = self.since_splice.saturating_add(1);
         if self.since_splice < SPLICE_EVERY || self.concealer.is_concealing() {
             return false;
         }
         let excess = self.delay.of(now, self.cursor) - self.wanted();
-        let kind = match excess {
+        let kind = match excess / self.scale() {
             TOO_LONG.. => Splice::Cut,
             ..=TOO_SHORT => Splice::Repeat,
             _ => return false,
         };
-        let needed = FRAME_SAMPLES + if kind == Splice::Cut { REACH } else { 0 };
+        let (frame, reach) = (out.len(), REACH * self.scale() as usize);
+        let needed = frame + if kind == Splice::Cut { reach } else { 0 };
         if self.end - self.cursor < needed as i64 || self.ring.run(self.cursor, needed) < needed {
             return false;
         }
-        let mut pcm = [0; REACH + FRAME_SAMPLES + REACH];
+        let mut pcm = vec![0; reach + needed];
         let past = self.concealer.past();
-        pcm[..REACH].copy_from_slice(&past[past.len() - REACH..]);
-        self.ring.peek(self.cursor, &mut pcm[REACH..REACH + needed]);
-        let Some(used) = stretch::splice(&pcm[..REACH + needed], kind, out) else { return false };
+        pcm[..reach].copy_from_slice(&past[past.len() - reach..]);
+        self.ring.peek(self.cursor, &mut pcm[reach..]);
+        let Some(used) = stretch::splice(&pcm, kind, out) else { return false };
         self.skip(used as i64);
         self.concealer.received(out);
         self.since_splice = 0;
-        self.stats.stretched += used.abs_diff(FRAME_SAMPLES) as u64;
+        self.stats.stretched += used.abs_diff(frame) as u64 / self.scale() as u64;
         true
     }
 
     /// Plays what is there and fills the holes. Past the end the cursor stands still.
-    fn gather(&mut self, out: &mut [i16; FRAME_SAMPLES]) -> FrameKind {
-        let held = ((self.end - self.cursor).min(FRAME)) as usize;
+    fn gather(&mut self, out: &mut [i16]) -> FrameKind {
+        let frame = out.len();
+        let held = ((self.end - self.cursor).min(frame as i64)) as usize;
         let (mut received, mut concealed) = (false, false);
         let mut from = 0;
         while from < held {
@@ -338,9 +412,9 @@ impl JitterBuffer {
             from = part.end;
         }
         self.skip(held as i64);
-        if held < FRAME_SAMPLES {
+        if held < frame {
             concealed |= self.conceal(&mut out[held..]) == FrameKind::Concealed;
-            self.held += FRAME - held as i64;
+            self.held += (frame - held) as i64;
         }
         match (received, concealed) {
             (_, true) => FrameKind::Concealed,
@@ -350,8 +424,16 @@ impl JitterBuffer {
     }
 }
 
-fn to_duration(samples: i64) -> Duration {
-    duration_of(samples.max(0) as u64, NARROWBAND_HZ)
+/// Samples for each of 8 kHz.
+fn scale_of(rate: u32) -> usize {
+    (rate / NARROWBAND_HZ).max(1) as usize
+}
+
+/// The smallest and the greatest delay in samples at `rate`.
+fn limits(config: Config, rate: u32) -> (i64, i64) {
+    let samples = |ms: u32| i64::from(ms.min(300)) * i64::from(rate) / 1_000;
+    let min_delay = samples(config.min_delay_ms);
+    (min_delay, samples(config.max_delay_ms).max(min_delay))
 }
 
 #[cfg(test)]

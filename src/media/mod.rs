@@ -1,6 +1,6 @@
 //! The media plane: RTP in and out, every 20 ms, for as long as a call lasts.
 //!
-//! In: datagrams of the far end, and 8 kHz audio to play. Out: packets at an even pace, one 20 ms
+//! In: datagrams of the far end, and audio to play. Out: packets at an even pace, one 20 ms
 //! frame of the far end per tick, DTMF, and word of what was really sent. Own code throughout; the
 //! sources are RFC 3550, 3551, 4733, 4961, 5761 and ITU-T G.711 with its Appendix I.
 //!
@@ -15,13 +15,14 @@
 //! | [`rtcp`], [`quality`] | reports both ways; how the call sounds by them |
 //! | [`jitter`] | uneven packets in, even frames out |
 //! | [`conceal`] | sound for the holes |
-//! | [`codec`] | G.711 |
+//! | [`codec`] | G.711, G.722, Opus |
+//! | [`comfort`] | noise where the far end says that it is silent |
 //! | [`dtmf`] | digits both ways |
 //! | [`tone`] | the beep of an answering machine |
 //! | [`playout`] | what waits to be sent, and how much of it was heard |
 //! | [`pacer`] | when to send |
 //! | [`tap`], [`recording`] | both sides into a WAV file |
-//! | [`resample`] | between the line's 8 kHz and what models speak and hear |
+//! | [`resample`] | between the line's rate and what models speak and hear |
 //! | [`ports`] | which pairs of UDP ports |
 //!
 //! # The way of a frame
@@ -29,6 +30,7 @@
 //! [`MediaEvent::Frame`]; and [`MediaHandle::play`] → [`playout`] → packet, by the [`pacer`].
 
 pub mod codec;
+pub mod comfort;
 pub mod conceal;
 pub mod driver;
 pub mod dtmf;

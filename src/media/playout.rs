@@ -1,18 +1,19 @@
 //! What waits to be sent, utterance by utterance, and how much of each went on the wire.
 //!
-//! Audio is kept as the codec's bytes: half the memory, and what is counted is what was sent. A frame
-//! is filled across the seam of two utterances, so that clauses follow one another without a gap.
+//! A frame is filled across the seam of two utterances, so that clauses follow one another without a
+//! gap. Audio waits at the line's rate; how much of it there is is told in samples of 8 kHz, whatever
+//! the line, so that a change of codec in the middle of an utterance changes no count.
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::{codec, jitter::FRAME_SAMPLES};
-use crate::base::audio::{Codec, NARROWBAND_HZ, duration_of};
+use super::resample::stretched;
+use crate::base::audio::{NARROWBAND_HZ, duration_of};
 
 /// Names what is said in one go. Chosen by whoever plays; must grow from one utterance to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UtteranceId(pub u64);
 
-/// Samples that can wait: 60 s.
+/// What can wait: 60 s, in samples of 8 kHz.
 pub const CAPACITY: usize = 60 * NARROWBAND_HZ as usize;
 /// Utterances that can wait.
 const MAX_UTTERANCES: usize = 1_024;
@@ -30,48 +31,51 @@ pub struct PlayoutFull {
 pub enum Progress {
     /// Its first sample is in this frame.
     Playing(UtteranceId),
-    /// Its last sample is in this frame. `samples` went on the wire.
+    /// Its last sample is in this frame. `samples` of 8 kHz went on the wire.
     Played { utterance: UtteranceId, samples: u64 },
 }
 
 struct Utterance {
     id: UtteranceId,
-    chunks: VecDeque<Box<[u8]>>,
-    /// Samples sent.
+    chunks: VecDeque<Box<[i16]>>,
+    /// Samples sent, at the line's rate.
     sent: u64,
     /// No more audio will come.
     finished: bool,
 }
 
-#[derive(Default)]
 pub struct Playout {
+    rate: u32,
     utterances: VecDeque<Utterance>,
-    /// Bytes of the first chunk that were sent.
+    /// Samples of the first chunk that were sent.
     offset: usize,
     queued: usize,
-    /// Samples that ever left the queue, sent or dropped.
-    left: u64,
     /// Audio of utterances up to this one is thrown away: they were stopped.
     stopped: Option<UtteranceId>,
 }
 
 impl Playout {
-    /// Adds audio to the end. Audio for a new utterance finishes the one before. Audio for one that
-    /// was stopped is thrown away.
-    pub fn play(&mut self, id: UtteranceId, codec: Codec, pcm: &[i16]) -> Result<(), PlayoutFull> {
-        if self.queued + pcm.len() > CAPACITY || self.utterances.len() >= MAX_UTTERANCES {
-            return Err(PlayoutFull { queued: self.queued(), offered: to_duration(pcm.len()) });
+    /// For a line at `rate` Hz.
+    pub fn new(rate: u32) -> Self {
+        Playout { rate, utterances: VecDeque::new(), offset: 0, queued: 0, stopped: None }
+    }
+
+    /// Adds audio at the line's rate to the end. Audio for a new utterance finishes the one before.
+    /// Audio for one that was stopped is thrown away.
+    pub fn play(&mut self, id: UtteranceId, pcm: Vec<i16>) -> Result<(), PlayoutFull> {
+        if self.queued() + self.narrow(pcm.len() as u64) as usize > CAPACITY
+            || self.utterances.len() >= MAX_UTTERANCES
+        {
+            let offered = duration_of(pcm.len() as u64, self.rate);
+            return Err(PlayoutFull { queued: duration_of(self.queued as u64, self.rate), offered });
         }
         if self.is_stopped(id) {
-            self.left += pcm.len() as u64;
             return Ok(());
         }
-        let mut bytes = Vec::with_capacity(pcm.len());
-        codec::encode(codec, pcm, &mut bytes);
-        self.queued += bytes.len();
+        self.queued += pcm.len();
         let utterance = self.entry(id);
-        if !bytes.is_empty() {
-            utterance.chunks.push_back(bytes.into_boxed_slice());
+        if !pcm.is_empty() {
+            utterance.chunks.push_back(pcm.into_boxed_slice());
         }
         Ok(())
     }
@@ -83,26 +87,27 @@ impl Playout {
         }
     }
 
-    /// Drops all that waits. Gives the utterances cut short, and how much of each went on the wire.
+    /// Drops all that waits. Gives the utterances cut short, and how much of each went on the wire, in
+    /// samples of 8 kHz.
     pub fn stop(&mut self) -> Vec<(UtteranceId, u64)> {
         self.stopped = self.utterances.iter().map(|u| u.id).chain(self.stopped).max();
-        self.left += self.queued as u64;
         self.queued = 0;
         self.offset = 0;
-        std::mem::take(&mut self.utterances).into_iter().map(|u| (u.id, u.sent)).collect()
+        let cut = std::mem::take(&mut self.utterances);
+        cut.into_iter().map(|u| (u.id, self.narrow(u.sent))).collect()
     }
 
-    /// Fills the next frame with codec bytes, as much as there is, and gives how many. Less than a
-    /// frame of an unfinished utterance waits for more.
-    pub fn frame(&mut self, out: &mut [u8; FRAME_SAMPLES], progress: &mut Vec<Progress>) -> usize {
+    /// Fills the next frame, as much as there is, and gives how many samples. Less than a frame of an
+    /// unfinished utterance waits for more.
+    pub fn frame(&mut self, out: &mut [i16], progress: &mut Vec<Progress>) -> usize {
         let mut filled = 0;
-        if self.queued < FRAME_SAMPLES && self.utterances.front().is_some_and(|u| !u.finished) {
+        if self.queued < out.len() && self.utterances.front().is_some_and(|u| !u.finished) {
             return 0;
         }
         while let Some(utterance) = self.utterances.front_mut() {
-            while let Some(chunk) = utterance.chunks.front().filter(|_| filled < FRAME_SAMPLES) {
+            while let Some(chunk) = utterance.chunks.front().filter(|_| filled < out.len()) {
                 let part = &chunk[self.offset..];
-                let taken = part.len().min(FRAME_SAMPLES - filled);
+                let taken = part.len().min(out.len() - filled);
                 out[filled..filled + taken].copy_from_slice(&part[..taken]);
                 if utterance.sent == 0 {
                     progress.push(Progress::Playing(utterance.id));
@@ -118,33 +123,41 @@ impl Playout {
             if !utterance.chunks.is_empty() || !utterance.finished {
                 break;
             }
-            progress.push(Progress::Played { utterance: utterance.id, samples: utterance.sent });
+            let (utterance, sent) = (utterance.id, utterance.sent);
+            progress.push(Progress::Played { utterance, samples: self.narrow(sent) });
             self.utterances.pop_front();
         }
         self.queued -= filled;
-        self.left += filled as u64;
         filled
     }
 
-    /// Brings what waits into another codec, after a re-INVITE changed it.
-    pub fn transcode(&mut self, from: Codec, to: Codec) {
-        let chunks = self.utterances.iter_mut().flat_map(|u| u.chunks.iter_mut());
-        for chunk in chunks.filter(|_| from != to) {
-            let mut pcm = Vec::with_capacity(chunk.len());
-            codec::decode(from, chunk, &mut pcm);
-            let mut bytes = Vec::with_capacity(pcm.len());
-            codec::encode(to, &pcm, &mut bytes);
-            *chunk = bytes.into_boxed_slice();
+    /// Brings what waits to another rate, after a re-INVITE changed the line's.
+    pub fn set_rate(&mut self, rate: u32) {
+        let from = std::mem::replace(&mut self.rate, rate);
+        if from == rate {
+            return;
         }
+        let offset = std::mem::take(&mut self.offset);
+        if let Some(first) = self.utterances.front_mut().and_then(|u| u.chunks.front_mut()) {
+            *first = first[offset..].into();
+        }
+        for utterance in &mut self.utterances {
+            utterance.sent = utterance.sent * u64::from(rate) / u64::from(from);
+            for chunk in &mut utterance.chunks {
+                *chunk = stretched(chunk, from, rate).into();
+            }
+        }
+        self.queued = self.utterances.iter().flat_map(|u| &u.chunks).map(|chunk| chunk.len()).sum();
     }
 
-    pub fn queued(&self) -> Duration {
-        to_duration(self.queued)
+    /// What waits, in samples of 8 kHz.
+    pub fn queued(&self) -> usize {
+        self.narrow(self.queued as u64) as usize
     }
 
-    /// Samples that ever left the queue, sent or dropped.
-    pub fn left(&self) -> u64 {
-        self.left
+    /// A count of the line's samples at 8 kHz.
+    fn narrow(&self, samples: u64) -> u64 {
+        (samples * u64::from(NARROWBAND_HZ)).div_ceil(u64::from(self.rate))
     }
 
     fn is_stopped(&self, id: UtteranceId) -> bool {
@@ -162,31 +175,26 @@ impl Playout {
     }
 }
 
-fn to_duration(samples: usize) -> Duration {
-    duration_of(samples as u64, NARROWBAND_HZ)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const A: UtteranceId = UtteranceId(1);
     const B: UtteranceId = UtteranceId(2);
-    const C: Codec = Codec::Pcmu;
 
     fn frame(playout: &mut Playout) -> (usize, Vec<Progress>) {
         let mut progress = Vec::new();
-        let filled = playout.frame(&mut [0; FRAME_SAMPLES], &mut progress);
+        let filled = playout.frame(&mut [0; 160], &mut progress);
         (filled, progress)
     }
 
     #[test]
     fn an_utterance_tells_when_it_begins_and_ends() {
-        let mut playout = Playout::default();
-        playout.play(A, C, &[1; 200]).unwrap();
+        let mut playout = Playout::new(NARROWBAND_HZ);
+        playout.play(A, vec![1; 200]).unwrap();
         assert_eq!(frame(&mut playout), (160, vec![Progress::Playing(A)]));
         assert_eq!(frame(&mut playout), (0, vec![]), "40 samples wait for more");
-        playout.play(A, C, &[1; 60]).unwrap();
+        playout.play(A, vec![1; 60]).unwrap();
         playout.finish(A);
         assert_eq!(frame(&mut playout), (100, vec![Progress::Played { utterance: A, samples: 260 }]));
         assert_eq!(frame(&mut playout), (0, vec![]));
@@ -194,9 +202,9 @@ mod tests {
 
     #[test]
     fn one_frame_spans_two_utterances_without_a_gap() {
-        let mut playout = Playout::default();
-        playout.play(A, C, &[1; 100]).unwrap();
-        playout.play(B, C, &[1; 100]).unwrap();
+        let mut playout = Playout::new(NARROWBAND_HZ);
+        playout.play(A, vec![1; 100]).unwrap();
+        playout.play(B, vec![1; 100]).unwrap();
         playout.finish(B);
         let seam =
             [Progress::Playing(A), Progress::Played { utterance: A, samples: 100 }, Progress::Playing(B)];
@@ -206,43 +214,47 @@ mod tests {
 
     #[test]
     fn stopping_tells_what_was_heard_and_drops_what_comes_after() {
-        let mut playout = Playout::default();
-        playout.play(A, C, &[1; 400]).unwrap();
-        playout.play(B, C, &[1; 400]).unwrap();
+        let mut playout = Playout::new(NARROWBAND_HZ);
+        playout.play(A, vec![1; 400]).unwrap();
+        playout.play(B, vec![1; 400]).unwrap();
         frame(&mut playout);
         assert_eq!(playout.stop(), [(A, 160), (B, 0)]);
-        playout.play(B, C, &[1; 400]).unwrap();
+        playout.play(B, vec![1; 400]).unwrap();
         playout.finish(B);
         assert_eq!(frame(&mut playout), (0, vec![]));
-        assert_eq!((playout.left(), playout.queued()), (1_200, Duration::ZERO));
-        playout.play(UtteranceId(3), C, &[1; 160]).unwrap();
+        assert_eq!(playout.queued(), 0);
+        playout.play(UtteranceId(3), vec![1; 160]).unwrap();
         assert_eq!(frame(&mut playout).0, 160);
     }
 
     #[test]
     fn a_full_queue_takes_nothing() {
-        let mut playout = Playout::default();
-        playout.play(A, C, &vec![0; CAPACITY]).unwrap();
-        assert!(playout.play(A, C, &[0]).is_err());
+        let mut playout = Playout::new(NARROWBAND_HZ);
+        playout.play(A, vec![0; CAPACITY]).unwrap();
+        assert!(playout.play(A, vec![0]).is_err());
         frame(&mut playout);
-        playout.play(A, C, &[0; 160]).unwrap();
+        playout.play(A, vec![0; 160]).unwrap();
     }
 
     #[test]
     fn an_empty_utterance_is_played_at_once() {
-        let mut playout = Playout::default();
+        let mut playout = Playout::new(NARROWBAND_HZ);
         playout.finish(A);
         assert_eq!(frame(&mut playout), (0, vec![Progress::Played { utterance: A, samples: 0 }]));
     }
 
     #[test]
-    fn what_waits_survives_a_change_of_codec() {
-        let mut playout = Playout::default();
-        playout.play(A, Codec::Pcmu, &[8_031; 160]).unwrap();
-        playout.transcode(Codec::Pcmu, Codec::Pcma);
-        let mut out = [0; FRAME_SAMPLES];
-        playout.frame(&mut out, &mut Vec::new());
-        let value = codec::decode_table(Codec::Pcma)[usize::from(out[0])];
-        assert!((value - 8_031).abs() < 300, "{value}");
+    fn what_waits_survives_a_change_of_rate_and_counts_alike() {
+        let mut playout = Playout::new(NARROWBAND_HZ);
+        playout.play(A, vec![8_031; 400]).unwrap();
+        playout.finish(A);
+        frame(&mut playout);
+        playout.set_rate(16_000);
+        assert_eq!(playout.queued(), 240);
+        let (mut out, mut progress) = ([0; 320], Vec::new());
+        assert_eq!(playout.frame(&mut out, &mut progress), 320);
+        assert_eq!(out, [8_031; 320]);
+        playout.set_rate(NARROWBAND_HZ);
+        assert_eq!(frame(&mut playout), (80, vec![Progress::Played { utterance: A, samples: 400 }]));
     }
 }

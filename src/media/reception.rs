@@ -143,6 +143,17 @@ impl Reception {
         })
     }
 
+    /// Whether no packet after this one has come.
+    pub fn is_newest(&self, header: &Header) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.highest == header.sequence)
+    }
+
+    /// Whether the packet is the newest, and the one before it has not come.
+    pub fn follows_a_loss(&self, header: &Header) -> bool {
+        let lost = |stream: &Stream| stream.expected > 1 && stream.seen & 0b11 == 0b01;
+        self.is_newest(header) && self.stream.as_ref().is_some_and(lost)
+    }
+
     pub fn duplicates(&self) -> u64 {
         self.duplicates
     }

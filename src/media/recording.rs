@@ -1,10 +1,12 @@
 //! Stereo WAV recordings, written by one background thread.
 //!
-//! Left is the far end, right is us, 16 bits at 8 kHz. The file grows as `NAME.wav.part`; its header
+//! Left is the far end, right is us, 16 bits, at the rate that the line has when the recording begins;
+//! if the line changes its rate, what follows is brought to the first. The file grows as `NAME.wav.part`; its header
 //! is brought up to date every second or so, hence it can be opened even when the process was killed
 //! in the middle of a call. When the recording ends the file gets its name in one step.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, VecDeque},
     fs, io,
     path::{Path, PathBuf},
@@ -19,7 +21,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use super::tap::Tap;
+use super::{resample::stretched, tap::Tap};
 use crate::base::audio::{NARROWBAND_HZ, duration_of};
 
 /// What became of a recording.
@@ -27,7 +29,7 @@ use crate::base::audio::{NARROWBAND_HZ, duration_of};
 pub struct RecordingSummary {
     pub path: PathBuf,
     pub duration: Duration,
-    /// Samples of each channel that were dropped because the disk was slower than the calls. They
+    /// Samples of 8 kHz, of each channel, that were dropped because the disk was slower than the calls. They
     /// are silence in the file.
     pub dropped_samples: u64,
 }
@@ -48,17 +50,41 @@ pub enum RecordingError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RecordingId(u64);
 
-/// Stereo samples and where they belong, counted from the beginning of the recording.
+/// Stereo samples and where they belong.
 #[derive(Debug, Clone, Default)]
 pub struct Block {
+    /// In samples of 8 kHz from the beginning of the recording.
     pub start: u64,
+    /// Of the samples, in Hz.
+    pub rate: u32,
     pub stereo: Vec<[i16; 2]>,
+}
+
+impl Block {
+    /// Where it ends, counted as `start` is.
+    pub fn end(&self) -> u64 {
+        let rate = u64::from(self.rate.max(1));
+        self.start + self.stereo.len() as u64 * u64::from(NARROWBAND_HZ) / rate
+    }
+
+    /// The samples at `rate`.
+    fn at(&self, rate: u32) -> Cow<'_, [[i16; 2]]> {
+        if self.rate == rate {
+            return Cow::Borrowed(&self.stereo);
+        }
+        let side = |n: usize| {
+            let pcm: Vec<i16> = self.stereo.iter().map(|both| both[n]).collect();
+            stretched(&pcm, self.rate, rate)
+        };
+        side(0).into_iter().zip(side(1)).map(|(left, right)| [left, right]).collect()
+    }
 }
 
 type Reply = oneshot::Sender<Result<RecordingSummary, RecordingError>>;
 
 enum Message {
-    Start(RecordingId, PathBuf),
+    /// With the rate of its file.
+    Start(RecordingId, PathBuf, u32),
     Block(RecordingId, Block),
     Finish(RecordingId, Option<Reply>),
     Shutdown,
@@ -83,7 +109,7 @@ impl Queue {
         let mut messages = self.messages.lock();
         if messages.len() >= self.capacity {
             drop(messages);
-            *self.dropped.lock().entry(id).or_default() += block.stereo.len() as u64;
+            *self.dropped.lock().entry(id).or_default() += block.end() - block.start;
             return;
         }
         messages.push_back(Message::Block(id, block));
@@ -125,10 +151,10 @@ impl Recorder {
         Ok(Recorder { queue, next_id: AtomicU64::new(0), thread: Some(thread) })
     }
 
-    /// Begins a recording that ends up at `path`. Errors come with its summary.
-    pub fn begin(&self, path: PathBuf) -> Tap {
+    /// Begins a recording at `rate` Hz that ends up at `path`. Errors come with its summary.
+    pub fn begin(&self, path: PathBuf, rate: u32) -> Tap {
         let id = RecordingId(self.next_id.fetch_add(1, Ordering::Relaxed));
-        self.queue.push(Message::Start(id, path));
+        self.queue.push(Message::Start(id, path, rate));
         Tap::new(id, self.queue.clone())
     }
 
@@ -161,7 +187,7 @@ impl Files {
     fn serve(&mut self, queue: &Queue) {
         loop {
             match queue.pop() {
-                Message::Start(id, path) => drop(self.open.insert(id, File::create(path))),
+                Message::Start(id, path, rate) => drop(self.open.insert(id, File::create(path, rate))),
                 Message::Block(id, block) => self.write(id, &block),
                 Message::Finish(id, reply) => self.finish(queue, id, reply),
                 Message::Shutdown => break,
@@ -197,37 +223,40 @@ impl Files {
 struct File {
     path: PathBuf,
     part: PathBuf,
+    rate: u32,
     writer: hound::WavWriter<io::BufWriter<fs::File>>,
     written: u64,
     flushed: u64,
 }
 
 impl File {
-    fn create(path: PathBuf) -> Result<Self, RecordingError> {
+    fn create(path: PathBuf, rate: u32) -> Result<Self, RecordingError> {
         let part = part_path(&path);
         let spec = hound::WavSpec {
             channels: 2,
-            sample_rate: NARROWBAND_HZ,
+            sample_rate: rate,
             bits_per_sample: 16,
             sample_format: hound::SampleFormat::Int,
         };
         let folder = path.parent().map_or(Ok(()), fs::create_dir_all).map_err(hound::Error::IoError);
         match folder.and_then(|()| hound::WavWriter::create(&part, spec)) {
-            Ok(writer) => Ok(File { path, part, writer, written: 0, flushed: 0 }),
+            Ok(writer) => Ok(File { path, part, rate, writer, written: 0, flushed: 0 }),
             Err(source) => Err(RecordingError::Write { path, source }),
         }
     }
 
     /// Appends the block, with silence where blocks before it were dropped.
     fn write(&mut self, block: &Block, flush_every: Duration) -> Result<(), hound::Error> {
-        let missing = block.start.saturating_sub(self.written);
+        let start = block.start * u64::from(self.rate) / u64::from(NARROWBAND_HZ);
+        let missing = start.saturating_sub(self.written);
+        let stereo = block.at(self.rate);
         let silence = std::iter::repeat_n([0; 2], missing as usize);
-        for [left, right] in silence.chain(block.stereo.iter().copied()) {
+        for [left, right] in silence.chain(stereo.iter().copied()) {
             self.writer.write_sample(left)?;
             self.writer.write_sample(right)?;
         }
-        self.written += missing + block.stereo.len() as u64;
-        if duration_of(self.written - self.flushed, NARROWBAND_HZ) >= flush_every {
+        self.written += missing + stereo.len() as u64;
+        if duration_of(self.written - self.flushed, self.rate) >= flush_every {
             self.writer.flush()?;
             self.flushed = self.written;
         }
@@ -235,14 +264,12 @@ impl File {
     }
 
     fn finish(self, dropped_samples: u64) -> Result<RecordingSummary, RecordingError> {
-        let File { path, part, writer, written, .. } = self;
+        let File { path, part, rate, writer, written, .. } = self;
         if let Err(source) = writer.finalize() {
             return Err(RecordingError::Write { path, source });
         }
         match fs::rename(part, &path) {
-            Ok(()) => {
-                Ok(RecordingSummary { path, duration: duration_of(written, NARROWBAND_HZ), dropped_samples })
-            }
+            Ok(()) => Ok(RecordingSummary { path, duration: duration_of(written, rate), dropped_samples }),
             Err(source) => Err(RecordingError::Rename { path, source }),
         }
     }
@@ -261,7 +288,7 @@ mod tests {
     use crate::media::{jitter::FRAME_SAMPLES, tap::TapFrame};
 
     fn frame(start: u64, left: i16) -> TapFrame {
-        TapFrame { start, stereo: [[left, -left]; FRAME_SAMPLES] }
+        TapFrame { start, rate: NARROWBAND_HZ, stereo: vec![[left, -left]; FRAME_SAMPLES] }
     }
 
     fn finish(recorder: &Recorder, tap: Tap) -> Result<RecordingSummary, RecordingError> {
@@ -275,7 +302,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/folder/call.wav");
         let recorder = Recorder::start(16, Duration::from_secs(1)).unwrap();
-        let mut tap = recorder.begin(path.clone());
+        let mut tap = recorder.begin(path.clone(), NARROWBAND_HZ);
         tap.push(&frame(800, 1));
         tap.push(&frame(960, 2));
         tap.push(&frame(1_280, 3));
@@ -291,11 +318,28 @@ mod tests {
     }
 
     #[test]
+    fn a_recording_keeps_its_rate_when_the_line_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("call.wav");
+        let recorder = Recorder::start(16, Duration::from_secs(1)).unwrap();
+        let mut tap = recorder.begin(path.clone(), 16_000);
+        let wide = |start| TapFrame { start, rate: 16_000, stereo: vec![[5, 6]; 320] };
+        tap.push(&wide(0));
+        tap.push(&frame(160, 7));
+        tap.push(&wide(320));
+        assert_eq!(finish(&recorder, tap).unwrap().duration, Duration::from_millis(60));
+        let wav = hound::WavReader::open(&path).unwrap();
+        assert_eq!(wav.spec().sample_rate, 16_000);
+        let samples: Vec<i16> = wav.into_samples().map(Result::unwrap).collect();
+        assert_eq!([samples[0], samples[640], samples[641], samples[1_280]], [5, 7, -7, 5]);
+    }
+
+    #[test]
     fn a_file_of_a_killed_process_can_be_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("call.wav");
-        let mut file = File::create(path.clone()).unwrap();
-        let block = Block { start: 0, stereo: vec![[7, 8]; 4_000] };
+        let mut file = File::create(path.clone(), NARROWBAND_HZ).unwrap();
+        let block = Block { start: 0, rate: NARROWBAND_HZ, stereo: vec![[7, 8]; 4_000] };
         file.write(&block, Duration::from_millis(100)).unwrap();
         std::mem::forget(file);
         let reader = hound::WavReader::open(part_path(&path)).unwrap();
@@ -317,7 +361,7 @@ mod tests {
     fn a_folder_that_cannot_be_made_is_told_at_the_end() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let recorder = Recorder::start(16, Duration::from_secs(1)).unwrap();
-        let mut tap = recorder.begin(file.path().join("call.wav"));
+        let mut tap = recorder.begin(file.path().join("call.wav"), NARROWBAND_HZ);
         tap.push(&frame(0, 1));
         assert!(matches!(finish(&recorder, tap), Err(RecordingError::Write { .. })));
     }
@@ -327,7 +371,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("call.wav");
         let recorder = Recorder::start(16, Duration::from_secs(1)).unwrap();
-        let mut tap = recorder.begin(path.clone());
+        let mut tap = recorder.begin(path.clone(), NARROWBAND_HZ);
         (0..30).for_each(|n| tap.push(&frame(n * 160, 1)));
         drop(recorder);
         assert_eq!(hound::WavReader::open(&path).unwrap().duration(), 25 * 160);

@@ -1,5 +1,5 @@
 //! Changes of sample rate, chunk by chunk: 8 to 16 kHz for what speech models hear, any synthesiser's
-//! rate to 8 kHz for the line.
+//! rate to the line's.
 //!
 //! A polyphase windowed sinc (Kaiser, 80 dB): the rate changes by L/M in one step, each output sample
 //! is one dot product with the phase of the filter that fits it. State carries across chunks, so that
@@ -103,6 +103,27 @@ impl Resampler {
         // Steps longer than the filter do not occur: it spans many periods of the lower rate.
         self.input.drain(..at.min(self.input.len()));
     }
+}
+
+/// A short piece at another rate, by straight lines between its samples (or their mean): for what is at
+/// hand when a line changes its rate, where a filter would need what is not there. `n` samples become
+/// `n * to / from`, rounded up.
+pub fn stretched(pcm: &[i16], from: u32, to: u32) -> Vec<i16> {
+    let Some(&last) = pcm.last().filter(|_| from != to) else { return pcm.to_vec() };
+    let (up, down) = (u64::from(to), u64::from(from));
+    let length = (pcm.len() as u64 * up).div_ceil(down) as usize;
+    if to < from {
+        let ratio = (from / to).max(1) as usize;
+        let mean = |part: &[i16]| part.iter().map(|&s| i32::from(s)).sum::<i32>() / part.len() as i32;
+        return pcm.chunks(ratio).map(|part| mean(part) as i16).collect();
+    }
+    let at = |n: usize| i64::from(pcm.get(n).copied().unwrap_or(last));
+    let point = |n: usize| {
+        let place = n as u64 * down;
+        let (index, rest) = ((place / up) as usize, (place % up) as i64);
+        (at(index) + (at(index + 1) - at(index)) * rest / up as i64) as i16
+    };
+    (0..length).map(point).collect()
 }
 
 /// Eight partial sums, which the compiler keeps in vector registers.
@@ -249,6 +270,16 @@ mod tests {
         let wrong = (20..780)
             .filter(|n| (2..5).contains(&(n * 6 % 40 / 6)) && (out[*n] > 0) != (n * 6 / 40 % 2 == 0));
         assert_eq!(wrong.count(), 0);
+    }
+
+    #[test]
+    fn straight_lines_keep_a_signal_in_its_place() {
+        let slow = tone(300.0, 8_000, 800);
+        let there = stretched(&slow, 8_000, 16_000);
+        assert!(snr(&tone(300.0, 16_000, 1_600)[..1_598], &there[..1_598]) > 35.0);
+        assert!(snr(&slow, &stretched(&there, 16_000, 8_000)) > 15.0);
+        assert_eq!((stretched(&[], 8_000, 16_000), stretched(&[1, 3], 8_000, 8_000)), (vec![], vec![1, 3]));
+        assert_eq!(stretched(&[1, 3, 5], 16_000, 8_000), [2, 5]);
     }
 
     #[test]

@@ -269,7 +269,7 @@ pub fn round_trip(now: NtpTime, block: &ReportBlock) -> Option<Duration> {
     }
     let units = now.middle().wrapping_sub(block.last_sender_report).wrapping_sub(block.delay);
     // A difference below zero wraps: clocks that drift make some, and lies make others.
-    (units < 1 << 31).then(|| Duration::from_nanos(u64::from(units) * 1_000_000_000 >> 16))
+    (units < 1 << 31).then(|| Duration::from_nanos((u64::from(units) * 1_000_000_000) >> 16))
 }
 
 /// When reports leave (§6.2, §6.3): five seconds apart, drawn anew each time so that no two ends fall

@@ -17,6 +17,8 @@
 //! `reporting` says whose.
 
 mod config;
+mod inbound;
+mod inlet;
 mod outbound;
 mod reporting;
 mod stats;
@@ -33,28 +35,23 @@ pub use self::{
     reporting::FarReport,
     stats::MediaStats,
 };
-use self::{
-    outbound::Outbound,
-    reporting::{OurStream, Reporting, Streams},
-};
+use self::{inlet::Inlet, outbound::Outbound, reporting::Reporting};
 use super::{
-    codec,
-    dtmf::{Digit, DtmfError, DtmfReceiver, Event},
+    codec::Decoder,
+    comfort::ComfortNoise,
+    dtmf::{Digit, DtmfError, DtmfReceiver},
     jitter::{FRAME_SAMPLES, FrameKind, JitterBuffer},
     latching::{Latch, Source},
     pacer::{Pacer, frames},
     playout::{PlayoutFull, Progress, UtteranceId},
     reception::{Reception, Verdict},
-    rtcp::Reports,
     rtp::{Packet, RtpError},
     tap::TapFrame,
 };
-use crate::base::audio::{Codec, Direction, samples_in};
-
-/// Comfort noise (RFC 3389): keeps a stream alive, holds no speech.
-const COMFORT_NOISE: u8 = 13;
-/// The longest packet whose samples are read: 60 ms would be 480.
-const MAX_PAYLOAD: usize = 1_500;
+use crate::base::{
+    audio::{Codec, Direction, frame_samples},
+    terms::{Formats, OpusTerms},
+};
 
 /// What the driver must do.
 #[derive(Debug)]
@@ -77,8 +74,9 @@ pub enum Output {
 /// What a call learns from its media.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MediaEvent {
-    /// One every 20 ms. `start` is the index of its first sample since the session began, which jumps
-    /// where the node itself stood still; `pcm` has 160 samples at 8 kHz.
+    /// One every 20 ms. `start` is when it begins, in samples of 8 kHz since the session did, which jumps
+    /// where the node itself stood still; `pcm` has 160 samples at 8 kHz, or 320 at 16 kHz where the
+    /// codec is wideband.
     Frame {
         start: u64,
         pcm: Vec<i16>,
@@ -93,7 +91,7 @@ pub enum MediaEvent {
         utterance: UtteranceId,
         at: Instant,
     },
-    /// All of it was sent.
+    /// All of it was sent. `samples` are of 8 kHz, here and below, whatever the line's rate.
     Played {
         utterance: UtteranceId,
         samples: u64,
@@ -119,14 +117,20 @@ pub struct Session {
     payload_type: u8,
     telephone_event: Option<u8>,
     direction: Direction,
+    receives: Formats,
+    opus: OpusTerms,
     rtp_timeout: Duration,
     pacer: Pacer,
-    /// Samples of time since the session began.
+    /// Time since the session began, in samples of 8 kHz.
     clock: u64,
     latch: Latch,
     reception: Reception,
+    /// Of the codecs heard so far.
+    decoders: Vec<(Codec, Decoder)>,
     jitter: JitterBuffer,
+    comfort: ComfortNoise,
     dtmf: DtmfReceiver,
+    inlet: Inlet,
     outbound: Outbound,
     reporting: Reporting,
     /// When RTP was last heard, or expected to begin.
@@ -141,20 +145,25 @@ pub struct Session {
 impl Session {
     /// The first tick is due at `now`.
     pub fn new(config: SessionConfig, now: Instant) -> Self {
-        let outbound = Outbound::new(config.seed);
+        let outbound = Outbound::new(config.codec, config.terms.opus, config.seed);
         let reporting = Reporting::new(outbound.ssrc(), config.terms.rtcp, config.seed, now);
         Session {
             codec: config.codec,
             payload_type: config.payload_type,
             telephone_event: config.telephone_event,
             direction: config.direction,
+            receives: config.terms.receives,
+            opus: config.terms.opus,
             rtp_timeout: config.rtp_timeout,
             pacer: Pacer::new(now),
             clock: 0,
             latch: Latch::new(config.remote),
             reception: Reception::new(now),
-            jitter: JitterBuffer::new(config.jitter, now),
+            decoders: Vec::new(),
+            jitter: JitterBuffer::new(config.jitter, config.codec.sample_rate(), now),
+            comfort: ComfortNoise::default(),
             dtmf: DtmfReceiver::default(),
+            inlet: Inlet::default(),
             outbound,
             reporting,
             heard: now,
@@ -221,13 +230,6 @@ impl Session {
         }
     }
 
-    /// Says goodbye, if anything was ever said: the last that a session does.
-    pub fn close(&mut self, now: Instant) {
-        if self.reporting.has_spoken() {
-            self.report(now, true);
-        }
-    }
-
     /// When [`Session::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         Some(self.pacer.poll_timeout())
@@ -237,13 +239,19 @@ impl Session {
         self.outputs.pop_front()
     }
 
-    /// Queues 8 kHz audio behind what already waits.
-    pub fn play(&mut self, utterance: UtteranceId, pcm: &[i16]) -> Result<(), PlayoutFull> {
-        self.outbound.playout.play(utterance, self.codec, pcm)
+    /// Queues audio at `rate` Hz behind what already waits.
+    pub fn play(&mut self, utterance: UtteranceId, pcm: &[i16], rate: u32) -> Result<(), PlayoutFull> {
+        let pcm = self.inlet.fit(utterance, pcm, rate, self.rate());
+        self.outbound.playout.play(utterance, pcm)
     }
 
     /// No more audio will come for the utterance; [`MediaEvent::Played`] follows when all is sent.
     pub fn finish(&mut self, utterance: UtteranceId) {
+        let rest = self.inlet.flush(utterance, self.rate());
+        if !rest.is_empty() {
+            // A full playout takes no more: two milliseconds are missing at the end of a minute.
+            let _ = self.outbound.playout.play(utterance, rest);
+        }
         self.outbound.playout.finish(utterance);
     }
 
@@ -270,7 +278,10 @@ impl Session {
             self.reception.forget();
         }
         self.reporting.update(update.terms.rtcp, opened);
-        self.outbound.playout.transcode(self.codec, update.codec);
+        if (update.codec, update.terms.opus) != (self.codec, self.opus) {
+            self.outbound.set_codec(update.codec, update.terms.opus);
+            self.jitter.set_rate(update.codec.sample_rate());
+        }
         if update.telephone_event.is_none() {
             self.outbound.dtmf.clear();
         }
@@ -279,6 +290,7 @@ impl Session {
         }
         (self.codec, self.payload_type) = (update.codec, update.payload_type);
         (self.telephone_event, self.direction) = (update.telephone_event, update.direction);
+        (self.receives, self.opus) = (update.terms.receives, update.terms.opus);
     }
 
     /// Whether [`Output::Tap`] is given.
@@ -286,9 +298,14 @@ impl Session {
         self.tapped = on;
     }
 
-    /// Samples that ever left the playout, sent or dropped.
-    pub fn playout_left(&self) -> u64 {
-        self.outbound.playout.left()
+    /// What waits to be sent, in samples of 8 kHz.
+    pub fn queued(&self) -> usize {
+        self.outbound.playout.queued()
+    }
+
+    /// Samples a second of the line's audio.
+    pub fn rate(&self) -> u32 {
+        self.codec.sample_rate()
     }
 
     pub fn stats(&self) -> MediaStats {
@@ -297,7 +314,7 @@ impl Session {
             lost: self.reception.lost(),
             duplicates: self.reception.duplicates(),
             jitter: self.reception.jitter(),
-            late: buffer.late_packets,
+            late: self.stats.late + buffer.late_packets,
             concealed_samples: buffer.concealed,
             stretched_samples: buffer.stretched,
             resyncs: buffer.resyncs,
@@ -319,107 +336,32 @@ impl Session {
         }
     }
 
-    /// Both laws are taken under their static numbers, whichever was agreed on: gateways switch
-    /// between them in early media.
-    fn kind_of(&self, payload_type: u8) -> Option<Payload> {
-        match payload_type {
-            pt if pt == self.payload_type => Some(Payload::Speech(self.codec)),
-            pt if Some(pt) == self.telephone_event => Some(Payload::Event),
-            0 => Some(Payload::Speech(Codec::Pcmu)),
-            8 => Some(Payload::Speech(Codec::Pcma)),
-            COMFORT_NOISE => Some(Payload::ComfortNoise),
-            _ => None,
-        }
-    }
-
-    fn take_report(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], own_port: bool) {
-        let Ok(reports) = Reports::parse(datagram) else { return self.stats.malformed += 1 };
-        let streams = Streams {
-            clock_rate: self.codec.clock_rate(),
-            packets: self.stats.packets_sent,
-            heard: self.reception.ssrc(),
-        };
-        let taken = if own_port {
-            self.reporting.handle_own_port(now, from, &self.latch, &reports, streams)
-        } else if self.latch.judge(from) == Source::Known {
-            self.reporting.handle(now, &reports, streams);
-            true
-        } else {
-            false
-        };
-        let counter = if taken { &mut self.stats.rtcp } else { &mut self.stats.strangers };
-        *counter += 1;
-    }
-
-    /// Tells the far end what was sent and heard, on hold as well (RFC 3264 §5.1).
-    fn report(&mut self, now: Instant, goodbye: bool) {
-        let rtp = self.latch.destination();
-        let Some((to, mux)) = self.reporting.destination(rtp, &self.latch) else { return };
-        let rate = self.codec.clock_rate();
-        // The next tick's audio begins when it is due; a report stands before that.
-        let ahead = self.pacer.poll_timeout().saturating_duration_since(now);
-        let ahead = samples_in(ahead, rate) as u32;
-        let stream = OurStream {
-            timestamp: self.outbound.timestamp().plus(ahead.wrapping_neg()),
-            packets: self.stats.packets_sent,
-            octets: self.stats.octets_sent,
-        };
-        let jitter = samples_in(self.reception.jitter(), rate) as u32;
-        let heard = self.reception.report().map(|heard| (heard, jitter));
-        let datagram = self.reporting.write(now, stream, heard, goodbye);
-        self.outputs.push_back(Output::Report { to, mux, datagram });
-    }
-
-    fn restart_inbound(&mut self, now: Instant) {
-        self.jitter.reset(now);
-        let digit = self.dtmf.reset();
-        self.emit_digit(digit);
-    }
-
-    fn take(&mut self, now: Instant, packet: &Packet<'_>, kind: Payload) {
-        let header = packet.header;
-        match kind {
-            Payload::Speech(codec) => {
-                self.reception.observe(now, header.timestamp, codec.clock_rate());
-                self.scratch.clear();
-                let payload = &packet.payload[..packet.payload.len().min(MAX_PAYLOAD)];
-                codec::decode(codec, payload, &mut self.scratch);
-                self.jitter.push(now, header.timestamp, header.marker, &self.scratch);
-            }
-            Payload::Event => match Event::parse(packet.payload) {
-                Some(event) => {
-                    let digit = self.dtmf.handle(now, header.timestamp, event);
-                    self.emit_digit(digit);
-                }
-                None => self.stats.malformed += 1,
-            },
-            Payload::ComfortNoise => {}
-        }
-    }
-
     fn tick(&mut self, now: Instant, deadline: Instant) {
-        let mut heard = [0; FRAME_SAMPLES];
+        let mut heard = vec![0; frame_samples(self.rate())];
         let kind = self.jitter.frame(deadline, &mut heard);
-        self.emit(MediaEvent::Frame { start: self.clock, pcm: heard.to_vec(), kind });
+        if kind == FrameKind::Silence {
+            self.comfort.fill(&mut heard);
+        }
         let digit = self.dtmf.handle_timeout(now);
         self.emit_digit(digit);
         self.send(now);
         if self.tapped {
-            let codes = self.outbound.sent();
-            let table = codec::decode_table(self.codec);
-            let stereo = std::array::from_fn(|i| [heard[i], table[usize::from(codes[i])]]);
-            self.outputs.push_back(Output::Tap(Box::new(TapFrame { start: self.clock, stereo })));
+            let both = heard.iter().zip(self.outbound.sent());
+            let stereo = both.map(|(&left, &right)| [left, right]).collect();
+            let frame = TapFrame { start: self.clock, rate: self.rate(), stereo };
+            self.outputs.push_back(Output::Tap(Box::new(frame)));
         }
+        self.emit(MediaEvent::Frame { start: self.clock, pcm: heard, kind });
         self.watch_silence(now);
         self.clock += FRAME_SAMPLES as u64;
     }
 
     fn send(&mut self, now: Instant) {
         let to = self.latch.destination().filter(|_| self.direction.sends());
-        let Some(to) = to else { return self.outbound.pause(self.codec) };
+        let Some(to) = to else { return self.outbound.pause() };
         let mut progress = Vec::new();
         let payload_types = (self.payload_type, self.telephone_event);
-        let datagram = self.outbound.tick(self.codec, payload_types, &mut progress);
+        let datagram = self.outbound.tick(payload_types, &mut progress);
         self.stats.packets_sent += 1;
         self.stats.octets_sent += datagram.payload_len() as u64;
         self.outputs.push_back(Output::Transmit { to, datagram });
@@ -442,13 +384,6 @@ impl Session {
             self.emit(MediaEvent::RtpTimeout { silent_for });
         }
     }
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Payload {
-    Speech(Codec),
-    Event,
-    ComfortNoise,
 }
 
 #[cfg(test)]

@@ -13,14 +13,18 @@ use super::{
 
 /// Frames of a block: 0.5 s.
 const BLOCK_FRAMES: usize = 25;
+/// What a block spans, in samples of 8 kHz.
+const BLOCK_LENGTH: u64 = (BLOCK_FRAMES * FRAME_SAMPLES) as u64;
 
 /// One tick of a session, as both ends hear it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TapFrame {
-    /// Index of the first sample since the session began.
+    /// When it begins, in samples of 8 kHz since the session did.
     pub start: u64,
+    /// Samples a second.
+    pub rate: u32,
     /// Left: the far end, as played. Right: us, as sent.
-    pub stereo: [[i16; 2]; FRAME_SAMPLES],
+    pub stereo: Vec<[i16; 2]>,
 }
 
 /// Feeds one recording.
@@ -44,14 +48,13 @@ impl Tap {
     /// Never blocks.
     pub fn push(&mut self, frame: &TapFrame) {
         let start = frame.start - *self.origin.get_or_insert(frame.start);
-        let expected = self.block.start + self.block.stereo.len() as u64;
-        if self.block.stereo.is_empty() || start != expected {
+        if self.block.stereo.is_empty() || start != self.block.end() || frame.rate != self.block.rate {
             self.flush();
-            self.block.start = start;
-            self.block.stereo.reserve_exact(BLOCK_FRAMES * FRAME_SAMPLES);
+            (self.block.start, self.block.rate) = (start, frame.rate);
+            self.block.stereo.reserve_exact(BLOCK_FRAMES * frame.stereo.len());
         }
         self.block.stereo.extend_from_slice(&frame.stereo);
-        if self.block.stereo.len() >= BLOCK_FRAMES * FRAME_SAMPLES {
+        if self.block.end() >= self.block.start + BLOCK_LENGTH {
             self.flush();
         }
     }

@@ -1,6 +1,6 @@
 //! A single tone of the far end: the beep after which an answering machine records.
 //!
-//! In come 20 ms frames at 8 kHz; out comes a [`Beep`] shortly after it ended. Windows of 40 ms, one a
+//! In come 20 ms frames, of which the band below 4 kHz counts; out comes a [`Beep`] shortly after it ended. Windows of 40 ms, one a
 //! frame, are compared with the sine that explains them best (a bank of Goertzel filters, then a
 //! parabola between its three highest). A beep is a run of windows that one steady sine explains, no
 //! shorter than 150 ms and no longer than two seconds.
@@ -13,8 +13,8 @@ use std::f32::consts::TAU;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
-use super::jitter::FRAME_SAMPLES;
-use crate::base::audio::{FRAME, NARROWBAND_HZ};
+use super::{jitter::FRAME_SAMPLES, resample::Resampler};
+use crate::base::audio::{FRAME, NARROWBAND_HZ, WIDEBAND_HZ, rate_of_frame};
 
 const WINDOW: usize = 2 * FRAME_SAMPLES;
 /// The pitch of a beep, with room for a measurement of exactly 400 or 2 200 Hz that is a little off.
@@ -53,6 +53,9 @@ pub struct BeepDetector {
     window: [f32; WINDOW],
     hann: [f32; WINDOW],
     run: Option<Run>,
+    /// Of a wideband line, down to 8 kHz.
+    lower: Option<Resampler>,
+    lowered: Vec<i16>,
 }
 
 /// A tone under way.
@@ -77,14 +80,35 @@ struct Sine {
 impl Default for BeepDetector {
     fn default() -> Self {
         let hann = |n: usize| 0.5 - 0.5 * (TAU * (n as f32 + 0.5) / WINDOW as f32).cos();
-        BeepDetector { window: [0.0; WINDOW], hann: std::array::from_fn(hann), run: None }
+        BeepDetector {
+            window: [0.0; WINDOW],
+            hann: std::array::from_fn(hann),
+            run: None,
+            lower: None,
+            lowered: Vec::new(),
+        }
     }
 }
 
 impl BeepDetector {
-    /// Takes the next frame; gives the beep that has ended, 60 ms after its end. A frame of another
-    /// length than 20 ms counts as silence.
+    /// Takes the next frame at 8 or 16 kHz; gives the beep that has ended, 60 ms after its end. A frame
+    /// of another length counts as silence.
     pub fn hear(&mut self, pcm: &[i16]) -> Option<Beep> {
+        if rate_of_frame(pcm.len()) != WIDEBAND_HZ {
+            return self.hear_narrow(pcm);
+        }
+        if self.lower.is_none() {
+            self.lower = Resampler::new(WIDEBAND_HZ, NARROWBAND_HZ).ok();
+        }
+        let Some(lower) = &mut self.lower else { return self.hear_narrow(&[]) };
+        lower.process(pcm, &mut self.lowered);
+        // The filter's delay makes the first frame short.
+        let ready = self.lowered.len() / FRAME_SAMPLES * FRAME_SAMPLES;
+        let frames: Vec<i16> = self.lowered.drain(..ready).collect();
+        frames.chunks(FRAME_SAMPLES).filter_map(|frame| self.hear_narrow(frame)).last()
+    }
+
+    fn hear_narrow(&mut self, pcm: &[i16]) -> Option<Beep> {
         self.window.copy_within(FRAME_SAMPLES.., 0);
         let newest = &mut self.window[FRAME_SAMPLES..];
         newest.fill(0.0);

@@ -1,11 +1,12 @@
-//! The caller's audio on its way to the engines: 8 kHz frames are lifted to 16 kHz, judged by the VAD,
-//! and given to the recogniser while an utterance is open.
+//! The caller's audio on its way to the engines: frames of 8 kHz are lifted to 16 kHz, those of a wideband
+//! line are taken as they are; they are judged by the VAD, and given to the recogniser while an utterance
+//! is open.
 
 use std::collections::VecDeque;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use crate::base::audio::{NARROWBAND_HZ, WIDEBAND_HZ, duration_of, samples_in};
+use crate::base::audio::{NARROWBAND_HZ, WIDEBAND_HZ, duration_of, rate_of_frame, samples_in};
 use crate::engine::vad::energy::level_dbfs;
 use crate::engine::worker::{AsrStream, VadStream};
 use crate::engine::{EngineError, SpeechHint};
@@ -69,11 +70,16 @@ impl Ear {
         SpeechHint { language: language.map(primary), vocabulary: Vec::new() }
     }
 
-    /// Takes one frame of the caller's audio at 8 kHz; gives what it means for the conversation.
+    /// Takes one frame of the caller's audio, at 8 or 16 kHz as its length tells; gives what it means for the conversation.
     pub async fn hear(&mut self, pcm: &[i16]) -> Vec<Event> {
         let mut lifted = std::mem::take(&mut self.lifted);
         lifted.clear();
-        self.lift.process(pcm, &mut lifted);
+        if rate_of_frame(pcm.len()) == WIDEBAND_HZ {
+            // What the filter holds of a narrowband line before this one, two milliseconds, is let go.
+            lifted.extend_from_slice(pcm);
+        } else {
+            self.lift.process(pcm, &mut lifted);
+        }
         let mut events = Vec::new();
         for sample in &lifted {
             self.frame.push(*sample);

@@ -1,5 +1,5 @@
-//! The agent's clauses on their way to the wire: synthesised one after the other, brought to 8 kHz and
-//! queued in the media session's playout.
+//! The agent's clauses on their way to the wire: synthesised one after the other, brought to the line's
+//! rate and queued in the media session's playout.
 
 use std::sync::Arc;
 
@@ -98,27 +98,28 @@ impl Speaker {
         }
     }
 
-    /// Synthesises a clause and queues its audio; gives its length in samples at 8 kHz.
+    /// Synthesises a clause and queues its audio; gives its length in samples of 8 kHz.
     async fn say(&mut self, due: &Due) -> Result<u64, EngineError> {
         let request =
             Utterance { text: due.text.clone(), voice: self.voice.name.clone(), speed: self.voice.speed };
         let mut audio = self.tts.speak(request);
-        let mut resampler: Option<(u32, Resampler)> = None;
+        let mut fitting: Option<Fitting> = None;
         let mut samples = 0;
         while let Some(chunk) = audio.recv().await {
-            let pcm = narrow(&mut resampler, &chunk?)?;
+            let line = self.playout.lock().rate();
+            let pcm = fit(&mut fitting, &chunk?, line)?;
             if samples == 0 && !pcm.is_empty() {
                 // A full event queue means the conversation is gone.
                 let _ = self.events.send(Event::ClauseAudio { clause: due.clause }).await;
             }
-            samples += pcm.len() as u64;
-            self.queue(due, pcm)?;
+            samples += narrow(&pcm, line);
+            self.queue(due, pcm, line)?;
         }
-        if let Some((_, mut resampler)) = resampler {
+        if let Some(Fitting { line, mut resampler, .. }) = fitting {
             let mut rest = Vec::new();
             resampler.flush(&mut rest);
-            samples += rest.len() as u64;
-            self.queue(due, rest)?;
+            samples += narrow(&rest, line);
+            self.queue(due, rest, line)?;
         }
         if samples == 0 {
             return Err(EngineError::Request("no audio for a clause".into()));
@@ -127,8 +128,11 @@ impl Speaker {
         Ok(samples)
     }
 
-    fn queue(&self, due: &Due, pcm: Vec<i16>) -> Result<(), EngineError> {
-        if pcm.is_empty() { Ok(()) } else { self.play(due, |media, utterance| media.play(utterance, pcm)) }
+    fn queue(&self, due: &Due, pcm: Vec<i16>, rate: u32) -> Result<(), EngineError> {
+        if pcm.is_empty() {
+            return Ok(());
+        }
+        self.play(due, |media, utterance| media.play_at(utterance, pcm, rate))
     }
 
     /// Does something to the playout, unless the clause has been silenced meanwhile.
@@ -145,19 +149,31 @@ impl Speaker {
     }
 }
 
-/// A chunk at 8 kHz. The resampler is kept for the clause and made anew if the rate changes.
-fn narrow(kept: &mut Option<(u32, Resampler)>, chunk: &AudioChunk) -> Result<Vec<i16>, EngineError> {
-    if chunk.rate == NARROWBAND_HZ {
+/// A synthesiser's rate on its way to the line's.
+struct Fitting {
+    voice: u32,
+    line: u32,
+    resampler: Resampler,
+}
+
+/// A chunk at the line's rate. The resampler is kept for the clause and made anew if a rate changes.
+fn fit(kept: &mut Option<Fitting>, chunk: &AudioChunk, line: u32) -> Result<Vec<i16>, EngineError> {
+    if chunk.rate == line {
         return Ok(chunk.pcm.clone());
     }
-    if kept.as_ref().is_none_or(|(rate, _)| *rate != chunk.rate) {
-        let resampler = Resampler::new(chunk.rate, NARROWBAND_HZ)
-            .map_err(|error| EngineError::Request(error.to_string()))?;
-        *kept = Some((chunk.rate, resampler));
+    if kept.as_ref().is_none_or(|kept| (kept.voice, kept.line) != (chunk.rate, line)) {
+        let resampler =
+            Resampler::new(chunk.rate, line).map_err(|error| EngineError::Request(error.to_string()))?;
+        *kept = Some(Fitting { voice: chunk.rate, line, resampler });
     }
-    let mut pcm = Vec::with_capacity(chunk.pcm.len() / 2);
-    if let Some((_, resampler)) = kept {
-        resampler.process(&chunk.pcm, &mut pcm);
+    let mut pcm = Vec::with_capacity(chunk.pcm.len());
+    if let Some(kept) = kept {
+        kept.resampler.process(&chunk.pcm, &mut pcm);
     }
     Ok(pcm)
+}
+
+/// How much audio it is, in samples of 8 kHz: what progress is counted in, whatever the line.
+fn narrow(pcm: &[i16], rate: u32) -> u64 {
+    pcm.len() as u64 * u64::from(NARROWBAND_HZ) / u64::from(rate)
 }

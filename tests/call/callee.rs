@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use callbox::base::audio::Codec;
 use callbox::media::{self, MediaEvent, MediaHandle, MediaPlane, SessionConfig, UtteranceId};
 use callbox::sip::sdp::{self, Local};
 use callbox::sip::{self, IncomingCall, Signal, SipNode, TrunkConfig};
@@ -25,6 +26,8 @@ pub struct Manner {
     turns: u32,
     /// Speaks into the other side's speech, this long after the answer.
     interrupts: Option<Duration>,
+    /// The only codec it speaks, if it is choosy.
+    codec: Option<Codec>,
     /// Is a machine: greets at once for this long, then beeps.
     greeting: Option<Duration>,
 }
@@ -41,6 +44,11 @@ impl Manner {
 
     pub fn speaks_after_silence(mut self, turns: u32) -> Self {
         self.turns = turns;
+        self
+    }
+
+    pub fn in_codec(mut self, codec: Codec) -> Self {
+        self.codec = Some(codec);
         self
     }
 
@@ -119,7 +127,8 @@ impl Callee {
 
 async fn talk(call: IncomingCall, media: &MediaPlane, manner: &Manner, ear: &Mutex<Ear>) {
     let leg = media.reserve().unwrap();
-    let local = Local::new(leg.local_addr(), 7);
+    let mut local = Local::new(leg.local_addr(), 7);
+    local.codecs = manner.codec.map_or(local.codecs, |codec| vec![codec]);
     call.ring().await.unwrap();
     let (answer, agreed) = sdp::answer(&local, call.offer.as_deref().unwrap()).unwrap();
     let mut call = call.answer(answer).await.unwrap();

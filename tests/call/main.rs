@@ -7,6 +7,7 @@ mod callee;
 #[path = "../sip/peers.rs"]
 mod peers;
 mod rig;
+mod wideband;
 
 use std::time::Duration;
 

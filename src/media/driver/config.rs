@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::media::jitter;
+use crate::{base::audio::Codec, media::jitter};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -22,6 +22,10 @@ pub struct Config {
     pub port_max: u16,
     /// How long a port rests after a call, in milliseconds.
     pub port_rest_ms: u64,
+    /// Codecs that calls may use, in order of preference: of an offer the first that it has is taken.
+    /// G.711 comes first, since carriers speak it and would transcode anything else. Opus is left out:
+    /// no carrier takes it, and it costs a hundred times the processor time.
+    pub codecs: Vec<Codec>,
     /// Differentiated services code point of what is sent over IPv4; 46 is expedited forwarding.
     pub dscp: u8,
     pub jitter: jitter::Config,
@@ -43,6 +47,7 @@ impl Default for Config {
             port_min: 0,
             port_max: 0,
             port_rest_ms: 5_000,
+            codecs: vec![Codec::Pcmu, Codec::Pcma, Codec::G722],
             dscp: 46,
             jitter: jitter::Config::default(),
             rtp_timeout_ms: 10_000,

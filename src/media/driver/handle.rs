@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
         mpsc::{self, Receiver, SyncSender, TrySendError},
     },
     time::Duration,
@@ -28,7 +28,8 @@ use crate::{
 pub(super) const COMMANDS: usize = 64;
 
 pub(super) enum Command {
-    Play(UtteranceId, Vec<i16>),
+    /// With the rate of its samples.
+    Play(UtteranceId, Vec<i16>, u32),
     Finish(UtteranceId),
     StopPlaying,
     SendDtmf(String, oneshot::Sender<Result<(), DtmfError>>),
@@ -39,10 +40,12 @@ pub(super) enum Command {
 }
 
 /// What handle and leg both see.
-#[derive(Default)]
 pub(super) struct Shared {
-    /// Samples on their way to the wire: in commands and in the playout.
-    pub queued: AtomicUsize,
+    /// Samples of 8 kHz on their way to the wire: in commands, and in the playout.
+    pub commanded: AtomicUsize,
+    pub playing: AtomicUsize,
+    /// Samples a second of the line's audio.
+    pub rate: AtomicU32,
     pub closed: AtomicBool,
 }
 
@@ -60,9 +63,14 @@ pub(super) struct Commands {
     pub shared: Arc<Shared>,
 }
 
-pub(super) fn channel(local: SocketAddr) -> (MediaHandle, Commands) {
+pub(super) fn channel(local: SocketAddr, rate: u32) -> (MediaHandle, Commands) {
     let (commands, receiver) = mpsc::sync_channel(COMMANDS);
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(Shared {
+        commanded: AtomicUsize::new(0),
+        playing: AtomicUsize::new(0),
+        rate: AtomicU32::new(rate),
+        closed: AtomicBool::new(false),
+    });
     (MediaHandle { local, commands, shared: shared.clone() }, Commands { receiver, shared })
 }
 
@@ -71,18 +79,30 @@ impl MediaHandle {
         self.local
     }
 
-    /// Queues 8 kHz audio behind what already waits. Ids grow from one utterance to the next; audio
-    /// for one that was stopped is thrown away. [`MediaError::PlayoutFull`] takes none of it.
+    /// Samples a second of the line's audio: 8 kHz, or 16 kHz while the codec is wideband.
+    pub fn rate(&self) -> u32 {
+        self.shared.rate.load(Ordering::Relaxed)
+    }
+
+    /// Queues 8 kHz audio, as [`MediaHandle::play_at`] does.
     pub fn play(&self, utterance: UtteranceId, pcm: Vec<i16>) -> Result<(), MediaError> {
-        let samples = pcm.len();
-        let before = self.shared.queued.fetch_add(samples, Ordering::Relaxed);
+        self.play_at(utterance, pcm, NARROWBAND_HZ)
+    }
+
+    /// Queues audio at `rate` Hz behind what already waits; at [`MediaHandle::rate`] it is taken as it
+    /// is. Ids grow from one utterance to the next; audio for one that was stopped is thrown away.
+    /// [`MediaError::PlayoutFull`] takes none of it.
+    pub fn play_at(&self, utterance: UtteranceId, pcm: Vec<i16>, rate: u32) -> Result<(), MediaError> {
+        let samples = narrow(pcm.len(), rate);
+        let commanded = self.shared.commanded.fetch_add(samples, Ordering::Relaxed);
+        let before = commanded + self.shared.playing.load(Ordering::Relaxed);
         let result = if before + samples > CAPACITY {
             Err(PlayoutFull { queued: to_duration(before), offered: to_duration(samples) }.into())
         } else {
-            self.send(Command::Play(utterance, pcm))
+            self.send(Command::Play(utterance, pcm, rate))
         };
         if result.is_err() {
-            self.shared.queued.fetch_sub(samples, Ordering::Relaxed);
+            self.shared.commanded.fetch_sub(samples, Ordering::Relaxed);
         }
         result
     }
@@ -100,7 +120,8 @@ impl MediaHandle {
 
     /// Audio that waits to be sent.
     pub fn queued(&self) -> Duration {
-        to_duration(self.shared.queued.load(Ordering::Relaxed))
+        let Shared { commanded, playing, .. } = &*self.shared;
+        to_duration(commanded.load(Ordering::Relaxed) + playing.load(Ordering::Relaxed))
     }
 
     /// Sends digits; resolves once they are queued.
@@ -150,4 +171,9 @@ impl MediaHandle {
 
 fn to_duration(samples: usize) -> Duration {
     duration_of(samples as u64, NARROWBAND_HZ)
+}
+
+/// A count of samples at `rate` Hz, in samples of 8 kHz.
+pub(super) fn narrow(samples: usize, rate: u32) -> usize {
+    (samples as u64 * u64::from(NARROWBAND_HZ)).div_ceil(u64::from(rate.max(1))) as usize
 }

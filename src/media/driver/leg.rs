@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     PortLease, Presence,
-    handle::{COMMANDS, Command, Commands},
+    handle::{COMMANDS, Command, Commands, narrow},
     sockets::Sockets,
 };
 use crate::media::{
@@ -32,8 +32,6 @@ pub struct LiveLeg {
     commands: Commands,
     events: EventSink,
     tap: Option<Tap>,
-    /// What the playout had let go of when last looked at.
-    playout_left: u64,
     send_errors: u64,
     _presence: (PortLease, Presence),
 }
@@ -58,7 +56,6 @@ impl LiveLeg {
             commands,
             events,
             tap: None,
-            playout_left: 0,
             send_errors: 0,
             _presence: presence,
         }
@@ -106,9 +103,7 @@ impl LiveLeg {
     fn deliver(&mut self) {
         let State::Live(session) = &mut self.session else { return };
         // Before the events, so that whoever learns that audio is gone finds room for more.
-        let left = session.playout_left();
-        let gone = (left - std::mem::replace(&mut self.playout_left, left)) as usize;
-        self.commands.shared.queued.fetch_sub(gone, Ordering::Relaxed);
+        self.commands.shared.playing.store(session.queued(), Ordering::Relaxed);
         while let Some(output) = session.poll_output() {
             match output {
                 Output::Transmit { to, datagram } => {
@@ -141,20 +136,25 @@ impl LiveLeg {
     fn obey(&mut self, command: Command, recorder: &Recorder) {
         let State::Live(session) = &mut self.session else { return };
         match command {
-            Command::Play(utterance, pcm) => {
-                if let Err(error) = session.play(utterance, &pcm) {
-                    self.commands.shared.queued.fetch_sub(pcm.len(), Ordering::Relaxed);
+            Command::Play(utterance, pcm, rate) => {
+                if let Err(error) = session.play(utterance, &pcm, rate) {
                     tracing::warn!(%error, "audio was not queued");
                 }
+                // In this order it is counted twice for a moment, and never not at all.
+                self.commands.shared.playing.store(session.queued(), Ordering::Relaxed);
+                self.commands.shared.commanded.fetch_sub(narrow(pcm.len(), rate), Ordering::Relaxed);
             }
             Command::Finish(utterance) => session.finish(utterance),
             Command::StopPlaying => session.stop_playing(),
             // Whoever asked may have gone; nothing to do about it.
             Command::SendDtmf(digits, reply) => drop(reply.send(session.send_dtmf(&digits))),
-            Command::Update(update) => session.update(Instant::now(), update),
+            Command::Update(update) => {
+                session.update(Instant::now(), update);
+                self.commands.shared.rate.store(session.rate(), Ordering::Relaxed);
+            }
             Command::Record(path) => {
                 session.set_tap(true);
-                if let Some(previous) = self.tap.replace(recorder.begin(path)) {
+                if let Some(previous) = self.tap.replace(recorder.begin(path, session.rate())) {
                     recorder.finish(previous, None);
                 }
             }

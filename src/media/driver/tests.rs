@@ -146,7 +146,7 @@ async fn a_leg_that_closes_says_goodbye() {
     let plane = plane();
     let rtp = loop {
         let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        if socket.local_addr().unwrap().port() % 2 == 0 {
+        if socket.local_addr().unwrap().port().is_multiple_of(2) {
             break socket;
         }
     };

@@ -6,10 +6,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::base::audio::{NARROWBAND_HZ, samples_in};
+use crate::base::audio::samples_in;
 
-/// Samples a bucket of the histogram spans: 5 ms.
-const BUCKET: i64 = 40;
+/// Buckets of the histogram to a second: 5 ms each.
+const BUCKETS_A_SECOND: u32 = 200;
 const BUCKETS: usize = 32;
 /// Weight of one packet. At 50 packets a second the memory is four seconds long.
 const FORGET: f32 = 0.005;
@@ -19,6 +19,7 @@ const QUANTILE: f32 = 0.97;
 const WINDOW: Duration = Duration::from_secs(4);
 
 pub struct DelayEstimate {
+    rate: u32,
     epoch: Instant,
     window_end: Instant,
     fastest: [i64; 2],
@@ -26,14 +27,31 @@ pub struct DelayEstimate {
 }
 
 impl DelayEstimate {
-    pub fn new(now: Instant) -> Self {
+    /// Of positions counted at `rate` Hz.
+    pub fn new(rate: u32, now: Instant) -> Self {
         let mut histogram = [0.0; BUCKETS];
         histogram[0] = 1.0;
-        DelayEstimate { epoch: now, window_end: now + WINDOW, fastest: [i64::MAX; 2], histogram }
+        DelayEstimate { rate, epoch: now, window_end: now + WINDOW, fastest: [i64::MAX; 2], histogram }
+    }
+
+    /// Positions are counted at another rate from here on.
+    pub fn rescale(&mut self, rate: u32) {
+        let (to, from) = (i64::from(rate), i64::from(self.rate));
+        for fastest in self.fastest.iter_mut().filter(|fastest| **fastest != i64::MAX) {
+            *fastest = *fastest * to / from;
+        }
+        self.rate = rate;
     }
 
     /// Beyond this a packet is no longer late but out of another time base.
-    pub const RANGE: i64 = BUCKET * BUCKETS as i64;
+    pub fn range(&self) -> i64 {
+        self.bucket() * BUCKETS as i64
+    }
+
+    /// Samples that a bucket spans.
+    fn bucket(&self) -> i64 {
+        i64::from(self.rate / BUCKETS_A_SECOND)
+    }
 
     /// Forgets the reference, because the timestamps count from somewhere else now.
     pub fn rebase(&mut self, now: Instant) {
@@ -50,7 +68,7 @@ impl DelayEstimate {
         let transit = self.samples_since_epoch(now) - at;
         self.fastest[0] = self.fastest[0].min(transit);
         let behind = transit - self.reference();
-        let bucket = ((behind / BUCKET) as usize).min(BUCKETS - 1);
+        let bucket = ((behind / self.bucket()) as usize).min(BUCKETS - 1);
         self.histogram.iter_mut().for_each(|share| *share *= 1.0 - FORGET);
         self.histogram[bucket] += FORGET;
         behind
@@ -71,7 +89,7 @@ impl DelayEstimate {
             sum += share;
             sum >= QUANTILE
         });
-        (enough.unwrap_or(BUCKETS - 1) as i64 + 1) * BUCKET
+        (enough.unwrap_or(BUCKETS - 1) as i64 + 1) * self.bucket()
     }
 
     fn reference(&self) -> i64 {
@@ -79,6 +97,6 @@ impl DelayEstimate {
     }
 
     fn samples_since_epoch(&self, now: Instant) -> i64 {
-        samples_in(now.saturating_duration_since(self.epoch), NARROWBAND_HZ) as i64
+        samples_in(now.saturating_duration_since(self.epoch), self.rate) as i64
     }
 }

@@ -1,5 +1,5 @@
 //! Makes a frame out of slightly more or slightly less sound by cutting out or repeating one pitch
-//! period, so that the delay can change inside speech and nobody hears it.
+//! period, so that the delay can change inside speech and nobody hears it. Lengths are of 8 kHz.
 
 use super::FRAME_SAMPLES;
 
@@ -22,30 +22,34 @@ pub enum Splice {
     Repeat,
 }
 
-/// Writes one frame and gives how many samples it used of what begins at `pcm[REACH]`, or `None`
-/// where no splice would go unheard. `pcm` has the [`REACH`] samples before the frame, the frame, and
+/// Writes one frame, whose length tells the rate, and gives how many samples it used of what begins at
+/// `pcm[REACH]`, or `None` where no splice would go unheard. `pcm` has the [`REACH`] samples before the frame, the frame, and
 /// for [`Splice::Cut`] the [`REACH`] samples after it.
-pub fn splice(pcm: &[i16], kind: Splice, out: &mut [i16; FRAME_SAMPLES]) -> Option<usize> {
-    let target = |lag: usize| if kind == Splice::Cut { REACH + lag } else { REACH - lag };
-    let here = &pcm[REACH..REACH + FADE];
-    let scored = LAGS.map(|lag| (lag, resemblance(here, &pcm[target(lag)..][..FADE])));
+pub fn splice(pcm: &[i16], kind: Splice, out: &mut [i16]) -> Option<usize> {
+    let frame = out.len();
+    let scale = frame / FRAME_SAMPLES;
+    let (reach, fade) = (REACH * scale, FADE * scale);
+    let target = |lag: usize| if kind == Splice::Cut { reach + lag } else { reach - lag };
+    let here = &pcm[reach..reach + fade];
+    let lags = LAGS.map(|lag| lag * scale);
+    let scored = lags.map(|lag| (lag, resemblance(here, &pcm[target(lag)..][..fade], 2 * scale)));
     let (lag, score) = scored.fold((0, f32::MIN), |best, next| if next.1 > best.1 { next } else { best });
     if score < ALIKE && rms(here) > QUIET {
         return None;
     }
     let there = &pcm[target(lag)..];
     for (i, sample) in out.iter_mut().enumerate() {
-        let weight = ((i + 1) as f32 / (FADE + 1) as f32).min(1.0);
-        let old = if i < FADE { f32::from(here[i]) } else { 0.0 };
+        let weight = ((i + 1) as f32 / (fade + 1) as f32).min(1.0);
+        let old = if i < fade { f32::from(here[i]) } else { 0.0 };
         *sample = (old * (1.0 - weight) + f32::from(there[i]) * weight) as i16;
     }
-    Some(if kind == Splice::Cut { FRAME_SAMPLES + lag } else { FRAME_SAMPLES - lag })
+    Some(if kind == Splice::Cut { frame + lag } else { frame - lag })
 }
 
-/// Normalised correlation of every second sample.
-fn resemblance(a: &[i16], b: &[i16]) -> f32 {
+/// Normalised correlation of every `stride`th sample.
+fn resemblance(a: &[i16], b: &[i16], stride: usize) -> f32 {
     let (mut cross, mut left, mut right) = (0.0f32, 1.0f32, 1.0f32);
-    for (&a, &b) in a.iter().zip(b).step_by(2) {
+    for (&a, &b) in a.iter().zip(b).step_by(stride) {
         let (a, b) = (f32::from(a), f32::from(b));
         cross += a * b;
         left += a * a;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{ring::CAPACITY, *};
 use crate::media::{conceal::signals::*, netem::Link};
 
 fn ms(ms: u64) -> Duration {
@@ -19,7 +19,7 @@ fn hear(
     mut link: Link<(u32, Vec<i16>)>,
 ) -> (Vec<i16>, Vec<FrameKind>, JitterBuffer) {
     let start = Instant::now();
-    let mut buffer = JitterBuffer::new(Config::default(), start);
+    let mut buffer = JitterBuffer::new(Config::default(), NARROWBAND_HZ, start);
     for (n, packet) in signal.chunks(ptime).enumerate() {
         let at = start + duration_of((n * ptime) as u64, NARROWBAND_HZ);
         link.send(at, (first.wrapping_add((n * ptime) as u32), packet.to_vec()));
@@ -67,7 +67,7 @@ fn jitter_within_the_delay_is_not_heard() {
 fn the_delay_grows_with_jitter_and_shrinks_after_it() {
     let signal = speech_like(8_000 * 40);
     let start = Instant::now();
-    let mut buffer = JitterBuffer::new(Config::default(), start);
+    let mut buffer = JitterBuffer::new(Config::default(), NARROWBAND_HZ, start);
     let mut link: Link<usize> = Link::seeded(5);
     let mut delays = Vec::new();
     let mut concealed = [0u64; 4];
@@ -93,7 +93,7 @@ fn the_delay_grows_with_jitter_and_shrinks_after_it() {
 #[test]
 fn a_lost_packet_is_concealed_and_costs_no_delay() {
     let start = Instant::now();
-    let mut buffer = JitterBuffer::new(Config::default(), start);
+    let mut buffer = JitterBuffer::new(Config::default(), NARROWBAND_HZ, start);
     let signal = speech_like(160 * 200);
     let mut kinds = Vec::new();
     let mut delays = Vec::new();
@@ -112,7 +112,7 @@ fn a_lost_packet_is_concealed_and_costs_no_delay() {
 #[test]
 fn late_packet_is_dropped_not_replayed() {
     let start = Instant::now();
-    let mut buffer = JitterBuffer::new(Config::default(), start);
+    let mut buffer = JitterBuffer::new(Config::default(), NARROWBAND_HZ, start);
     let mut heard = Vec::new();
     for n in 0..60u32 {
         let now = start + super::super::pacer::frames(n);
@@ -134,7 +134,7 @@ fn late_packet_is_dropped_not_replayed() {
 #[test]
 fn speech_after_a_pause_begins_at_the_wanted_delay() {
     let start = Instant::now();
-    let mut buffer = JitterBuffer::new(Config::default(), start);
+    let mut buffer = JitterBuffer::new(Config::default(), NARROWBAND_HZ, start);
     let mut kinds = Vec::new();
     for n in 0..200u32 {
         let now = start + super::super::pacer::frames(n);
@@ -152,7 +152,7 @@ fn speech_after_a_pause_begins_at_the_wanted_delay() {
 fn a_timestamp_jump_begins_anew_and_is_soon_heard() {
     for jump in [1_000_000u32, 0x8000_0000, 0u32.wrapping_sub(50_000)] {
         let start = Instant::now();
-        let mut buffer = JitterBuffer::new(Config::default(), start);
+        let mut buffer = JitterBuffer::new(Config::default(), NARROWBAND_HZ, start);
         let mut kinds = Vec::new();
         for n in 0..100u32 {
             let now = start + super::super::pacer::frames(n);
@@ -168,7 +168,7 @@ fn a_timestamp_jump_begins_anew_and_is_soon_heard() {
 #[test]
 fn a_standstill_of_the_node_does_not_leave_a_delay_behind() {
     let start = Instant::now();
-    let mut buffer = JitterBuffer::new(Config::default(), start);
+    let mut buffer = JitterBuffer::new(Config::default(), NARROWBAND_HZ, start);
     for n in 0..400u32 {
         let now = start + super::super::pacer::frames(n);
         // Packets of the 300 ms in which nothing was read are read at once.
@@ -187,7 +187,7 @@ fn drift_between_the_clocks_is_followed() {
     // The sender's clock is 0.1 % fast or slow, for a minute.
     for ppm in [-1_000i64, 1_000] {
         let start = Instant::now();
-        let mut buffer = JitterBuffer::new(Config::default(), start);
+        let mut buffer = JitterBuffer::new(Config::default(), NARROWBAND_HZ, start);
         let signal = speech_like(160 * 3_100);
         let (mut sent, mut kinds) = (0usize, Vec::new());
         for n in 0..3_000u64 {
@@ -215,7 +215,7 @@ proptest! {
     ) {
         let start = Instant::now();
         let mut now = start;
-        let mut buffer = JitterBuffer::new(Config::default(), start);
+        let mut buffer = JitterBuffer::new(Config::default(), NARROWBAND_HZ, start);
         for (n, (jump, len, marker, step)) in packets.into_iter().enumerate() {
             let timestamp = if n % 3 == 0 { jump } else { base.wrapping_add(jump % 8_000) };
             buffer.push(now, Timestamp(timestamp), marker, &vec![i16::MIN; len]);
@@ -237,7 +237,7 @@ proptest! {
         ptime in proptest::sample::select(&[80usize, 160, 240, 320, 480]), first: u32,
     ) {
         let start = Instant::now();
-        let mut buffer = JitterBuffer::new(Config::default(), start);
+        let mut buffer = JitterBuffer::new(Config::default(), NARROWBAND_HZ, start);
         let mut link = Link::seeded(seed).loss(loss).jitter(jitter).duplicates(duplicates);
         for n in 0..400usize * 160 / ptime {
             link.send(start + duration_of((n * ptime) as u64, NARROWBAND_HZ), n * ptime);

@@ -3,17 +3,20 @@
 use std::ops::Deref;
 
 use crate::{
-    base::audio::Codec,
+    base::{
+        audio::{Codec, frame_samples},
+        terms::OpusTerms,
+    },
     media::{
-        codec,
+        codec::{Encoder, opus::MAX_FRAME},
         dtmf::{DtmfSender, Sending},
-        jitter::FRAME_SAMPLES,
         playout::{Playout, Progress},
         rtp::{HEADER_LEN, Header, SequenceNumber, Ssrc, Timestamp},
     },
 };
 
-const MAX_LEN: usize = HEADER_LEN + FRAME_SAMPLES;
+/// G.711 and G.722 have 160 bytes in 20 ms, Opus has no more.
+const MAX_LEN: usize = HEADER_LEN + MAX_FRAME;
 
 /// One packet as it goes on the wire, without a heap allocation.
 #[derive(Clone)]
@@ -24,6 +27,7 @@ pub struct Datagram {
 
 impl Datagram {
     fn new(header: Header, payload: &[u8]) -> Self {
+        let payload = &payload[..payload.len().min(MAX_FRAME)];
         let len = HEADER_LEN + payload.len();
         let mut bytes = [0; MAX_LEN];
         bytes[..HEADER_LEN].copy_from_slice(&header.to_bytes());
@@ -55,26 +59,41 @@ pub struct Outbound {
     sequence: SequenceNumber,
     /// Of this tick's audio: moves with time, sent or not.
     timestamp: Timestamp,
+    /// Timestamp units of a tick.
+    step: u32,
     /// The last tick sent no packet, so the next one begins a talkspurt.
     paused: bool,
+    encoder: Encoder,
     pub playout: Playout,
     pub dtmf: DtmfSender,
-    /// This tick's audio as codec bytes.
-    frame: [u8; FRAME_SAMPLES],
+    /// This tick's audio, at the codec's rate.
+    frame: Vec<i16>,
+    payload: Vec<u8>,
 }
 
 impl Outbound {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(codec: Codec, opus: OpusTerms, seed: u64) -> Self {
         let (a, b) = (scramble(seed), scramble(seed.wrapping_add(1)));
         Outbound {
             ssrc: Ssrc(a as u32),
             sequence: SequenceNumber((a >> 32) as u16),
             timestamp: Timestamp(b as u32),
+            step: codec.clock_rate() / 50,
             paused: true,
-            playout: Playout::default(),
+            encoder: Encoder::new(codec, opus),
+            playout: Playout::new(codec.sample_rate()),
             dtmf: DtmfSender::default(),
-            frame: [0; FRAME_SAMPLES],
+            frame: vec![0; frame_samples(codec.sample_rate())],
+            payload: Vec::with_capacity(MAX_FRAME),
         }
+    }
+
+    /// Another codec from here on; what plays goes on in it.
+    pub fn set_codec(&mut self, codec: Codec, opus: OpusTerms) {
+        self.step = codec.clock_rate() / 50;
+        self.encoder = Encoder::new(codec, opus);
+        self.playout.set_rate(codec.sample_rate());
+        self.frame.resize(frame_samples(codec.sample_rate()), 0);
     }
 
     pub fn ssrc(&self) -> Ssrc {
@@ -86,33 +105,29 @@ impl Outbound {
         self.timestamp
     }
 
-    /// Audio of the last tick, as codec bytes: silence while digits were sent.
-    pub fn sent(&self) -> &[u8; FRAME_SAMPLES] {
+    /// Audio of the last tick: silence while digits were sent.
+    pub fn sent(&self) -> &[i16] {
         &self.frame
     }
 
     /// Time passes in which nothing was sent.
     pub fn skip(&mut self, ticks: u32) {
-        self.timestamp = self.timestamp.plus(ticks.wrapping_mul(FRAME_SAMPLES as u32));
+        self.timestamp = self.timestamp.plus(ticks.wrapping_mul(self.step));
         self.paused |= ticks > 0;
     }
 
     /// A tick in which nothing may be sent; what plays waits.
-    pub fn pause(&mut self, codec: Codec) {
-        self.frame.fill(codec::silence(codec));
+    pub fn pause(&mut self) {
+        self.frame.fill(0);
         self.skip(1);
     }
 
     /// The packet of this tick. `payload_types` are those of the codec and of
     /// telephone-event.
-    pub fn tick(
-        &mut self,
-        codec: Codec,
-        payload_types: (u8, Option<u8>),
-        progress: &mut Vec<Progress>,
-    ) -> Datagram {
-        self.frame.fill(codec::silence(codec));
-        let sending = payload_types.1.and_then(|pt| self.dtmf.tick(self.timestamp).map(|s| (pt, s)));
+    pub fn tick(&mut self, payload_types: (u8, Option<u8>), progress: &mut Vec<Progress>) -> Datagram {
+        self.frame.fill(0);
+        let (now, step) = (self.timestamp, self.step);
+        let sending = payload_types.1.and_then(|pt| self.dtmf.tick(now, step).map(|s| (pt, s)));
         let datagram = match sending {
             Some((payload_type, Sending::Event { marker, timestamp, event })) => {
                 self.packet(marker, payload_type, timestamp, &event.to_bytes())
@@ -123,14 +138,18 @@ impl Outbound {
                 self.audio(payload_types.0)
             }
         };
-        self.timestamp = self.timestamp.plus(FRAME_SAMPLES as u32);
+        self.timestamp = self.timestamp.plus(self.step);
         self.paused = false;
         datagram
     }
 
     fn audio(&mut self, payload_type: u8) -> Datagram {
-        let frame = self.frame;
-        self.packet(self.paused, payload_type, self.timestamp, &frame)
+        let mut payload = std::mem::take(&mut self.payload);
+        payload.clear();
+        self.encoder.encode(&self.frame, &mut payload);
+        let datagram = self.packet(self.paused, payload_type, self.timestamp, &payload);
+        self.payload = payload;
+        datagram
     }
 
     fn packet(&mut self, marker: bool, payload_type: u8, timestamp: Timestamp, payload: &[u8]) -> Datagram {

@@ -9,16 +9,63 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::outbound::scramble;
+use super::{Output, Session, outbound::scramble};
 use crate::{
-    base::terms::Rtcp,
+    base::{audio::samples_in, terms::Rtcp},
     media::{
-        latching::Latch,
+        latching::{Latch, Source},
         reception::Heard,
         rtcp::{self, NtpTime, Outgoing, ReportBlock, Reports, Schedule, SenderInfo},
         rtp::{Ssrc, Timestamp},
     },
 };
+
+impl Session {
+    /// Says goodbye, if anything was ever said: the last that a session does.
+    pub fn close(&mut self, now: Instant) {
+        if self.reporting.has_spoken() {
+            self.report(now, true);
+        }
+    }
+
+    pub(super) fn take_report(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], own_port: bool) {
+        let Ok(reports) = Reports::parse(datagram) else { return self.stats.malformed += 1 };
+        let streams = Streams {
+            clock_rate: self.codec.clock_rate(),
+            packets: self.stats.packets_sent,
+            heard: self.reception.ssrc(),
+        };
+        let taken = if own_port {
+            self.reporting.handle_own_port(now, from, &self.latch, &reports, streams)
+        } else if self.latch.judge(from) == Source::Known {
+            self.reporting.handle(now, &reports, streams);
+            true
+        } else {
+            false
+        };
+        let counter = if taken { &mut self.stats.rtcp } else { &mut self.stats.strangers };
+        *counter += 1;
+    }
+
+    /// Tells the far end what was sent and heard, on hold as well (RFC 3264 §5.1).
+    pub(super) fn report(&mut self, now: Instant, goodbye: bool) {
+        let rtp = self.latch.destination();
+        let Some((to, mux)) = self.reporting.destination(rtp, &self.latch) else { return };
+        let rate = self.codec.clock_rate();
+        // The next tick's audio begins when it is due; a report stands before that.
+        let ahead = self.pacer.poll_timeout().saturating_duration_since(now);
+        let ahead = samples_in(ahead, rate) as u32;
+        let stream = OurStream {
+            timestamp: self.outbound.timestamp().plus(ahead.wrapping_neg()),
+            packets: self.stats.packets_sent,
+            octets: self.stats.octets_sent,
+        };
+        let jitter = samples_in(self.reception.jitter(), rate) as u32;
+        let heard = self.reception.report().map(|heard| (heard, jitter));
+        let datagram = self.reporting.write(now, stream, heard, goodbye);
+        self.outputs.push_back(Output::Report { to, mux, datagram });
+    }
+}
 
 /// What the far end says of our stream.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -32,8 +32,11 @@ pub struct MediaStats {
     pub unknown_payload: u64,
     /// RTCP that was read: reports of the far end.
     pub rtcp: u64,
+    /// Frames that were lost and told by the packet after them (Opus).
+    pub recovered: u64,
+    /// In samples of 8 kHz.
     pub concealed_samples: u64,
-    /// Samples cut, repeated or skipped to mend the delay.
+    /// Samples of 8 kHz cut, repeated or skipped to mend the delay.
     pub stretched_samples: u64,
     /// Times the inbound timestamps jumped.
     pub resyncs: u64,

@@ -1,4 +1,4 @@
-//! Offer and answer (RFC 3264) for one audio stream of G.711 and telephone events (RFC 4733).
+//! Offer and answer (RFC 3264) for one audio stream and its telephone events (RFC 4733).
 //!
 //! In: our address and codecs, and the peer's description as text. Out: our description as text and
 //! what was [`Negotiated`]. Pure: no socket, no clock.
@@ -13,11 +13,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use self::parse::{Description, Media};
 use crate::base::audio::{Codec, Direction};
-use crate::base::terms::{Rtcp, Terms};
+use crate::base::terms::{Format, Formats, OpusTerms, Rtcp, Terms};
 
-/// Payload type we offer for telephone events; any dynamic one would do, 101 is what carriers use.
-const TELEPHONE_EVENT: u8 = 101;
+/// Payload types we offer for telephone events, and the clocks they count at, which is the codec's
+/// (RFC 4733 section 2.1). Any dynamic ones would do; 101 is what carriers use.
+const TELEPHONE_EVENTS: [(u8, u32); 2] = [(101, 8_000), (110, 48_000)];
 const TELEPHONE_EVENT_NAME: &str = "telephone-event";
+/// One voice at 16 kHz, both ways.
+const OPUS_RATES: &str = "maxplaybackrate=16000;sprop-maxcapturerate=16000;stereo=0;sprop-stereo=0";
 /// Milliseconds of audio in each packet we send.
 const PTIME: u16 = 20;
 
@@ -37,7 +40,7 @@ pub struct Local {
 }
 
 impl Local {
-    /// Both G.711 codecs, μ-law first, both directions.
+    /// Both codecs of G.711, μ-law first, both directions.
     pub fn new(address: SocketAddr, session: u64) -> Self {
         Local {
             address,
@@ -93,19 +96,18 @@ pub enum SdpError {
     Profile { profile: String },
     #[error("SDP has no `c=` line for the audio stream")]
     NoConnection,
-    #[error("SDP has no codec we speak (PCMU, PCMA) among its formats `{formats}`")]
+    #[error("SDP has no codec of media.codecs among its formats `{formats}`")]
     NoCommonCodec { formats: String },
 }
 
 /// Our offer: `local`'s codecs and telephone events.
 pub fn offer(local: &Local) -> String {
-    let codecs: Vec<_> = local.codecs.iter().map(|&codec| (codec.static_payload_type(), codec)).collect();
-    let mut sdp = session_lines(local);
-    sdp += &audio_lines(local.address.port(), &codecs, Some((TELEPHONE_EVENT, "0-16")), local.direction);
-    sdp
+    let codecs: Vec<_> = local.codecs.iter().map(|&codec| (codec.payload_type(), codec)).collect();
+    let events: Vec<_> = events_of(local).map(|payload_type| (payload_type, "0-16")).collect();
+    session_lines(local) + &audio_lines(local.address.port(), &codecs, &events, local.direction)
 }
 
-/// Answers `offer` with the first of its codecs that we speak, its payload types, and every other
+/// Answers `offer` with the first of our codecs that it has, its payload types, and every other
 /// stream refused in place (RFC 3264 section 6).
 pub fn answer(local: &Local, offer: &str) -> Result<(String, Negotiated), SdpError> {
     let description = parse::parse(offer)?;
@@ -116,7 +118,8 @@ pub fn answer(local: &Local, offer: &str) -> Result<(String, Negotiated), SdpErr
             let events = negotiated.telephone_event.map(|pt| (pt, events_taken(media, pt)));
             let codec = (negotiated.payload_type, negotiated.codec);
             let mux = if negotiated.terms.rtcp == Rtcp::Mux { "a=rtcp-mux\r\n" } else { "" };
-            audio_lines(local.address.port(), &[codec], events, negotiated.direction) + mux
+            let port = local.address.port();
+            audio_lines(port, &[codec], events.as_slice(), negotiated.direction) + mux
         } else {
             format!("m={} 0 {} {}\r\n", media.kind, media.profile, media.formats.join(" "))
         };
@@ -159,20 +162,75 @@ fn negotiate_stream(
         return Err(SdpError::Profile { profile: media.profile.chars().take(32).collect() });
     }
     let address = media.connection.or(session.connection).ok_or(SdpError::NoConnection)?;
-    let (payload_type, codec) = media
-        .payload_types()
-        .find_map(|pt| Some((pt, codec_of(media, pt).filter(|codec| local.codecs.contains(codec))?)))
+    let (payload_type, codec) = choose(local, media, offered)
         .ok_or_else(|| SdpError::NoCommonCodec { formats: media.formats.join(" ") })?;
+    let telephone_event = media.payload_types().find(|&pt| is_telephone_event(media, pt, codec));
     let peer = media.direction.or(session.direction).unwrap_or_default();
     Ok(Negotiated {
         remote: SocketAddr::new(address, media.port),
         codec,
         payload_type,
-        telephone_event: media.payload_types().find(|&pt| is_telephone_event(media, pt, codec)),
+        telephone_event,
         direction: our_direction(local.direction, peer, address),
         ptime: media.ptime.unwrap_or(PTIME),
-        terms: Terms { rtcp: rtcp(media, address, offered) },
+        terms: Terms {
+            rtcp: rtcp(media, address, offered),
+            receives: match offered {
+                Offered::ByUs => formats_of(local),
+                Offered::ByThem => formats(payload_type, codec, telephone_event),
+            },
+            opus: opus_terms(media, payload_type),
+        },
     })
+}
+
+/// In an answer to us the far end's order counts, since it will send the first; of an offer we take what
+/// we like best.
+fn choose(local: &Local, media: &Media, offered: Offered) -> Option<(u8, Codec)> {
+    let theirs = media.payload_types().filter_map(|pt| Some((pt, codec_of(media, pt)?)));
+    let mut common = theirs.filter(|(_, codec)| local.codecs.contains(codec));
+    match offered {
+        Offered::ByUs => common.next(),
+        Offered::ByThem => common.min_by_key(|(_, codec)| local.codecs.iter().position(|ours| ours == codec)),
+    }
+}
+
+/// What we said that payload types mean in an offer.
+fn formats_of(local: &Local) -> Formats {
+    let mut formats = Formats::default();
+    local.codecs.iter().for_each(|&codec| formats.insert(codec.payload_type(), Format::Speech(codec)));
+    events_of(local).for_each(|payload_type| formats.insert(payload_type, Format::Event));
+    formats
+}
+
+/// And in an answer, whose payload types are those of the offer.
+fn formats(payload_type: u8, codec: Codec, event: Option<u8>) -> Formats {
+    let mut formats = Formats::default();
+    formats.insert(payload_type, Format::Speech(codec));
+    event.into_iter().for_each(|payload_type| formats.insert(payload_type, Format::Event));
+    formats
+}
+
+/// Telephone events for every clock that our codecs have.
+fn events_of(local: &Local) -> impl Iterator<Item = u8> + '_ {
+    let on = |clock| local.codecs.iter().any(|codec| codec.clock_rate() == clock);
+    TELEPHONE_EVENTS.into_iter().filter(move |(_, clock)| on(*clock)).map(|(payload_type, _)| payload_type)
+}
+
+/// What the peer wants of Opus under this payload type (RFC 7587 section 6.1).
+fn opus_terms(media: &Media, payload_type: u8) -> OpusTerms {
+    let mut terms = OpusTerms::default();
+    let Some((_, parameters)) = media.fmtps.iter().find(|(pt, _)| *pt == payload_type) else { return terms };
+    for (name, value) in parameters.split(';').filter_map(|parameter| parameter.trim().split_once('=')) {
+        match (name, value.parse::<u32>()) {
+            ("maxaveragebitrate", Ok(bitrate)) => {
+                terms.bitrate = bitrate.clamp(OpusTerms::LOWEST, OpusTerms::BITRATE);
+            }
+            ("useinbandfec", Ok(wanted)) => terms.fec = wanted == 1,
+            _ => {}
+        }
+    }
+    terms
 }
 
 fn rtcp(media: &Media, address: IpAddr, offered: Offered) -> Rtcp {
@@ -186,19 +244,26 @@ fn rtcp(media: &Media, address: IpAddr, offered: Offered) -> Rtcp {
 /// The codec behind a payload type. Where `rtpmap` contradicts the static table the `rtpmap` wins: a
 /// gateway that rewrites one writes what it means there.
 fn codec_of(media: &Media, payload_type: u8) -> Option<Codec> {
-    let codecs = [Codec::Pcmu, Codec::Pcma];
+    let is = |codec: &Codec, map: &parse::RtpMap| {
+        map.name.eq_ignore_ascii_case(codec.encoding_name())
+            && (map.clock_rate, map.channels) == (codec.clock_rate(), channels(*codec))
+    };
     match media.rtpmap(payload_type) {
-        Some(map) => codecs.into_iter().find(|codec| {
-            map.name.eq_ignore_ascii_case(codec.encoding_name()) && map.clock_rate == codec.clock_rate()
-        }),
-        None => codecs.into_iter().find(|codec| codec.static_payload_type() == payload_type),
+        Some(map) => Codec::ALL.into_iter().find(|codec| is(codec, map)),
+        None => Codec::ALL.into_iter().find(|codec| codec.static_payload_type() == Some(payload_type)),
     }
+}
+
+/// Opus always says two (RFC 7587 section 7), whatever is sent.
+const fn channels(codec: Codec) -> u8 {
+    if matches!(codec, Codec::Opus) { 2 } else { 1 }
 }
 
 /// Telephone events run on the clock of the codec they interrupt (RFC 4733 section 2.1).
 fn is_telephone_event(media: &Media, payload_type: u8, codec: Codec) -> bool {
     media.rtpmap(payload_type).is_some_and(|map| {
-        map.name.eq_ignore_ascii_case(TELEPHONE_EVENT_NAME) && map.clock_rate == codec.clock_rate()
+        map.name.eq_ignore_ascii_case(TELEPHONE_EVENT_NAME)
+            && (map.clock_rate, map.channels) == (codec.clock_rate(), 1)
     })
 }
 
@@ -227,22 +292,25 @@ fn session_lines(local: &Local) -> String {
     format!("v=0\r\no=- {session} {version} IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\n")
 }
 
-fn audio_lines(
-    port: u16,
-    codecs: &[(u8, Codec)],
-    events: Option<(u8, &str)>,
-    direction: Direction,
-) -> String {
-    let formats = codecs.iter().map(|(pt, _)| *pt).chain(events.map(|(pt, _)| pt));
+fn audio_lines(port: u16, codecs: &[(u8, Codec)], events: &[(u8, &str)], direction: Direction) -> String {
+    let formats = codecs.iter().map(|(pt, _)| *pt).chain(events.iter().map(|(pt, _)| *pt));
     let mut sdp = format!("m=audio {port} RTP/AVP");
     formats.for_each(|pt| sdp += &format!(" {pt}"));
     sdp += "\r\n";
     for (pt, codec) in codecs {
-        sdp += &format!("a=rtpmap:{pt} {}/{}\r\n", codec.encoding_name(), codec.clock_rate());
+        sdp += &format!("a=rtpmap:{pt} {}/{}", codec.encoding_name(), codec.clock_rate());
+        sdp += if *codec == Codec::Opus { "/2\r\n" } else { "\r\n" };
+        if *codec == Codec::Opus {
+            let bitrate = OpusTerms::BITRATE;
+            sdp += &format!("a=fmtp:{pt} useinbandfec=1;maxaveragebitrate={bitrate};{OPUS_RATES}\r\n");
+        }
     }
-    if let Some((pt, events)) = events {
-        let clock_rate = codecs.first().map_or(8_000, |(_, codec)| codec.clock_rate());
-        sdp += &format!("a=rtpmap:{pt} {TELEPHONE_EVENT_NAME}/{clock_rate}\r\na=fmtp:{pt} {events}\r\n");
+    for (pt, events) in events {
+        // An answer has the one clock of its codec, under whatever number was offered.
+        let ours = TELEPHONE_EVENTS.iter().find(|(known, _)| known == pt).filter(|_| codecs.len() > 1);
+        let clock = ours.map(|(_, clock)| *clock);
+        let clock = clock.or(codecs.first().map(|(_, codec)| codec.clock_rate())).unwrap_or(8_000);
+        sdp += &format!("a=rtpmap:{pt} {TELEPHONE_EVENT_NAME}/{clock}\r\na=fmtp:{pt} {events}\r\n");
     }
     sdp += &format!("a=ptime:{PTIME}\r\na={}\r\n", direction_name(direction));
     sdp

@@ -40,6 +40,7 @@ pub(super) struct RtpMap {
     pub payload_type: u8,
     pub name: String,
     pub clock_rate: u32,
+    pub channels: u8,
 }
 
 impl Media {
@@ -163,18 +164,16 @@ fn direction(name: &str) -> Option<Direction> {
     })
 }
 
-/// `101 telephone-event/8000`, with more than one channel left out: telephony is mono.
+/// `101 telephone-event/8000`, `111 opus/48000/2`.
 fn rtpmap(text: &str) -> Option<RtpMap> {
     let (payload_type, encoding) = text.trim().split_once(' ')?;
     let mut parts = encoding.trim().split('/');
     let (name, clock_rate, channels) = (parts.next()?, parts.next()?, parts.next());
-    if channels.is_some_and(|channels| channels != "1") {
-        return None;
-    }
     Some(RtpMap {
         payload_type: payload_type.parse().ok().filter(|pt| *pt < 128)?,
         name: name.to_owned(),
         clock_rate: clock_rate.parse().ok()?,
+        channels: channels.map_or(Some(1), |channels| channels.parse().ok())?,
     })
 }
 

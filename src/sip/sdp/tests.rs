@@ -43,7 +43,7 @@ fn rtpmap_wins_over_the_static_table() {
     let (_, n) = answered(
         "c=IN IP4 198.51.100.7\r\nm=audio 4000 RTP/AVP 0 8\r\na=rtpmap:0 PCMA/8000\r\na=rtpmap:8 PCMU/8000\r\n",
     );
-    assert_eq!((n.codec, n.payload_type), (Codec::Pcma, 0));
+    assert_eq!((n.codec, n.payload_type), (Codec::Pcmu, 8));
     let wide = described("c=IN IP4 198.51.100.7\r\nm=audio 4000 RTP/AVP 0\r\na=rtpmap:0 PCMU/16000\r\n");
     assert!(matches!(answer(&local(), &wide), Err(SdpError::NoCommonCodec { .. })));
 }
@@ -56,6 +56,57 @@ fn telephone_events_at_another_clock_rate_are_not_taken() {
     );
     assert_eq!(n.telephone_event, Some(101));
     assert!(!sdp.contains("48000"));
+}
+
+fn wide(codecs: &[Codec]) -> Local {
+    Local { codecs: codecs.to_vec(), ..local() }
+}
+
+#[test]
+fn wideband_is_offered_and_agreed_on_with_its_clocks() {
+    let all = wide(&[Codec::G722, Codec::Opus, Codec::Pcmu]);
+    let sdp = offer(&all);
+    assert!(sdp.contains("m=audio 40000 RTP/AVP 9 111 0 101 110\r\n"), "{sdp}");
+    for line in [
+        "a=rtpmap:9 G722/8000\r\n",
+        "a=rtpmap:111 opus/48000/2\r\na=fmtp:111 useinbandfec=1;maxaveragebitrate=24000;",
+        "a=rtpmap:101 telephone-event/8000\r\n",
+        "a=rtpmap:110 telephone-event/48000\r\n",
+    ] {
+        assert!(sdp.contains(line), "{line} in {sdp}");
+    }
+    for (codec, event) in [(Codec::G722, 101), (Codec::Opus, 110), (Codec::Pcmu, 101)] {
+        let peer = wide(&[codec]);
+        let (answer, theirs) = answer(&peer, &sdp).unwrap();
+        let ours = accept(&all, &answer).unwrap();
+        assert_eq!((theirs.codec, theirs.telephone_event), (codec, Some(event)));
+        assert_eq!((ours.codec, ours.telephone_event), (codec, Some(event)), "{answer}");
+        assert_eq!(ours.terms.opus.fec, codec == Codec::Opus);
+    }
+    assert!(!offer(&local()).contains("48000"), "no clock that no codec has");
+}
+
+#[test]
+fn of_an_offer_we_take_what_we_like_best_and_of_an_answer_its_first() {
+    let body = "c=IN IP4 198.51.100.7\r\nm=audio 4000 RTP/AVP 0 9 8\r\n";
+    let ours = wide(&[Codec::G722, Codec::Pcma, Codec::Pcmu]);
+    assert_eq!(answer(&ours, &described(body)).unwrap().1.codec, Codec::G722);
+    assert_eq!(accept(&ours, &described(body)).unwrap().codec, Codec::Pcmu);
+}
+
+#[test]
+fn payload_types_of_both_ends_may_differ() {
+    let ours = wide(&[Codec::Opus, Codec::Pcmu]);
+    let body = "c=IN IP4 198.51.100.7\r\nm=audio 4000 RTP/AVP 96 97\r\na=rtpmap:96 opus/48000/2\r\n\
+         a=fmtp:96 maxaveragebitrate=12000; useinbandfec=1\r\na=rtpmap:97 telephone-event/48000\r\n";
+    let n = accept(&ours, &described(body)).unwrap();
+    assert_eq!((n.payload_type, n.telephone_event), (96, Some(97)), "what we send");
+    let heard = |pt| n.terms.receives.get(pt);
+    assert_eq!((heard(111), heard(110)), (Some(Format::Speech(Codec::Opus)), Some(Format::Event)));
+    assert_eq!(heard(96), None, "what we hear is what we offered");
+    assert_eq!(n.terms.opus, OpusTerms { bitrate: 12_000, fec: true });
+    let mono = body.replace("opus/48000/2", "opus/48000");
+    assert!(matches!(accept(&ours, &described(&mono)), Err(SdpError::NoCommonCodec { .. })));
 }
 
 #[test]
