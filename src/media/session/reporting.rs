@@ -15,7 +15,7 @@ use crate::{
     media::{
         latching::{Latch, Source},
         reception::Heard,
-        rtcp::{self, NtpTime, Outgoing, ReportBlock, Reports, Schedule, SenderInfo},
+        rtcp::{self, NtpTime, Outgoing, ReportBlock, Reports, RtcpError, Schedule, SenderInfo},
         rtp::{Ssrc, Timestamp},
     },
 };
@@ -29,7 +29,12 @@ impl Session {
     }
 
     pub(super) fn take_report(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], own_port: bool) {
-        let Ok(reports) = Reports::parse(datagram) else { return self.stats.malformed += 1 };
+        let reports = match Reports::parse(datagram) {
+            Ok(reports) => reports,
+            // Baresip opens a NAT with a packet that reports nothing.
+            Err(RtcpError::NoReport(_)) => return,
+            Err(_) => return self.stats.malformed += 1,
+        };
         let streams = Streams {
             clock_rate: self.codec.clock_rate(),
             packets: self.stats.packets_sent,
