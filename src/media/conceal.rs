@@ -222,6 +222,9 @@ pub(super) mod signals {
 }
 
 #[cfg(test)]
+mod measured;
+
+#[cfg(test)]
 mod tests {
     use super::{signals::*, *};
 
