@@ -23,7 +23,7 @@
 //! # The way of a 20 ms frame
 //! 1. The [`media`] driver receives a datagram; the session orders it, latches its source, and the
 //!    jitter buffer gives one PCM frame per tick. The tap copies it to the recording; DTMF leaves as events.
-//! 2. The [`voice`] driver lifts the frame to 16 kHz and asks the [`engine`] workers (VAD, ASR, turn).
+//! 2. The [`voice`] driver lifts a narrowband frame to 16 kHz and asks the [`engine`] workers (VAD, ASR, turn).
 //! 3. [`voice`] turns what they say into effects: ask the LLM, speak, stop speaking, hang up.
 //! 4. LLM tokens are cut into clauses, synthesised, brought to the codec's rate and queued in the
 //!    session's playout; the pacer sends one packet per tick, silence included. Barge-in empties

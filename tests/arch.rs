@@ -39,7 +39,7 @@ const CONFINED: [(&[&str], &[&str]); 3] = [
 
 /// Files and folders (with a `/` at their end) of logic that takes the time as an argument. Add a
 /// core here when it is written.
-const PURE: [&str; 54] = [
+const PURE: [&str; 55] = [
     "src/base/",
     "src/eval/figures.rs",
     "src/eval/phone/hearing.rs",
@@ -51,6 +51,7 @@ const PURE: [&str; 54] = [
     "src/media/comfort.rs",
     "src/media/conceal.rs",
     "src/media/dtmf.rs",
+    "src/media/inband.rs",
     "src/media/jitter.rs",
     "src/media/jitter/",
     "src/media/pacer.rs",

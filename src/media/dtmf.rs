@@ -14,6 +14,11 @@ use crate::base::audio::duration_of;
 
 /// Digits by event code (RFC 4733 §3.2).
 const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '*', '#', 'A', 'B', 'C', 'D'];
+/// The digit of an event code, if it is one.
+pub fn digit_of(code: u8) -> Option<char> {
+    DIGITS.get(usize::from(code)).copied()
+}
+
 /// An event no packet of which came for this long is over. Senders repeat every 50 ms at the most.
 const LOST_END: Duration = Duration::from_millis(150);
 /// The duration field cannot grow beyond this: a longer event goes on in a segment of its own.
@@ -73,7 +78,7 @@ struct Receiving {
 impl Receiving {
     fn finish(&self) -> Option<Digit> {
         let samples = self.before + u32::from(self.duration);
-        let digit = *DIGITS.get(usize::from(self.code))?;
+        let digit = digit_of(self.code)?;
         Some(Digit { digit, duration: duration_of(samples.into(), self.clock_rate) })
     }
 
@@ -143,8 +148,6 @@ pub enum DtmfError {
     InvalidDigit(char),
     #[error("at most {max} digits can wait to be sent; wait for some to be sent")]
     TooMany { max: usize },
-    #[error("the far end did not accept telephone-event, so digits cannot be sent")]
-    NotNegotiated,
 }
 
 /// Digits and pauses that can wait.
@@ -166,7 +169,13 @@ enum Step {
 /// What takes the place of audio in one tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sending {
-    Event { marker: bool, timestamp: Timestamp, event: Event },
+    Event {
+        marker: bool,
+        timestamp: Timestamp,
+        event: Event,
+        /// It says what the packet before it said.
+        repeated: bool,
+    },
     Pause,
 }
 
@@ -186,11 +195,6 @@ impl DtmfSender {
         }
         self.queue.extend(digits);
         Ok(())
-    }
-
-    /// Drops what has not been sent; a tone under way is cut without an end.
-    pub fn clear(&mut self) {
-        *self = DtmfSender::default();
     }
 
     pub fn is_idle(&self) -> bool {
@@ -236,7 +240,7 @@ fn advance(step: Step, frame: u32) -> (Sending, Option<Step>) {
             let end = frames == TONE_FRAMES;
             let ends = ends + u8::from(end);
             let event = Event { code, end, volume: VOLUME, duration: frames * frame as u16 };
-            let sending = Sending::Event { marker: frames == 1, timestamp: start, event };
+            let sending = Sending::Event { marker: frames == 1, timestamp: start, event, repeated: ends > 1 };
             let next = match ends {
                 ENDS => Step::Pause { frames: GAP_FRAMES },
                 _ => Step::Tone { code, start, frames, ends },
@@ -318,7 +322,8 @@ mod tests {
         let durations = [160, 320, 480, 640, 800, 800, 800];
         for (i, duration) in durations.into_iter().enumerate() {
             let event = Event { code: 12, end: i >= 4, volume: VOLUME, duration };
-            assert_eq!(sent[i], Sending::Event { marker: i == 0, timestamp: start, event });
+            let sending = Sending::Event { marker: i == 0, timestamp: start, event, repeated: i > 4 };
+            assert_eq!(sent[i], sending);
         }
         assert_eq!(sent[7..], [Sending::Pause; 3]);
         assert!(sender.is_idle());

@@ -17,7 +17,7 @@
 //! | [`conceal`] | sound for the holes |
 //! | [`codec`] | G.711, G.722, Opus |
 //! | [`comfort`] | noise where the far end says that it is silent |
-//! | [`dtmf`] | digits both ways |
+//! | [`dtmf`], [`inband`] | digits both ways: as events, and as sound where those were not agreed on |
 //! | [`tone`] | the beep of an answering machine |
 //! | [`playout`] | what waits to be sent, and how much of it was heard |
 //! | [`pacer`] | when to send |
@@ -34,6 +34,7 @@ pub mod comfort;
 pub mod conceal;
 pub mod driver;
 pub mod dtmf;
+pub mod inband;
 pub mod jitter;
 pub mod latching;
 #[cfg(test)]

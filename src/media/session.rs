@@ -40,6 +40,7 @@ use super::{
     codec::Decoder,
     comfort::ComfortNoise,
     dtmf::{Digit, DtmfError, DtmfReceiver},
+    inband::ToneReceiver,
     jitter::{FRAME_SAMPLES, FrameKind, JitterBuffer},
     latching::{Latch, Source},
     pacer::{Pacer, frames},
@@ -130,6 +131,8 @@ pub struct Session {
     jitter: JitterBuffer,
     comfort: ComfortNoise,
     dtmf: DtmfReceiver,
+    /// Listens where events were not agreed on.
+    tones: ToneReceiver,
     inlet: Inlet,
     outbound: Outbound,
     reporting: Reporting,
@@ -163,6 +166,7 @@ impl Session {
             jitter: JitterBuffer::new(config.jitter, config.codec.sample_rate(), now),
             comfort: ComfortNoise::default(),
             dtmf: DtmfReceiver::default(),
+            tones: ToneReceiver::default(),
             inlet: Inlet::default(),
             outbound,
             reporting,
@@ -262,11 +266,9 @@ impl Session {
         }
     }
 
-    /// Sends digits in the place of audio, which waits meanwhile. `w` and `W` pause for 0.5 and 1 s.
+    /// Sends digits in the place of audio, which waits meanwhile: as events, or as tones where those were
+    /// not agreed on. `w` and `W` pause for 0.5 and 1 s.
     pub fn send_dtmf(&mut self, digits: &str) -> Result<(), DtmfError> {
-        if self.telephone_event.is_none() {
-            return Err(DtmfError::NotNegotiated);
-        }
         self.outbound.dtmf.queue(digits)
     }
 
@@ -281,9 +283,6 @@ impl Session {
         if (update.codec, update.terms.opus) != (self.codec, self.opus) {
             self.outbound.set_codec(update.codec, update.terms.opus);
             self.jitter.set_rate(update.codec.sample_rate());
-        }
-        if update.telephone_event.is_none() {
-            self.outbound.dtmf.clear();
         }
         if !self.direction.receives() {
             self.heard = now;
@@ -344,6 +343,10 @@ impl Session {
         }
         let digit = self.dtmf.handle_timeout(now);
         self.emit_digit(digit);
+        if self.telephone_event.is_none() {
+            let digit = self.tones.hear(&heard);
+            self.emit_digit(digit);
+        }
         self.send(now);
         if self.tapped {
             let both = heard.iter().zip(self.outbound.sent());

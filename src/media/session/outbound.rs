@@ -10,6 +10,7 @@ use crate::{
     media::{
         codec::{Encoder, opus::MAX_FRAME},
         dtmf::{DtmfSender, Sending},
+        inband::ToneSender,
         playout::{Playout, Progress},
         rtp::{HEADER_LEN, Header, SequenceNumber, Ssrc, Timestamp},
     },
@@ -66,6 +67,8 @@ pub struct Outbound {
     encoder: Encoder,
     pub playout: Playout,
     pub dtmf: DtmfSender,
+    /// Digits as sound, where events were not agreed on.
+    tones: ToneSender,
     /// This tick's audio, at the codec's rate.
     frame: Vec<i16>,
     payload: Vec<u8>,
@@ -83,6 +86,7 @@ impl Outbound {
             encoder: Encoder::new(codec, opus),
             playout: Playout::new(codec.sample_rate()),
             dtmf: DtmfSender::default(),
+            tones: ToneSender::default(),
             frame: vec![0; frame_samples(codec.sample_rate())],
             payload: Vec::with_capacity(MAX_FRAME),
         }
@@ -127,13 +131,15 @@ impl Outbound {
     pub fn tick(&mut self, payload_types: (u8, Option<u8>), progress: &mut Vec<Progress>) -> Datagram {
         self.frame.fill(0);
         let (now, step) = (self.timestamp, self.step);
-        let sending = payload_types.1.and_then(|pt| self.dtmf.tick(now, step).map(|s| (pt, s)));
-        let datagram = match sending {
-            Some((payload_type, Sending::Event { marker, timestamp, event })) => {
+        let datagram = match (self.dtmf.tick(now, step), payload_types.1) {
+            (Some(Sending::Event { marker, timestamp, event, .. }), Some(payload_type)) => {
                 self.packet(marker, payload_type, timestamp, &event.to_bytes())
             }
-            Some((_, Sending::Pause)) => self.audio(payload_types.0),
-            None => {
+            (Some(sending), _) => {
+                self.sound(sending);
+                self.audio(payload_types.0)
+            }
+            (None, _) => {
                 self.playout.frame(&mut self.frame, progress);
                 self.audio(payload_types.0)
             }
@@ -141,6 +147,18 @@ impl Outbound {
         self.timestamp = self.timestamp.plus(self.step);
         self.paused = false;
         datagram
+    }
+
+    /// Puts a digit's tones into this tick's audio. An event's end is sent three times, and sounds once.
+    fn sound(&mut self, sending: Sending) {
+        let Sending::Event { marker, event, repeated, .. } = sending else { return };
+        if marker {
+            self.tones.begin();
+        }
+        if !repeated {
+            let rate = self.frame.len() as u32 * 50;
+            self.tones.fill(event.code, rate, &mut self.frame);
+        }
     }
 
     fn audio(&mut self, payload_type: u8) -> Datagram {

@@ -251,10 +251,26 @@ fn digits_cross_a_bad_network_both_ways_and_audio_waits_for_them() {
 }
 
 #[test]
-fn digits_are_refused_when_they_cannot_be_sent() {
-    let now = Instant::now();
-    let mut session = Session::new(SessionConfig { telephone_event: None, ..config(BOB, 1) }, now);
-    assert_eq!(session.send_dtmf("1"), Err(DtmfError::NotNegotiated));
+fn digits_go_as_sound_where_events_were_not_agreed_on() {
+    for codec in [Codec::Pcma, Codec::G722] {
+        let mut world = World::new(|seed| Link::seeded(seed).jitter(10));
+        for (end, remote, seed) in [(&mut world.alice, BOB, 1), (&mut world.bob, ALICE, 2)] {
+            let payload_type = codec.payload_type();
+            let config = SessionConfig { codec, payload_type, telephone_event: None, ..config(remote, seed) };
+            end.session = Session::new(config, world.now + FRAME / 4);
+        }
+        world.run(Duration::from_millis(500));
+        world.alice.session.play(A, &speech_like(4_000), 8_000).unwrap();
+        world.alice.session.finish(A);
+        world.alice.session.send_dtmf("15w90*#D").unwrap();
+        world.run(secs(4));
+        assert_eq!(world.bob.digits(), "1590*#D", "{codec:?}");
+        assert!(
+            world.alice.has(&MediaEvent::Played { utterance: A, samples: 4_000 }),
+            "speech waits for them"
+        );
+        assert!(world.alice.headers().iter().all(|header| header.payload_type == codec.payload_type()));
+    }
 }
 
 #[test]

@@ -107,6 +107,15 @@ fn behind_a_nat_reports_follow_where_rtcp_comes_from() {
 }
 
 #[test]
+fn a_packet_that_reports_nothing_is_passed_over() {
+    let now = Instant::now();
+    let mut session = Session::new(config(BOB, 1), now);
+    session.handle_rtcp(now, at("192.0.2.2:5001"), &[0x80, 204, 0, 2, 0, 0, 0, 9, b'P', b'I', b'N', b'G']);
+    let stats = session.stats();
+    assert_eq!((stats.rtcp, stats.malformed, stats.strangers), (0, 0, 0));
+}
+
+#[test]
 fn goodbye_is_said_once_something_was_said() {
     let mut world = with_rtcp(Rtcp::NextPort, Link::seeded);
     world.run(Duration::from_millis(100));
