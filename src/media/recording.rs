@@ -331,7 +331,10 @@ mod tests {
         let wav = hound::WavReader::open(&path).unwrap();
         assert_eq!(wav.spec().sample_rate, 16_000);
         let samples: Vec<i16> = wav.into_samples().map(Result::unwrap).collect();
-        assert_eq!([samples[0], samples[640], samples[641], samples[1_280]], [5, 7, -7, 5]);
+        assert_eq!(
+            [samples[0], samples[640], samples[641], samples[1_200], samples[1_280]],
+            [5, 7, -7, 7, 5]
+        );
     }
 
     #[test]

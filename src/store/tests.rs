@@ -234,7 +234,7 @@ async fn recorder_writes_before_it_shows_and_drains_at_the_end() {
     assert!(store.snapshot(call).await.unwrap().unwrap().closed);
     let revisions: Vec<_> =
         std::iter::from_fn(|| heard.try_recv().ok()).map(|recorded| recorded.revision).collect();
-    assert_eq!(revisions.iter().flatten().copied().collect::<Vec<_>>(), (2..=11).collect::<Vec<_>>());
+    assert_eq!(revisions.iter().flatten().copied().collect::<Vec<_>>(), (2..=12).collect::<Vec<_>>());
     assert_eq!(revisions.iter().filter(|revision| revision.is_none()).count(), 1, "the live text");
 }
 

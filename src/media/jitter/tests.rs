@@ -242,10 +242,12 @@ proptest! {
         for n in 0..400usize * 160 / ptime {
             link.send(start + duration_of((n * ptime) as u64, NARROWBAND_HZ), n * ptime);
         }
-        let mut played = 0;
+        let (mut played, mut newest, mut longest_gap) = (0, 0, 0);
         for n in 0..420u32 {
             let now = start + super::super::pacer::frames(n);
             while let Some((arrival, at)) = link.poll(now) {
+                longest_gap = at.saturating_sub(newest).max(longest_gap);
+                newest = at.max(newest);
                 let samples = vec![500; ptime];
                 buffer.push(arrival, Timestamp(first.wrapping_add(at as u32)), false, &samples);
             }
@@ -255,6 +257,7 @@ proptest! {
                 played = buffer.cursor;
             }
         }
-        prop_assert!(buffer.stats().resyncs == 0);
+        // What is missing for as long as the buffer is cannot be told from another time base.
+        prop_assert!(buffer.stats().resyncs == 0 || longest_gap + 2 * ptime > CAPACITY / 2);
     }
 }
