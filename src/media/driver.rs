@@ -185,7 +185,7 @@ impl Leg {
         let (handle, commands) = handle::channel(self.local);
         let presence = Presence::new(self.load);
         let leg = LiveLeg::new(self.socket, config, commands, EventSink::new(events), (self.lease, presence));
-        match self.inbox.try_send(ToWorker::Adopt(leg)) {
+        match self.inbox.try_send(ToWorker::Adopt(Box::new(leg))) {
             Ok(()) => Ok((handle, receiver)),
             Err(TrySendError::Full(_)) => Err(MediaError::Busy),
             Err(TrySendError::Disconnected(_)) => Err(MediaError::Closed),

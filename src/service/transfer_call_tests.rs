@@ -3,7 +3,7 @@ use crate::{
     call::record::CallDirection,
     service::{
         Policy,
-        policy::{self, Caps, Hours},
+        policy::{self, Caps},
     },
     store::{self, Store, tests::plan},
 };
@@ -17,7 +17,7 @@ async fn desk(live_per_callee: u32) -> (TransferCall, Store) {
         allowed_prefixes: vec!["+1".into()],
         denied_prefixes: vec![],
         caller_ids: vec![],
-        hours: Hours { from: 8, to: 21, ..Hours::ANY },
+        hours: "08:00-21:00".parse().unwrap(),
         hours_strict: false,
         caps: Caps { live_per_callee, ..Caps::default() },
     });

@@ -7,7 +7,7 @@
 use crate::voice::words::plain;
 
 /// How a wish begins.
-const WISHES: [&str; 46] = [
+const WISHES: [&str; 53] = [
     "can i",
     "could i",
     "may i",
@@ -16,7 +16,6 @@ const WISHES: [&str; 46] = [
     "i want",
     "i wanna",
     "i need",
-    "i have to",
     "i would like",
     "id like",
     "i would rather",
@@ -31,7 +30,6 @@ const WISHES: [&str; 46] = [
     "ich möchte",
     "möchte ich",
     "ich will",
-    "ich muss",
     "ich würde",
     "würde ich",
     "lassen sie mich",
@@ -54,9 +52,18 @@ const WISHES: [&str; 46] = [
     "puis-je",
     "pourrais-je",
     "est-ce que je",
+    "could we",
+    "do you have",
+    "have you got",
+    "können sie mich",
+    "könnten sie mich",
+    "me puede",
+    "me podría",
+    "pouvez-vous me",
+    "pourriez-vous me",
 ];
 
-const TALKING: [&str; 13] = [
+const TALKING: [&str; 19] = [
     "speak to",
     "speak with",
     "talk to",
@@ -70,9 +77,15 @@ const TALKING: [&str; 13] = [
     "parler à",
     "parler avec",
     "parler au",
+    "verbinden",
+    "durchstellen",
+    "weiterleiten",
+    "pasar con",
+    "comunicar con",
+    "passer",
 ];
 
-const PERSONS: [&str; 46] = [
+const PERSONS: [&str; 48] = [
     "human",
     "human being",
     "person",
@@ -89,7 +102,6 @@ const PERSONS: [&str; 46] = [
     "member of staff",
     "menschen",
     "mensch",
-    "person",
     "jemandem",
     "mitarbeiter",
     "mitarbeiterin",
@@ -105,7 +117,6 @@ const PERSONS: [&str; 46] = [
     "operadora",
     "encargado",
     "encargada",
-    "supervisor",
     "responsable",
     "compañero",
     "humain",
@@ -115,14 +126,18 @@ const PERSONS: [&str; 46] = [
     "conseillère",
     "opérateur",
     "opératrice",
-    "responsable",
     "collègue",
     "supérieur",
     "vraie personne",
+    "jemand",
+    "jemanden",
+    "anyone",
+    "anybody",
+    "colleagues",
 ];
 
 /// Whole requests.
-const REQUESTS: [&str; 33] = [
+const REQUESTS: [&str; 32] = [
     "transfer me",
     "connect me to",
     "connect me with",
@@ -136,30 +151,29 @@ const REQUESTS: [&str; 33] = [
     "give me a human",
     "give me a person",
     "give me a real person",
-    "human please",
-    "person please",
-    "operator please",
-    "representative please",
-    "agent please",
     "verbinden sie mich",
     "verbinde mich",
     "stellen sie mich durch",
-    "einen menschen bitte",
     "páseme con",
     "pásame con",
     "comuníqueme con",
     "transfiérame",
-    "una persona por favor",
-    "un humano por favor",
     "passez-moi",
     "transférez-moi",
     "mettez-moi en relation",
-    "un humain s'il vous plaît",
-    "une personne s'il vous plaît",
+    "transfer my call",
+    "transfer this call",
+    "transfer the call",
+    "can i have a human",
+    "can i get a human",
+    "can i have a real person",
+    "can i get a real person",
+    "können sie mich verbinden",
+    "können sie mich bitte verbinden",
 ];
 
 /// Said by those who have noticed with whom they speak.
-const REFUSALS: [&str; 12] = [
+const REFUSALS: [&str; 14] = [
     "dont want to talk to a",
     "dont want to speak to a",
     "dont want to talk with a",
@@ -172,6 +186,8 @@ const REFUSALS: [&str; 12] = [
     "nicht mit einem",
     "no quiero hablar con",
     "pas parler à",
+    "dont wanna talk to a",
+    "dont wanna speak to a",
 ];
 
 const MACHINES: [&str; 16] = [
@@ -193,25 +209,46 @@ const MACHINES: [&str; 16] = [
     "automate",
 ];
 
-/// The clause says it, alone.
-const ALONE: [&str; 10] = [
+/// Nothing else is said.
+const ALONE: [&str; 24] = [
     "human",
     "a human",
+    "a human please",
+    "human please",
     "a person",
+    "a person please",
     "real person",
     "a real person",
+    "real person please",
+    "a real person please",
     "a human being",
+    "operator please",
+    "representative please",
+    "agent please",
     "einen menschen",
+    "einen menschen bitte",
     "una persona",
+    "una persona por favor",
     "un humano",
+    "un humano por favor",
     "un humain",
+    "un humain s'il vous plaît",
+    "une personne s'il vous plaît",
+    "un conseiller s'il vous plaît",
 ];
+
+/// Between two commas they split no clause.
+const POLITE: [&str; 5] =
+    [", please,", ", bitte,", ", por favor,", ", s'il vous plaît,", ", s’il vous plaît,"];
 
 /// Turns a wish into another one: a denial, or somebody of one's own.
 const OTHERWISE: [&str; 21] = [
     "not", "dont", "never", "cant", "you", "my", "our", "her", "his", "nicht", "kein", "keinen", "meinem",
     "meiner", "no", "mi", "pas", "mon", "ma", "press", "if",
 ];
+
+/// Before a request, makes it none.
+const DENIALS: [&str; 8] = ["not", "dont", "never", "nicht", "no", "if", "wenn", "falls"];
 
 /// The agent's own words for it.
 const PROMISES: [&str; 31] = [
@@ -256,22 +293,43 @@ const NEAR: usize = 4;
 
 /// Whether a caller's words ask for a person.
 pub(in crate::voice) fn asks_for_a_person(words: &str) -> bool {
-    clauses(words).any(|(clause, _)| {
-        wishes(&clause) || requests(&clause) || refuses_machines(&clause) || is_alone(&clause)
-    })
+    let asks = |clause: String| {
+        wishes(&clause) || commands(&clause) || requests(&clause) || refuses_machines(&clause)
+    };
+    sentences(words).any(|sentence| is_alone(&plain(&sentence)) || clauses(&sentence).any(asks))
 }
 
 /// Whether the agent's words say that the call is being handed over.
 pub(in crate::voice) fn promises_transfer(words: &str) -> bool {
-    clauses(words).any(|(clause, asks)| {
-        let conditional = CONDITIONS.iter().any(|word| clause.contains(&plain(word)));
-        !asks && !conditional && PROMISES.iter().any(|promise| clause.contains(&plain(promise)))
+    sentences(words).any(|sentence| {
+        let said = plain(&sentence);
+        let has = |phrase: &str| said.contains(&plain(phrase));
+        !sentence.ends_with('?')
+            && !CONDITIONS.iter().any(|word| has(word))
+            && PROMISES.iter().any(|promise| has(promise))
     })
 }
 
-/// Each clause in plain words, and whether it is a question.
-fn clauses(words: &str) -> impl Iterator<Item = (String, bool)> {
-    words.split_inclusive(['.', '?', '!', ';', '¿', '¡']).map(|part| (plain(part), part.ends_with('?')))
+/// Each with the mark at its end.
+fn sentences(words: &str) -> impl Iterator<Item = String> {
+    let whole =
+        |sentence: &str| POLITE.iter().fold(sentence.to_lowercase(), |text, polite| text.replace(polite, ""));
+    words.split_inclusive(['.', '?', '!', ';', '¿', '¡']).map(whole)
+}
+
+fn clauses(sentence: &str) -> impl Iterator<Item = String> {
+    sentence.split(',').map(plain)
+}
+
+/// "Speak to a representative": what people say to machines.
+fn commands(clause: &str) -> bool {
+    let talks = ["speak to", "speak with", "talk to", "talk with"]
+        .iter()
+        .any(|talk| clause.starts_with(&plain(talk)));
+    let person = PERSONS.iter().filter_map(|person| position(clause, person)).min();
+    talks
+        && person.is_some_and(|at| at <= NEAR)
+        && !clause.split_whitespace().any(|word| OTHERWISE.contains(&word))
 }
 
 /// "Can I speak to a real person?"
@@ -284,15 +342,15 @@ fn wishes(clause: &str) -> bool {
         let Some(person) = person else { return false };
         let between = after.split_whitespace().take(talk.max(person));
         person.abs_diff(talk) <= NEAR + 1
-            && !ends_otherwise(before)
-            && !between.into_iter().any(|w| OTHERWISE.contains(&w))
+            && !ends_with(before, &OTHERWISE)
+            && !between.into_iter().any(|word| OTHERWISE.contains(&word))
     })
 }
 
 fn requests(clause: &str) -> bool {
     let asked =
-        |request: &&str| split_at_words(clause, request).is_some_and(|(before, _)| !ends_otherwise(before));
-    REQUESTS.iter().any(|request| asked(&request))
+        |request| split_at_words(clause, request).is_some_and(|(before, _)| !ends_with(before, &DENIALS));
+    REQUESTS.iter().any(|request| asked(request))
 }
 
 fn refuses_machines(clause: &str) -> bool {
@@ -310,9 +368,9 @@ fn is_alone(clause: &str) -> bool {
     ALONE.iter().any(|alone| plain(alone) == clause)
 }
 
-/// Whether one of the last two words makes what follows another wish.
-fn ends_otherwise(before: &str) -> bool {
-    before.split_whitespace().rev().take(2).any(|word| OTHERWISE.contains(&word))
+/// Whether one of the last two words is among these.
+fn ends_with(before: &str, words: &[&str]) -> bool {
+    before.split_whitespace().rev().take(2).any(|word| words.contains(&word))
 }
 
 /// The text before and after a phrase.
@@ -352,6 +410,15 @@ mod tests {
             "Can you connect me to a colleague?",
             "Operator, please.",
             "A real person!",
+            "Human.",
+            "Speak to a representative.",
+            "I don't wanna talk to a computer.",
+            "Do you have anybody I can talk to?",
+            "Can I have a human?",
+            "Können Sie mich bitte mit einem Menschen verbinden?",
+            "¿Me puede comunicar con alguien?",
+            "Pouvez-vous me passer quelqu'un ?",
+            "May I, please, speak to somebody in the office?",
             "Kann ich bitte mit einem Menschen sprechen?",
             "Ich möchte mit einem Mitarbeiter reden.",
             "Verbinden Sie mich bitte.",
@@ -381,6 +448,11 @@ mod tests {
             "Don't transfer me, please.",
             "I need to talk to my manager first.",
             "I can speak to you now.",
+            "Talk to my manager.",
+            "I'd like to speak with Bob.",
+            "Is Mr. Smith there? Can I speak to him?",
+            "May I ask who is speaking, is this a person?",
+            "I speak to people all day.",
             "Let me transfer you to a person.",
             "A table for one person, please. Can I pay there?",
             "How many people can I bring?",
