@@ -8,6 +8,7 @@
 //! words ([`asking`]), the model's tool, and the model's words that promise it without the tool.
 
 mod asking;
+mod phrases;
 
 use std::time::Instant;
 
