@@ -45,9 +45,7 @@ fn clauses(sentence: &str) -> impl Iterator<Item = String> {
 
 /// "Speak to a representative": what people say to machines.
 fn commands(clause: &str) -> bool {
-    let talks = ["speak to", "speak with", "talk to", "talk with"]
-        .iter()
-        .any(|talk| clause.starts_with(&plain(talk)));
+    let talks = COMMANDS.iter().any(|talk| clause.starts_with(&plain(talk)));
     let person = PERSONS.iter().filter_map(|person| position(clause, person)).min();
     talks
         && person.is_some_and(|at| at <= NEAR)
