@@ -20,6 +20,10 @@ fn number(text: &str) -> E164 {
     text.parse().unwrap()
 }
 
+fn nobody() -> carriers::Config {
+    carriers::Config { url: String::new(), token: Pii::default(), timeout_secs: 1 }
+}
+
 async fn store() -> Store {
     let config = store::Config { data_dir: "unused".into(), url: "sqlite::memory:".into() };
     Store::open(&config).await.unwrap()
@@ -135,8 +139,13 @@ async fn serve(routes: Router) -> String {
 }
 
 fn provider(kind: Kind, url: &str) -> Arc<dyn Reachability> {
-    let config =
-        Config { provider: kind, url: url.into(), password: "p&ss word".to_owned().into(), timeout_secs: 10 };
+    let config = Config {
+        provider: kind,
+        url: url.into(),
+        password: "p&ss word".to_owned().into(),
+        timeout_secs: 10,
+        carrier: nobody(),
+    };
     config.build().unwrap()
 }
 
@@ -205,7 +214,12 @@ async fn any_program_may_tell_over_http() {
 
 #[test]
 fn a_provider_needs_an_address() {
-    let config =
-        Config { provider: Kind::Http, url: "mac.local".into(), password: Pii::default(), timeout_secs: 1 };
+    let config = Config {
+        provider: Kind::Http,
+        url: "mac.local".into(),
+        password: Pii::default(),
+        timeout_secs: 1,
+        carrier: nobody(),
+    };
     assert!(config.build().is_err());
 }

@@ -122,7 +122,8 @@ impl Node {
         let voices: Vec<String> = ["nat", "josh"].map(String::from).into();
         let till = payments::till(&config, books.store.clone(), &health).unwrap();
         let numbers = LeaseNumber::new(Numbers::new(books.store.clone(), config.numbers));
-        let look_up = LookUp::new(books.store.clone(), config.lookup.build().unwrap(), vec![7; 32].into());
+        let look_up = LookUp::new(books.store.clone(), config.lookup.build().unwrap(), vec![7; 32].into())
+            .with_carriers(config.lookup.carrier.build().unwrap());
         let place =
             PlaceCall::new(Policy::new(config.policy), Arc::new(voices), calls.clone(), books.store.clone());
         let api = Api {
