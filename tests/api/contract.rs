@@ -160,9 +160,9 @@ async fn what_is_free_has_the_members_that_the_guide_names() {
 #[tokio::test]
 async fn the_published_request_schemas_decide_what_is_asked_to_pay() {
     let node = selling(&[("policy.allowed_prefixes", r#"["+1", "+44"]"#)]).await;
-    stock(&node, &["+14155550199", "+16045550199"]).await;
-    let lessee = Wallet::new();
-    buy(&node, &lessee, "/api/number", &json!({ "country_code": "US" })).await;
+    stock(&node, &["+14155550199"]).await;
+    buy(&node, &Wallet::new(), "/api/number", &json!({})).await;
+    stock(&node, &["+14155550198", "+16045550199"]).await;
     let contract = contract();
     let with = |field: &str, value: Value| {
         let mut body = least();
@@ -201,7 +201,7 @@ async fn the_published_request_schemas_decide_what_is_asked_to_pay() {
         with("model", json!("turbo")),
         with("model", json!("enhanced")),
         with("transfer_phone_number", json!("+14155550142")),
-        with("transfer_phone_number", json!("+0123")),
+        with("transfer_phone_number", json!("415-555-0142")),
         with("voicemail_action", json!("ignore")),
         with("voicemail_action", json!("wait")),
         with("voicemail_message", long(500)),

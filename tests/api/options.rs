@@ -74,7 +74,7 @@ fn shared(path: &'static str) -> Family {
             ("record", json!(1)),
             ("model", json!("enhanced")),
             ("model", json!("Base")),
-            ("transfer_phone_number", json!("415")),
+            ("transfer_phone_number", json!("415-555-0142")),
             ("voicemail_action", json!("wait")),
             ("voicemail_message", long(501)),
             ("metadata", json!([1])),
@@ -146,7 +146,6 @@ impl Family {
     async fn placed(&self, node: &Node, wallet: &Wallet, body: &Value) -> Value {
         let answer = buy(node, wallet, self.path, body).await;
         assert_eq!(answer.status, StatusCode::OK, "{} {body}: {}", self.path, answer.json);
-        // Nothing is to be heard of the carrier here, and who pays waits for it.
         let plan = node.calls.plans.lock().pop().expect("a call was placed");
         assert_eq!(plan.owner, Some(wallet.wallet()));
         let mut plan = serde_json::to_value(plan).unwrap();

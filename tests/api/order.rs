@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 use crate::{
     support::{Answer, Node},
-    till::{selling, stock},
+    till::{selling, selling_all, stock},
 };
 
 const TASK: &str = "Ask for the opening hours.";
 
 async fn paid() -> Node {
-    let node = selling(&[("lookup.carrier.url", "http://127.0.0.1:9")]).await;
+    let node = selling_all().await;
     stock(&node, &["+14155550199"]).await;
     node
 }

@@ -36,7 +36,14 @@ pub async fn selling(set: &[(&str, &str)]) -> Node {
         ("http.public_url", "https://phone.example.com"),
     ];
     all.extend(set);
-    Node::with(&all).await
+    let node = Node::with(&all).await;
+    node.ring();
+    node
+}
+
+/// A node that sells all there is: it has somebody to ask about carriers, though nobody is there.
+pub async fn selling_all() -> Node {
+    selling(&[("lookup.carrier.url", "http://127.0.0.1:9")]).await
 }
 
 async fn facilitator() -> String {
