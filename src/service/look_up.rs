@@ -33,7 +33,7 @@ use crate::{
     base::{E164, LookupId, Pii, Wallet},
     store::{
         Store, StoreError,
-        lookups::{Lookup, LookupState, Reach},
+        lookups::{Found, Lookup, LookupState},
     },
 };
 
@@ -90,7 +90,7 @@ pub enum StatusFailure {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Status {
     Pending,
-    Complete { number: E164, reach: Reach, line: Option<Line>, checked_at: NaiveDate },
+    Complete { number: E164, found: Found, line: Option<Line>, checked_at: NaiveDate },
     Failed(String),
 }
 
@@ -202,10 +202,10 @@ impl LookUp {
         Ok(match lookup.state {
             LookupState::Pending => Status::Pending,
             LookupState::Failed(problem) => Status::Failed(problem),
-            LookupState::Complete { reach, at } => Status::Complete {
+            LookupState::Complete { found, at } => Status::Complete {
                 line: line::line(&lookup.number),
                 number: lookup.number,
-                reach,
+                found,
                 checked_at: at.date_naive(),
             },
         })
@@ -233,6 +233,20 @@ impl LookUp {
         });
     }
 
+    /// The carrier is no more than an addition: where nobody says it, the rest is told.
+    async fn with_carrier(&self, number: &E164, found: Found) -> Found {
+        match self.carriers.ask(number, Depth::Carrier).await {
+            Ok(Known { carrier: Some(carrier), .. }) => {
+                Found { carrier: carrier.name, number_type: carrier.kind, ..found }
+            }
+            Ok(_) => found,
+            Err(error) => {
+                tracing::warn!(%error, "the carrier of a number that is looked up stays unknown");
+                found
+            }
+        }
+    }
+
     async fn answer(&self, lookup: &Lookup) {
         // The semaphore is never closed.
         let Ok(_turn) = self.turns.acquire().await else { return };
@@ -241,6 +255,10 @@ impl LookUp {
             tokio::time::sleep(self.pause).await;
             told = self.provider.ask(&lookup.number).await;
         }
+        let told = match told {
+            Ok(reach) => Ok(self.with_carrier(&lookup.number, reach.into()).await),
+            Err(error) => Err(error),
+        };
         let outcome = if told.is_ok() { "complete" } else { "error" };
         metrics::counter!("callbox_lookups_total", "outcome" => outcome).increment(1);
         let answer = told.map_err(|error| {

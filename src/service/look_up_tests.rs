@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 
 use super::reachability::{Nobody, Provider as Kind, ReachError};
 use super::*;
-use crate::store::{self, lookups::Presence};
+use crate::store::{
+    self,
+    lookups::{Presence, Reach},
+};
 
 const WAIT: Duration = Duration::from_secs(20);
 
@@ -79,7 +82,8 @@ async fn one_answer_serves_all_wallets_for_an_hour() {
     let (one, other) = (wallet('1'), wallet('2'));
     let token = paid(&desk, "+14155550123", &one).await;
     let status = settled(&desk, &token, &one).await;
-    let Status::Complete { reach, line, .. } = &status else { panic!("{status:?}") };
+    let Status::Complete { found, line, .. } = &status else { panic!("{status:?}") };
+    let reach = &found.reach;
     assert_eq!(*reach, Reach { imessage: Presence::Available, facetime: Presence::Unavailable });
     assert_eq!(line.as_ref().unwrap().country.as_ref().unwrap().iso2, "US");
     let second = paid(&desk, "+14155550123", &other).await;

@@ -302,6 +302,12 @@ async fn signs_of_fraud_are_what_the_operators_program_says() {
     let resources = get_with(&node, "/.well-known/x402", None).await.json["resources"].to_string();
     assert!(resources.contains(FRAUD));
 
+    // StablePhone's lookup has a place for the carrier as well.
+    let token = buy(&node, &wallet, "/api/lookup", &json!({ "phone_number": "+14155550123" })).await.json;
+    let path = format!("/api/lookup/status?token={}", token["token"].as_str().unwrap());
+    let looked_up = crate::lookup::completed(&node, &wallet, &path).await.json;
+    assert_eq!(looked_up["carrier"], json!({ "carrier": "Example Mobile", "number_type": "mobile" }));
+
     let plain = buy(&node, &wallet, LOOKUP, &of_number()).await.json;
     assert_eq!((&plain["carrier"]["name"], &plain["sim_swap"]), (&json!("Example Mobile"), &Value::Null));
 }

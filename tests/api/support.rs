@@ -128,7 +128,8 @@ impl Node {
         health.add_store(books.store.clone());
         let recordings = config.store.recordings();
         std::fs::create_dir_all(&recordings).unwrap();
-        let voices: Vec<String> = ["nat", "josh"].map(String::from).into();
+        let catalog = callbox::models::Catalog::load(None).unwrap();
+        let voices: Vec<String> = catalog.voice_presets.iter().map(|preset| preset.name.clone()).collect();
         let till = payments::till(&config, books.store.clone(), &health).unwrap();
         let numbers = LeaseNumber::new(Numbers::new(books.store.clone(), config.numbers));
         let look_up = LookUp::new(books.store.clone(), config.lookup.build().unwrap(), vec![7; 32].into())
