@@ -32,8 +32,6 @@ use crate::{
 };
 
 const NOTHING_SOLD: ApiError = ApiError::Unauthorized { problem: "this node sells nothing" };
-/// A node that cannot do the work now says when to come back.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
 /// Where a settled transaction is told to clients that look for it here.
 const RECEIPT: HeaderName = HeaderName::from_static("x-payment-receipt");
 
@@ -98,6 +96,11 @@ impl Purchase {
 
     pub fn object(&self) -> Result<Map<String, Value>, ApiError> {
         body::object(&self.body)
+    }
+
+    /// The body of a route that needs none of its fields: none at all is an empty one.
+    pub fn object_if_any(&self) -> Result<Map<String, Value>, ApiError> {
+        if self.body.is_empty() { Ok(Map::new()) } else { self.object() }
     }
 
     pub fn payer(&self, api: &Api) -> Result<Payer, ApiError> {
@@ -240,12 +243,13 @@ async fn give(mut work: Box<dyn Work>) -> Response {
     respond(done.unwrap_or_else(|answer| answer))
 }
 
+/// A refusal that says when to try again says so in the header as well.
 pub(super) fn respond(answer: Answer) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let retry_after = answer.body["retry_after"].as_u64().filter(|_| !status.is_success());
     let mut response = (status, Json(answer.body)).into_response();
-    let later = [StatusCode::TOO_MANY_REQUESTS, StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE];
-    if later.contains(&status) {
-        response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+    if let Some(seconds) = retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
 }

@@ -1,6 +1,7 @@
 //! What is sold, as the payment gate takes it: set aside, handed over, given back. Each says in JSON how it is
 //! found again after a restart ([`restore`]).
 
+mod inquiry;
 mod lookup;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ use crate::{
     },
 };
 
+pub use inquiry::inquiry;
 pub use lookup::lookup;
 
 /// A carrier that has said nothing by now has at least not refused.
@@ -49,6 +51,7 @@ enum Ticket {
     Renewal {
         claim: String,
         number: E164,
+        /// Whose lease it is.
         wallet: Wallet,
         family: Family,
     },
@@ -244,25 +247,39 @@ impl Work for NumberSale {
     }
 }
 
-/// Another term of a lease: nothing to set aside, since a number in its grace goes to nobody else.
+/// Another term of a lease. Of one that stands nothing is set aside, since a number in its grace goes to nobody
+/// else; where it is over, the number is held as for a buyer.
 struct Renewal {
     api: Api,
     family: Family,
     number: E164,
+    /// Whose lease it was when its price was told: what is paid for is no other's.
     wallet: Wallet,
     claim: String,
 }
 
-pub fn renewal(api: &Api, family: Family, number: E164, wallet: Wallet) -> Box<dyn Work> {
+pub fn renewal(api: &Api, family: Family, lease: Lease) -> Box<dyn Work> {
+    let (number, wallet) = (lease.number, lease.owner);
     Box::new(Renewal { api: api.clone(), family, number, wallet, claim: String::new() })
 }
 
 impl Renewal {
-    async fn renew(&self, transaction: &str) -> Result<Answer, ApiError> {
-        let owner = match self.family.renews_for_anyone() {
-            true => Owner::Anyone,
-            false => Owner::Only(&self.wallet),
+    async fn hold(&mut self, claim: ClaimId) -> Result<Value, ApiError> {
+        self.claim = claim.to_string();
+        if self.family.renews_for_anyone() {
+            self.api.numbers.reserve_top_up(&self.claim, &self.number, Utc::now()).await?;
+        }
+        let ticket = Ticket::Renewal {
+            claim: self.claim.clone(),
+            number: self.number.clone(),
+            wallet: self.wallet.clone(),
+            family: self.family,
         };
+        Ok(ticket.json())
+    }
+
+    async fn renew(&self, transaction: &str) -> Result<Answer, ApiError> {
+        let owner = Owner::Only(&self.wallet);
         let lease: Lease = self.api.numbers.renew(&self.claim, &self.number, owner, Utc::now()).await?;
         Ok(self.family.renewed(&lease, transaction))
     }
@@ -270,14 +287,8 @@ impl Renewal {
 
 impl Work for Renewal {
     fn reserve(&mut self, claim: ClaimId) -> BoxFuture<'_, Result<Value, Answer>> {
-        self.claim = claim.to_string();
-        let ticket = Ticket::Renewal {
-            claim: self.claim.clone(),
-            number: self.number.clone(),
-            wallet: self.wallet.clone(),
-            family: self.family,
-        };
-        std::future::ready(Ok(ticket.json())).boxed()
+        let family = self.family;
+        self.hold(claim).map(move |held| held.map_err(|error| family.refusal(&error))).boxed()
     }
 
     fn deliver<'a>(&'a mut self, transaction: &'a str) -> BoxFuture<'a, Result<Answer, Answer>> {
@@ -286,7 +297,12 @@ impl Work for Renewal {
     }
 
     fn cancel(&mut self) -> BoxFuture<'_, ()> {
-        std::future::ready(()).boxed()
+        async {
+            if let Err(error) = self.api.numbers.cancel(&self.claim).await {
+                tracing::warn!(%error, "a number stays held until its hold runs out");
+            }
+        }
+        .boxed()
     }
 }
 

@@ -38,7 +38,8 @@ pub fn open(config: &NodeConfig, books: &Books, backend: Backend) -> anyhow::Res
     let numbers = LeaseNumber::new(Numbers::new(books.store.clone(), config.numbers));
     let secret = secret::load_or_create(&config.store.data_dir, TOKEN_SECRET)?;
     let secret = secret.into_exposed().into_bytes().into();
-    let look_up = LookUp::new(books.store.clone(), config.lookup.build()?, secret);
+    let look_up = LookUp::new(books.store.clone(), config.lookup.build()?, secret)
+        .with_carriers(config.lookup.carrier.build()?);
     let till = payments::till(config, books.store.clone(), &backend.health)?;
     let place = PlaceCall::behind(backend.gate, backend.voices, backend.calls.clone());
     let api = Api {

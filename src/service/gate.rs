@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
     field::{FieldError, FieldErrors, Verdict},
-    policy::{self, Policy, Refusal, Ruling},
+    policy::{self, Crowded, Policy, Refusal, Ruling, Until},
     ports::{CallerIds, NoLeases},
     request::Caller,
 };
@@ -78,8 +78,11 @@ impl Gate {
         if let (Some(from), Some(wallet)) = (&plan.from, &plan.owner) {
             errors.check(self.leased(wallet, from).await);
         }
-        for (_, ruling) in self.policy.caps().judge(&self.recent(to, plan.owner.as_ref(), now).await?) {
-            errors.check(ruling.map_err(|refusal| refusal.of("phone_number")));
+        let owner = plan.owner.as_ref();
+        for (_, ruling) in self.policy.caps().judge(&self.recent(to, owner, now).await?) {
+            if let Err(crowded) = ruling {
+                errors.push(self.dated(crowded, to, owner, now).await?.of("phone_number"));
+            }
         }
         Ok(errors.into_result())
     }
@@ -95,8 +98,28 @@ impl Gate {
             return Ok(Err(error));
         }
         let rulings = self.policy.caps().judge(&self.recent(to, None, now).await?);
-        let refusal = rulings.into_iter().find_map(|(_, ruling)| ruling.err());
-        Ok(refusal.map_or(Ok(()), |refusal| Err(refusal.of(TRANSFER))))
+        match rulings.into_iter().find_map(|(_, ruling)| ruling.err()) {
+            Some(crowded) => Ok(Err(self.dated(crowded, to, None, now).await?.of(TRANSFER))),
+            None => Ok(Ok(())),
+        }
+    }
+
+    /// The refusal with how long it holds.
+    async fn dated(
+        &self,
+        crowded: Crowded,
+        to: &E164,
+        owner: Option<&Wallet>,
+        now: DateTime<Utc>,
+    ) -> Result<Refusal, StoreError> {
+        let until = match crowded.until {
+            Until::Ended => self.store.live_call_ends_by(to, now).await?,
+            Until::Older { of, nth, than } => {
+                let newest = self.store.nth_newest_call(of, nth, (to, policy::block(to), owner)).await?;
+                newest.map(|placed| placed + than)
+            }
+        };
+        Ok(crowded.refusal.lasting(until.map(|until| until - now)))
     }
 
     /// What each rule says of a number, in order; one that refuses hides none after it. `from` is a number to
@@ -111,7 +134,8 @@ impl Gate {
         let (number, mut rulings) = self.policy.explain(text, now);
         if let Some(number) = number {
             rulings.push(("do-not-call list", self.listed(&number).await?));
-            rulings.extend(self.policy.caps().judge(&self.recent(&number, by.wallet(), now).await?));
+            let caps = self.policy.caps().judge(&self.recent(&number, by.wallet(), now).await?);
+            rulings.extend(caps.map(|(cap, ruling)| (cap, ruling.map_err(|crowded| crowded.refusal))));
         }
         let finding = |(rule, ruling): (_, Ruling)| Finding {
             rule,
@@ -158,6 +182,15 @@ impl Gate {
         }
         let fix = "do not try this number again: whoever has it does not want to be called";
         Ok(Err(Refusal::new(Verdict::DoNotCall, "is on the do-not-call list", fix)))
+    }
+
+    /// Whether whoever asks, and may be anybody, can have the number to show.
+    pub(super) async fn leased_by_anybody(&self, from: &E164) -> Result<(), FieldError> {
+        if self.caller_ids.is_leased(from).await {
+            return Ok(());
+        }
+        let fix = "leave it out to use the trunk's number, or name one that your wallet leases";
+        Err(FieldError::refused("from", "is not a number that anybody leases", fix))
     }
 
     async fn leased(&self, wallet: &Wallet, from: &E164) -> Result<(), FieldError> {

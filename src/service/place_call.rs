@@ -34,6 +34,8 @@ use crate::{
 pub const TASK_MAX: usize = 4000;
 /// Characters a first sentence or a voicemail message may have.
 pub const SENTENCE_MAX: usize = 500;
+/// Bytes of JSON that metadata may have.
+pub const METADATA_MAX: usize = 8192;
 /// Minutes a call may last.
 pub const MINUTES: std::ops::RangeInclusive<i64> = 1..=30;
 /// Language models a call may ask for; the configuration says what each is.
@@ -98,6 +100,9 @@ impl PlaceCall {
     ) -> Result<CallPlan, PlaceFailure> {
         let against = Against { policy: self.gate.policy(), voices: self.voices.as_ref(), by: &by, now };
         let plan = against.plan(request).map_err(refused)?;
+        if let (Caller::Unknown, Some(from)) = (&by, &plan.from) {
+            self.gate.leased_by_anybody(from).await.map_err(|error| refused(vec![error]))?;
+        }
         self.pass(&plan, now).await?;
         Ok(plan)
     }

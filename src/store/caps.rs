@@ -30,6 +30,28 @@ pub struct Placed {
     pub day: u32,
 }
 
+/// The calls placed that meet a condition, newest first: one, after as many as ?3 says.
+macro_rules! newest {
+    ($condition:literal) => {
+        concat!(
+            "SELECT created_at FROM calls WHERE ",
+            $condition,
+            " AND direction = ?2 ORDER BY created_at DESC LIMIT 1 OFFSET ?3"
+        )
+    };
+}
+
+/// Which calls are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallsOf {
+    Wallet,
+    Destination,
+    Prefix,
+}
+
+/// Seconds that a telephone may ring beyond what a call may last.
+const RINGING: TimeDelta = TimeDelta::seconds(60);
+
 #[derive(FromRow)]
 struct Counts {
     wallet_hour: u32,
@@ -83,6 +105,52 @@ impl Store {
     }
 }
 
+impl Store {
+    /// When the `nth` newest call of that kind was placed; the other arguments are those of
+    /// [`Store::recent_calls`].
+    pub async fn nth_newest_call(
+        &self,
+        of: CallsOf,
+        nth: u32,
+        (to, prefix, owner): (&E164, &str, Option<&Wallet>),
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let (sql, value) = match of {
+            CallsOf::Wallet => (newest!("owner = ?1"), owner.map(|owner| owner.as_str().to_owned())),
+            CallsOf::Destination => (newest!("to_number = ?1"), Some(to.as_str().to_owned())),
+            CallsOf::Prefix => (newest!("substr(to_number, 1, length(?1)) = ?1"), Some(prefix.to_owned())),
+        };
+        let at = sqlx::query_scalar(sql)
+            .bind(value)
+            .bind(CallDirection::Outbound.as_str())
+            .bind(nth.saturating_sub(1))
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(at)
+    }
+
+    /// When the live call to a number is over at the latest.
+    pub async fn live_call_ends_by(
+        &self,
+        to: &E164,
+        now: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let live: Option<(DateTime<Utc>, Option<DateTime<Utc>>, i64)> = sqlx::query_as(
+            "SELECT created_at, answered_at, json_extract(plan, '$.max_duration_secs') FROM calls \
+             WHERE to_number = ? AND direction = ? AND ended_at IS NULL AND created_at > ? \
+             ORDER BY created_at DESC LIMIT 1",
+        )
+        .bind(to.as_str().to_owned())
+        .bind(CallDirection::Outbound.as_str())
+        .bind(now - TimeDelta::hours(1))
+        .fetch_optional(&self.pool)
+        .await?;
+        let ends = |(created, answered, secs): (DateTime<Utc>, Option<DateTime<Utc>>, i64)| {
+            answered.unwrap_or(created + RINGING) + TimeDelta::seconds(secs)
+        };
+        Ok(live.map(ends))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +200,21 @@ mod tests {
             live: 1,
         };
         assert_eq!(recent, expected);
+        let newest = |of, nth| store.nth_newest_call(of, nth, (&here, "+1415555", Some(&alice)));
+        let micros = |at: DateTime<Utc>| at.timestamp_micros();
+        for (of, nth, expected) in [
+            (CallsOf::Wallet, 2, Some(ago(59))),
+            (CallsOf::Destination, 3, Some(ago(61))),
+            (CallsOf::Prefix, 1, Some(ago(5))),
+            (CallsOf::Prefix, 9, None),
+        ] {
+            let found = newest(of, nth).await.unwrap();
+            assert_eq!(found.map(micros), expected.map(micros), "{of:?} {nth}");
+        }
+        let ends = store.live_call_ends_by(&here, now).await.unwrap().unwrap();
+        let lasts = i64::try_from(plan().max_duration_secs).unwrap();
+        assert_eq!(micros(ends), micros(ago(5) + RINGING + TimeDelta::seconds(lasts)));
+        assert_eq!(store.live_call_ends_by(&neighbour, now).await.unwrap(), None);
         let operator = store.recent_calls(&here, "+1415555", None, now).await.unwrap();
         assert_eq!(operator, Recent { wallet: Placed::default(), ..expected });
     }
