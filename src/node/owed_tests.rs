@@ -43,7 +43,7 @@ async fn paid(store: &Store, call: CallId, state: ClaimState) -> crate::base::Cl
     };
     let Claimed::New(claim) = store.claim(&offer, Utc::now()).await.unwrap() else { panic!("not new") };
     let mut now = claim.state;
-    for step in [Reserved, Worked, Settling, Settled, Delivered].windows(2) {
+    for step in [Reserved, Settling, Settled, Delivered].windows(2) {
         if now == state {
             break;
         }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 
@@ -25,6 +26,10 @@ use crate::store::Store;
 /// The file of the secret that MPP's challenges are authenticated with. It outlives a restart: a client may
 /// have paid for a challenge that is out.
 const MPP_SECRET: &str = "mpp_secret";
+
+/// Payments that were left lying are taken up so often, and no more often than with this pause.
+const EVERY: Duration = Duration::from_secs(15);
+const BETWEEN: Duration = Duration::from_secs(2);
 
 /// `None` where nothing is sold.
 ///
@@ -114,15 +119,22 @@ impl Taken {
     }
 }
 
-/// Takes up the payments that an earlier run of the node left under way.
+/// Takes up the payments that an earlier run of the node left under way, and from then on those whose next
+/// state could not be written down.
 pub fn recover(api: &Api) {
     let Some(till) = api.till.clone() else { return };
     let api = api.clone();
     tokio::spawn(async move {
-        match till.gate.recover(|claim| wares::restore(&api, claim)).await {
-            Ok(0) => {}
-            Ok(open) => tracing::warn!(open, "payments were under way when this node last stopped"),
-            Err(error) => tracing::error!(%error, "payments of an earlier run could not be taken up"),
+        loop {
+            match till.gate.recover(|claim| wares::restore(&api, claim)).await {
+                Ok(0) => {}
+                Ok(left) => tracing::warn!(left, "payments that nobody had in hand were taken up"),
+                Err(error) if error.is_closed() => return,
+                Err(error) => tracing::error!(%error, "payments that were left cannot be taken up now"),
+            }
+            // However many buyers ask.
+            tokio::time::sleep(BETWEEN).await;
+            till.gate.until_wanted(EVERY).await;
         }
     });
 }

@@ -73,7 +73,7 @@ impl EvmPurse {
         let signed = request.build(&wallet).await;
         let signed = signed.map_err(|error| ChainError::Key { network, detail: error.to_string() })?;
         let raw = Bytes::from(signed.encoded_2718()).to_string();
-        let signed_refund = SignedRefund { raw, nonce: signed.nonce() };
+        let signed_refund = SignedRefund { raw, nonce: signed.nonce(), earlier: Vec::new() };
         Ok(Refund { transaction: signed.tx_hash().to_string(), signed: Some(signed_refund) })
     }
 

@@ -40,7 +40,7 @@ pub async fn claim(store: &Store, nonce: u8, state: ClaimState) -> Claim {
         }),
     };
     let Claimed::New(mut claim) = store.claim(&offer, Utc::now()).await.unwrap() else { panic!("not new") };
-    for step in [Reserved, Worked, Settling, Settled, Delivered, RefundDue].windows(2) {
+    for step in [Reserved, Settling, Settled, Delivered, RefundDue].windows(2) {
         if claim.state == state {
             break;
         }
@@ -83,7 +83,7 @@ impl Purse for Account {
             }
             let mut nonce = self.signed.lock();
             *nonce += 1;
-            let signed = SignedRefund { raw: format!("raw{nonce}"), nonce: *nonce };
+            let signed = SignedRefund { raw: format!("raw{nonce}"), nonce: *nonce, earlier: Vec::new() };
             Ok(Refund { transaction: format!("tx{nonce}"), signed: Some(signed) })
         })
     }
@@ -139,7 +139,7 @@ async fn refunds_are_paid_one_after_another() {
 async fn node_that_died_sends_the_bytes_it_had_signed() {
     let (store, account) = (books().await, Arc::new(Account::default()));
     let owed = claim(&store, 1, ClaimState::RefundDue).await;
-    let signed = SignedRefund { raw: "kept".into(), nonce: 7 };
+    let signed = SignedRefund { raw: "kept".into(), nonce: 7, earlier: Vec::new() };
     let refund = Some(Refund { transaction: "tx".into(), signed: Some(signed) });
     let change = Change { refund: refund.clone(), ..Change::default() };
     let (from, to) = (ClaimState::RefundDue, ClaimState::Refunding);
