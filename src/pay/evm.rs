@@ -187,19 +187,25 @@ impl Chain {
         &self,
         question: impl Future<Output = Result<T, alloy::contract::Error>>,
     ) -> Result<T, ChainError> {
-        let network = self.network.name;
-        match tokio::time::timeout(QUESTION, question).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(alloy::contract::Error::TransportError(RpcError::ErrorResp(answer)))) => {
-                Err(ChainError::Refused { network, detail: answer.message.into_owned() })
-            }
-            // What else a transport says may quote its URL, which may hold a key.
-            Ok(Err(alloy::contract::Error::TransportError(_))) => {
-                Err(ChainError::Unreachable { network, detail: "the request failed".into() })
-            }
-            Ok(Err(error)) => Err(ChainError::Unreachable { network, detail: error.to_string() }),
-            Err(_) => Err(ChainError::Unreachable { network, detail: "no answer in time".into() }),
+        ask(self.network.name, question).await
+    }
+}
+
+pub(super) async fn ask<T>(
+    network: &'static str,
+    question: impl Future<Output = Result<T, alloy::contract::Error>>,
+) -> Result<T, ChainError> {
+    match tokio::time::timeout(QUESTION, question).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(alloy::contract::Error::TransportError(RpcError::ErrorResp(answer)))) => {
+            Err(ChainError::Refused { network, detail: answer.message.into_owned() })
         }
+        // What else a transport says may quote its URL, which may hold a key.
+        Ok(Err(alloy::contract::Error::TransportError(_))) => {
+            Err(ChainError::Unreachable { network, detail: "the request failed".into() })
+        }
+        Ok(Err(error)) => Err(ChainError::Unreachable { network, detail: error.to_string() }),
+        Err(_) => Err(ChainError::Unreachable { network, detail: "no answer in time".into() }),
     }
 }
 

@@ -31,6 +31,7 @@ use tokio_util::task::TaskTracker;
 
 use self::hands::Hands;
 use self::spending::Spending;
+pub use self::undone::gone;
 use super::settle::Settler;
 use crate::base::ClaimId;
 use crate::store::claims::{Change, Claim, ClaimState, Claimed, NewClaim};

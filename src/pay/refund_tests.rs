@@ -58,6 +58,9 @@ struct Account {
     signed: Mutex<u64>,
     sent: Mutex<Vec<String>>,
     empty: Mutex<bool>,
+    /// Whether the chain asks for more than was offered, and how often more was offered.
+    is_dear: bool,
+    dearer: Mutex<usize>,
     reorganised: bool,
 }
 
@@ -85,6 +88,18 @@ impl Purse for Account {
             *nonce += 1;
             let signed = SignedRefund { raw: format!("raw{nonce}"), nonce: *nonce, earlier: Vec::new() };
             Ok(Refund { transaction: format!("tx{nonce}"), signed: Some(signed) })
+        })
+    }
+
+    fn reprice<'a>(&'a self, _: &'a SignedRefund) -> BoxFuture<'a, Result<Option<Refund>, ChainError>> {
+        Box::pin(async {
+            let mut dearer = self.dearer.lock();
+            if !self.is_dear {
+                return Ok(None);
+            }
+            *dearer += 1;
+            let signed = SignedRefund { raw: format!("dearer{dearer}"), nonce: 1, earlier: Vec::new() };
+            Ok(Some(Refund { transaction: format!("dearer{dearer}"), signed: Some(signed) }))
         })
     }
 
@@ -197,4 +212,44 @@ async fn no_transaction_pays_two_claims_back() {
             store.advance(owed.id, ClaimState::RefundDue, ClaimState::Refunded, change, Utc::now()).await;
         assert_eq!(done.is_ok(), booked);
     }
+}
+
+#[tokio::test]
+async fn refund_that_offers_too_little_offers_more_and_one_of_all_pays() {
+    for mined in ["tx1", "dearer1", "dearer2"] {
+        let (store, account) = (books().await, Arc::new(Account { is_dear: true, ..Account::default() }));
+        let refunds = refunds(&store, &account);
+        let owed = claim(&store, 1, ClaimState::RefundDue).await;
+        refunds.step(Utc::now()).await.unwrap();
+        refunds.step(Utc::now()).await.unwrap();
+        assert_eq!(account.sent(), ["raw1", "raw1"], "it has time");
+        let mut later = Utc::now();
+        for _ in 0..2 {
+            later += REPRICE + TimeDelta::seconds(1);
+            refunds.step(later).await.unwrap();
+            refunds.step(later).await.unwrap();
+        }
+        assert_eq!(account.sent()[2..], ["dearer1", "dearer1", "dearer2", "dearer2"]);
+        // The two others cannot come any more.
+        for hash in ["tx1", "dearer1", "dearer2"] {
+            account.decide(hash, if hash == mined { Fate::Paid } else { Fate::Replaced });
+        }
+        refunds.step(later).await.unwrap();
+        let paid = store.claim_by_id(owed.id).await.unwrap().unwrap();
+        assert_eq!((paid.state, paid.refund.unwrap().transaction.as_str()), (ClaimState::Refunded, mined));
+        assert_eq!(*account.signed.lock(), 1, "no second number");
+    }
+}
+
+#[tokio::test]
+async fn refund_does_not_offer_more_for_ever() {
+    let (store, account) = (books().await, Arc::new(Account { is_dear: true, ..Account::default() }));
+    let refunds = refunds(&store, &account);
+    claim(&store, 1, ClaimState::RefundDue).await;
+    let mut now = Utc::now();
+    for _ in 0..2 * REPRICINGS {
+        refunds.step(now).await.unwrap();
+        now += REPRICE + TimeDelta::seconds(1);
+    }
+    assert_eq!(*account.dearer.lock(), REPRICINGS);
 }

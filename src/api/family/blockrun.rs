@@ -70,7 +70,7 @@ pub(in crate::api) async fn buy(State(api): State<Api>, purchase: Purchase) -> A
     };
     fields.finish()?;
     let criteria = api.numbers.quote_buy(&request, Utc::now()).await?;
-    let wallet = purchase.buyer(&api)?;
+    let wallet = purchase.buyer()?;
     Ok(purchase.sell(&api, price, wares::number(&api, FAMILY, criteria, wallet)).await?)
 }
 
@@ -81,11 +81,11 @@ pub(in crate::api) async fn renew(State(api): State<Api>, purchase: Purchase) ->
     }
     let number = number_field(&purchase)?;
     // Who asks is known by the payment alone.
-    if let Payer::Wallet(wallet) = purchase.payer(&api)? {
+    if let Payer::Wallet(wallet) = purchase.payer()? {
         api.numbers.quote_renew(&number, Owner::Only(&wallet), Utc::now()).await?;
     }
     let lease = api.numbers.quote_renew(&number, Owner::Anyone, Utc::now()).await?;
-    let wallet = purchase.buyer(&api)?;
+    let wallet = purchase.buyer()?;
     Ok(purchase.sell(&api, price, wares::renewal(&api, FAMILY, lease.number, wallet)).await?)
 }
 
@@ -94,7 +94,7 @@ pub(in crate::api) async fn list(State(api): State<Api>, purchase: Purchase) -> 
     if let Some(answer) = purchase.known(&api, &price).await? {
         return Ok(answer);
     }
-    let wallet = purchase.buyer(&api)?;
+    let wallet = purchase.buyer()?;
     let desk = api.numbers.clone();
     let work = wares::reading(async move |transaction: String| match desk.list(&wallet, Utc::now()).await {
         Ok(leases) => Ok(Answer { status: 200, body: listed(&wallet, &leases, &transaction) }),
@@ -110,7 +110,7 @@ pub(in crate::api) async fn release(State(api): State<Api>, purchase: Purchase) 
         return Ok(answer);
     }
     let number = number_field(&purchase)?;
-    let wallet = purchase.buyer(&api)?;
+    let wallet = purchase.buyer()?;
     let desk = api.numbers.clone();
     let work = wares::reading(async move |transaction: String| {
         match desk.release(&number, &wallet, Utc::now()).await {
@@ -134,7 +134,7 @@ pub(in crate::api) async fn call(State(api): State<Api>, purchase: Purchase) -> 
         return Ok(answer);
     }
     let mut request = request(purchase.object()?)?;
-    if let Payer::Wallet(wallet) = purchase.payer(&api)? {
+    if let Payer::Wallet(wallet) = purchase.payer()? {
         let from = api.numbers.caller_id_for(&wallet, request.from.as_deref(), Utc::now()).await?;
         request.from = Some(from.to_string());
     }

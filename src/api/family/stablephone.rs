@@ -126,7 +126,7 @@ pub(super) async fn sell_number(api: &Api, family: Family, purchase: Purchase) -
     };
     fields.finish()?;
     let criteria = api.numbers.quote_buy(&request, Utc::now()).await?;
-    let wallet = purchase.buyer(api)?;
+    let wallet = purchase.buyer()?;
     purchase.sell(api, price, wares::number(api, family, criteria, wallet)).await
 }
 
@@ -143,7 +143,7 @@ pub(super) async fn sell_topup(api: &Api, family: Family, purchase: Purchase) ->
     let number = fields.required_text("phone_number");
     fields.finish()?;
     let lease = api.numbers.quote_renew(&number, Owner::Anyone, Utc::now()).await?;
-    let wallet = purchase.buyer(api)?;
+    let wallet = purchase.buyer()?;
     purchase.sell(api, price, wares::renewal(api, family, lease.number, wallet)).await
 }
 
@@ -154,7 +154,7 @@ pub(super) async fn checked(
     purchase: &Purchase,
     price: &Price,
 ) -> Result<CallPlan, ApiError> {
-    let by = match purchase.payer(api)? {
+    let by = match purchase.payer()? {
         Payer::Operator => Caller::Operator,
         Payer::Wallet(wallet) => Caller::Wallet(wallet),
         Payer::Unknown => Caller::Unknown,

@@ -13,7 +13,7 @@ use crate::{
         event::{CallChange, Ending},
         record::{CallPlan, CallRecord, CallStatus},
     },
-    pay::gate::{Answer, Work},
+    pay::gate::{Answer, Work, gone},
     service::{Update, WatchCall},
 };
 
@@ -111,9 +111,10 @@ pub(super) struct PlacedCall {
 }
 
 impl PlacedCall {
-    async fn tell(&self, transaction: &str) -> Result<Answer, ApiError> {
-        let record = self.api.read.call(self.call).await?.filter(|record| !is_owed(record));
-        let record = record.ok_or(ApiError::NotFound("call"))?;
+    async fn tell(&self, transaction: &str) -> Result<Answer, Answer> {
+        let record = self.api.read.call(self.call).await;
+        let record = record.map_err(|error| self.family.refusal(&error.into()))?;
+        let record = record.filter(|record| !is_owed(record)).ok_or_else(gone)?;
         Ok(self.family.call_placed(self.call, &record.plan, transaction))
     }
 }
@@ -124,8 +125,7 @@ impl Work for PlacedCall {
     }
 
     fn deliver<'a>(&'a mut self, transaction: &'a str) -> BoxFuture<'a, Result<Answer, Answer>> {
-        let family = self.family;
-        self.tell(transaction).map(move |told| told.map_err(|error| family.refusal(&error))).boxed()
+        self.tell(transaction).boxed()
     }
 
     fn cancel(&mut self) -> BoxFuture<'_, ()> {

@@ -6,14 +6,19 @@ use serde_json::{Value, json};
 use super::{Answer, Work};
 use crate::base::ClaimId;
 
+/// What a buyer is told whose goods are gone.
+pub fn gone() -> Answer {
+    let body = json!({ "success": false, "error": "what was paid for is gone; a refund is recorded" });
+    Answer { status: 500, body }
+}
+
 /// A work that is not done, for this reason: it cannot be found again, or it was refused after its payer
 /// had moved the money alone.
 pub(super) struct Undone(Answer);
 
 impl Undone {
     pub fn gone() -> Box<dyn Work> {
-        let body = json!({ "success": false, "error": "what was paid for is gone; a refund is recorded" });
-        Box::new(Undone(Answer { status: 500, body }))
+        Box::new(Undone(gone()))
     }
 
     /// The answer may say that nothing was charged, where something was.
