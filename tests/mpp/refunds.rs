@@ -84,7 +84,7 @@ async fn prepaid_call_that_no_line_is_free_for_is_paid_back_once() {
     let node = shop(&chain).await;
     let body = support::least();
     let paid = prepaid(&chain, &node, &body).await;
-    *node.calls.refusal.lock() = Some(PlaceError::Busy);
+    *node.calls.refusal.lock() = Some(PlaceError::AtCapacity { limit: 1 });
     let refused = post(&node, CALL, Some(&paid), &body).await;
     says_that_a_refund_is_due(&refused);
     // The line is free again: the payment is on its way back and buys nothing.
