@@ -51,7 +51,7 @@ pub fn till(config: &NodeConfig, store: Store, health: &HealthBoard) -> anyhow::
     let mut taken = Taken::default();
     for (index, entry) in payments.networks.iter().enumerate() {
         let added = match entry.network.as_str() {
-            TEMPO => taken.add_tempo(config, entry, &pay_to, health),
+            TEMPO => taken.add_tempo(config, entry, health),
             _ => taken.add_x402(entry, health),
         };
         added.with_context(|| format!("payments.networks.{index}"))?;
@@ -88,13 +88,12 @@ impl Taken {
         &mut self,
         config: &NodeConfig,
         entry: &NetworkConfig,
-        pay_to: &Wallet,
         health: &HealthBoard,
     ) -> anyhow::Result<()> {
         if self.mpp.is_some() {
             bail!("network: there are two entries `{TEMPO}`; one can be offered");
         }
-        let tempo = tempo(config, entry, pay_to)?;
+        let tempo = tempo(config, entry)?;
         let secret = secret::load_or_create(&config.store.data_dir, MPP_SECRET)?;
         let charges = Charges::new(&config.http.base_url(), secret, tempo.terms().clone());
         self.mpp = Some(charges.context("http.public_url")?);
@@ -162,8 +161,7 @@ fn look_after_x402(config: &NodeConfig, entry: &NetworkConfig, store: &Store) ->
 }
 
 fn look_after_tempo(config: &NodeConfig, entry: &NetworkConfig, store: &Store) -> anyhow::Result<()> {
-    let pay_to = config.payments.pay_to.parse().context("pay_to")?;
-    let tempo = tempo(config, entry, &pay_to)?;
+    let tempo = tempo(config, entry)?;
     let network = tempo.network();
     if let Some(purse) = purse(entry, &tempo, u64::from(config.payments.confirmations.get()))? {
         tokio::spawn(Refunds::new(store.clone(), &network, Arc::new(purse)).drive());
@@ -190,8 +188,9 @@ where
 /// The Tempo chain of an entry.
 ///
 /// # Errors
-/// An endpoint that is missing or no URL, or a currency that is no address.
-fn tempo(config: &NodeConfig, entry: &NetworkConfig, pay_to: &Wallet) -> anyhow::Result<Tempo> {
+/// An endpoint that is missing or no URL, or a currency or recipient that is no address.
+pub fn tempo(config: &NodeConfig, entry: &NetworkConfig) -> anyhow::Result<Tempo> {
+    let pay_to = config.payments.pay_to.parse().context("payments.pay_to")?;
     if entry.rpc.expose().is_empty() {
         bail!("rpc: is missing; name a JSON-RPC endpoint of {TEMPO}");
     }
@@ -200,7 +199,7 @@ fn tempo(config: &NodeConfig, entry: &NetworkConfig, pay_to: &Wallet) -> anyhow:
         bail!("currency: must be the address of a TIP-20 token: 0x and 40 hexadecimal digits");
     }
     let lifetime_secs = config.payments.timeout_secs;
-    let terms = Terms { chain_id: entry.chain_id, currency, pay_to: pay_to.clone(), lifetime_secs };
+    let terms = Terms { chain_id: entry.chain_id, currency, pay_to, lifetime_secs };
     Ok(Tempo::new(&entry.rpc, terms)?)
 }
 

@@ -268,4 +268,4 @@ pub fn problem(detail: &str) -> Value {
 
 #[cfg(test)]
 #[path = "mpp_tests.rs"]
-mod tests;
+pub(super) mod tests;

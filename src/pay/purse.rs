@@ -1,6 +1,6 @@
 //! The account that refunds are paid from: a `transfer` of the token, signed by its own key and with its own
 //! gas. On an EVM chain of x402 the token is USDC and gas is paid in the chain's coin; on Tempo it is a TIP-20
-//! dollar ([`TempoNetwork`]), which pays the gas, too.
+//! dollar, which pays the gas, too. What both have in common is a [`Coin`].
 
 use alloy::consensus::Transaction as _;
 use alloy::eips::BlockId;
@@ -49,6 +49,11 @@ pub trait Coin: Send + Sync + 'static {
 
     /// Whether what a claim has paid is still here.
     fn has(&self, claim: &Claim) -> impl Future<Output = Result<bool, ChainError>> + Send;
+
+    /// The transaction that moved a claim's money; empty where it is not known.
+    fn settlement(&self, claim: &Claim) -> impl Future<Output = String> + Send {
+        std::future::ready(claim.settlement.clone().unwrap_or_default())
+    }
 }
 
 impl Coin for Chain {
@@ -78,6 +83,13 @@ impl Coin for Chain {
         match serde_json::from_value::<Payment>(claim.offer.proof.clone()) {
             Ok(payment) => self.is_used(&payment.authorization).await,
             Err(_) => Ok(false),
+        }
+    }
+
+    async fn settlement(&self, claim: &Claim) -> String {
+        match (claim.settlement.as_deref(), serde_json::from_value::<Payment>(claim.offer.proof.clone())) {
+            (None | Some(""), Ok(payment)) => self.transaction(&payment.authorization).await,
+            (known, _) => known.unwrap_or_default().to_owned(),
         }
     }
 }

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::store;
+use crate::store::claims::tests::offer;
 use crate::store::claims::{Claimed, NewClaim};
 
 pub const NETWORK: &str = "eip155:8453";
@@ -21,16 +22,7 @@ pub async fn claim(store: &Store, nonce: u8, state: ClaimState) -> Claim {
     let pay_to = "0x2222222222222222222222222222222222222222";
     let nonce = format!("0x{}", hex::encode([nonce; 32]));
     let offer = NewClaim {
-        scheme: "x402".into(),
-        network: NETWORK.into(),
-        asset: "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913".into(),
-        payer: payer.parse().unwrap(),
         nonce: nonce.clone(),
-        amount: "0.54".parse().unwrap(),
-        pay_to: pay_to.parse().unwrap(),
-        valid_before: Utc::now(),
-        route: "POST /api/call".into(),
-        body_sha256: "aa".into(),
         proof: json!({
             "version": 2, "network": NETWORK, "signature": "0x00",
             "authorization": {
@@ -38,6 +30,7 @@ pub async fn claim(store: &Store, nonce: u8, state: ClaimState) -> Claim {
                 "validAfter": "0", "validBefore": "4000000000", "nonce": nonce,
             },
         }),
+        ..offer("")
     };
     let Claimed::New(mut claim) = store.claim(&offer, Utc::now()).await.unwrap() else { panic!("not new") };
     for step in [Reserved, Settling, Settled, Delivered, RefundDue].windows(2) {

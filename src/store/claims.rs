@@ -489,4 +489,4 @@ fn json(column: &'static str, text: &str) -> Result<serde_json::Value, StoreErro
 
 #[cfg(test)]
 #[path = "claims_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -8,7 +8,8 @@ fn now() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 11, 22, 9, 0, 0).unwrap()
 }
 
-fn offer(nonce: &str) -> NewClaim {
+/// Of 0.54 dollars for a call.
+pub fn offer(nonce: &str) -> NewClaim {
     NewClaim {
         scheme: "x402".into(),
         network: "eip155:8453".into(),

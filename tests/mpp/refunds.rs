@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use axum::http::StatusCode;
 use callbox::{
     node::{NodeConfig, config::Sources, payments},
+    pay::audit::{self, Verdict},
     service::PlaceError,
     store::claims::ClaimState,
 };
@@ -30,14 +31,17 @@ async fn shop(chain: &Chain) -> Node {
 
 /// What looks after payments in a node that serves.
 fn look_after(chain: &Chain, node: &Node) {
+    payments::look_after(&config(chain), &node.books.store).unwrap();
+}
+
+fn config(chain: &Chain) -> NodeConfig {
     let networks = format!(
         r#"[{{ network = "tempo", rpc = "{}", currency = "{PATH_USD}", refund_key = "{REFUND_KEY}" }}]"#,
         chain.rpc
     );
     let set = [("payments.mode", "on"), ("payments.pay_to", PAY_TO), ("payments.networks", &networks)];
     let set = set.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-    let config: NodeConfig = Sources { set, ..Sources::default() }.load().unwrap().config;
-    payments::look_after(&config, &node.books.store).unwrap();
+    Sources { set, ..Sources::default() }.load().unwrap().config
 }
 
 /// A call that is paid for by a transaction which its payer has sent alone.
@@ -66,6 +70,17 @@ async fn is_refunded(chain: &Chain, node: &Node, had: [u64; 2]) {
     assert_eq!(chain.balance(PAY_TO).await, PRICE);
     let ledger = node.books.store.ledger(chrono::DateTime::UNIX_EPOCH).await.unwrap();
     assert_eq!(ledger.iter().map(|entry| entry.moved_micros).sum::<i64>(), 0);
+    agrees(chain, node).await;
+}
+
+/// The chain's own log has the payment and the refund.
+async fn agrees(chain: &Chain, node: &Node) {
+    let config = config(chain);
+    let tempo = payments::tempo(&config, &config.payments.networks[0]).unwrap();
+    for claim in node.books.store.settled_claims().await.unwrap() {
+        let finding = audit::judge(&claim, &audit::evidence(&tempo, &claim).await.unwrap());
+        assert_eq!((finding.verdict, finding.on_chain), (Verdict::Agrees, 0), "{}", finding.detail);
+    }
 }
 
 async fn balances(chain: &Chain) -> [u64; 2] {
