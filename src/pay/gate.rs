@@ -10,7 +10,7 @@
 //!
 //! Each arrow that a claim rests behind is one transaction of the store: the claim itself, what is set aside
 //! together with "the chain is about to be asked", and the settlement together with the answer (`Settled` is a
-//! row of the ledger alone). More are not needed: what the chain knows survives a crash by itself. [`recovery`]
+//! row of the ledger alone). More are not needed: what the chain knows survives a crash by itself. `recovery`
 //! says what each crash leaves and what becomes of it. A settlement whose outcome is not known is looked up until
 //! it is; meanwhile the client is told to wait and never asked to pay again.
 

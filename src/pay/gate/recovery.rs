@@ -7,7 +7,7 @@
 //! | before the transaction was sent | `Settling`, unused on the chain | settled again; a work that is gone waits until the authorisation has expired |
 //! | before the chain's answer was heard | `Settling` | looked up, and settled again where nothing is under way |
 //! | after the money moved, before or after the work was handed over | `Settling`, used on the chain | handed over; handing over twice is handing over once |
-//! | after a refund was signed | `Refunding` | [`super::super::refund`] sends the same bytes |
+//! | after a refund was signed | `Refunding` | [`refund`](crate::pay::refund) sends the same bytes |
 //!
 //! No other state is met: what is set aside is noted together with the question to the chain, and the
 //! settlement together with the answer, each in one transaction.
@@ -63,8 +63,9 @@ impl Gate {
     }
 
     async fn take_up(self, claim: Claim, work: Box<dyn Work>, hold: Hold) -> Result<(), StoreError> {
-        // Whoever had it may have brought it to its end since the list was made.
-        let Some(claim) = self.store.claim_by_id(claim.id).await? else { return Ok(()) };
+        // Whoever had it may have brought it on since the list was made: `work` is none of the new state's.
+        let now = self.store.claim_by_id(claim.id).await?;
+        let Some(claim) = now.filter(|now| now.state == claim.state) else { return Ok(()) };
         let Some(settler) = self.settlers.get(&claim.offer.network).cloned() else {
             return self.without_settler(claim, work).await;
         };
