@@ -20,6 +20,7 @@ struct Chain {
     settled: AtomicUsize,
     looked: AtomicUsize,
     prepaid: bool,
+    under_way: bool,
 }
 
 impl Settler for Chain {
@@ -41,6 +42,10 @@ impl Settler for Chain {
 
     fn is_prepaid(&self, _: &NewClaim) -> bool {
         self.prepaid
+    }
+
+    fn is_under_way<'a>(&'a self, _: &'a NewClaim) -> BoxFuture<'a, bool> {
+        Box::pin(async { self.under_way })
     }
 }
 

@@ -67,6 +67,20 @@ async fn work_that_is_gone_is_never_paid_for_anew() {
     assert_eq!((job.done.counts(), chain.settled.load(Ordering::SeqCst)), ([0, 0, 0], 0));
 }
 
+#[tokio::test]
+async fn settlement_that_waits_to_be_mined_is_not_sent_again() {
+    let chain = Chain { looks: vec![unknown()].into(), under_way: true, ..Chain::default() };
+    let (gate, chain, store) = rig(chain).await;
+    let (claim, job) = (left(&store, ClaimState::Settling).await, Job::default());
+    recover(&gate, &job).await;
+    assert_eq!(
+        (state(&store, &claim).await, chain.settled.load(Ordering::SeqCst)),
+        (ClaimState::Settling, 0)
+    );
+    recover(&gate, &job).await;
+    assert_eq!(state(&store, &claim).await, ClaimState::Delivered);
+}
+
 /// The earlier try may be mined after the refusal of a later one.
 #[tokio::test]
 async fn second_try_that_is_refused_leaves_the_payment_unknown() {
