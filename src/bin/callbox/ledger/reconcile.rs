@@ -57,21 +57,21 @@ pub(super) fn by_ledger(finding: Finding, booked: i64) -> Finding {
 /// A chain that payments are taken on.
 pub enum Ledger {
     X402(Chain),
-    Mpp(Tempo),
+    Mpp(Box<Tempo>),
 }
 
 impl Ledger {
     async fn evidence(&self, claim: &Claim) -> Result<Evidence, ChainError> {
         match self {
             Ledger::X402(chain) => audit::evidence(chain, claim).await,
-            Ledger::Mpp(tempo) => audit::evidence(tempo, claim).await,
+            Ledger::Mpp(tempo) => audit::evidence(&**tempo, claim).await,
         }
     }
 
     pub async fn transfers(&self, transaction: &str) -> Result<Seen, ChainError> {
         match self {
             Ledger::X402(chain) => audit::transfers(chain, transaction).await,
-            Ledger::Mpp(tempo) => audit::transfers(tempo, transaction).await,
+            Ledger::Mpp(tempo) => audit::transfers(&**tempo, transaction).await,
         }
     }
 }
@@ -81,7 +81,7 @@ pub fn chains(config: &NodeConfig) -> anyhow::Result<HashMap<String, Ledger>> {
     let chain = |entry: &NetworkConfig| {
         if entry.is_tempo() {
             let tempo = payments::tempo(config, entry)?;
-            return Ok((tempo.network(), Ledger::Mpp(tempo)));
+            return Ok((tempo.network(), Ledger::Mpp(Box::new(tempo))));
         }
         payments::chain(entry).map(|(network, chain)| (network.caip2.to_owned(), Ledger::X402(chain)))
     };
