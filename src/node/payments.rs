@@ -3,7 +3,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use alloy::network::{EthereumWallet, NetworkWallet};
 use anyhow::{Context, bail};
 
 use super::{NodeConfig, health::HealthBoard, secret};
@@ -13,7 +15,7 @@ use crate::pay::evm::{Chain, InProcess};
 use crate::pay::facilitator::Facilitator;
 use crate::pay::mpp::{Charges, Terms};
 use crate::pay::network::{NETWORKS, Network};
-use crate::pay::purse::EvmPurse;
+use crate::pay::purse::{Coin, TokenPurse};
 use crate::pay::refund::Refunds;
 use crate::pay::reorg::Watch;
 use crate::pay::settle::Settler;
@@ -25,6 +27,10 @@ use crate::store::Store;
 /// The file of the secret that MPP's challenges are authenticated with. It outlives a restart: a client may
 /// have paid for a challenge that is out.
 const MPP_SECRET: &str = "mpp_secret";
+
+/// Payments that were left lying are taken up so often, and no more often than with this pause.
+const EVERY: Duration = Duration::from_secs(15);
+const BETWEEN: Duration = Duration::from_secs(2);
 
 /// `None` where nothing is sold.
 ///
@@ -45,7 +51,7 @@ pub fn till(config: &NodeConfig, store: Store, health: &HealthBoard) -> anyhow::
     let mut taken = Taken::default();
     for (index, entry) in payments.networks.iter().enumerate() {
         let added = match entry.network.as_str() {
-            TEMPO => taken.add_tempo(config, entry, &pay_to, health),
+            TEMPO => taken.add_tempo(config, entry, health),
             _ => taken.add_x402(entry, health),
         };
         added.with_context(|| format!("payments.networks.{index}"))?;
@@ -82,26 +88,16 @@ impl Taken {
         &mut self,
         config: &NodeConfig,
         entry: &NetworkConfig,
-        pay_to: &Wallet,
         health: &HealthBoard,
     ) -> anyhow::Result<()> {
         if self.mpp.is_some() {
             bail!("network: there are two entries `{TEMPO}`; one can be offered");
         }
-        if entry.rpc.expose().is_empty() {
-            bail!("rpc: is missing; name a JSON-RPC endpoint of {TEMPO}");
-        }
-        let currency: Wallet = entry.currency.parse().context("currency")?;
-        if !currency.is_evm() {
-            bail!("currency: must be the address of a TIP-20 token: 0x and 40 hexadecimal digits");
-        }
-        let lifetime_secs = config.payments.timeout_secs;
-        let terms = Terms { chain_id: entry.chain_id, currency, pay_to: pay_to.clone(), lifetime_secs };
+        let tempo = tempo(config, entry)?;
         let secret = secret::load_or_create(&config.store.data_dir, MPP_SECRET)?;
-        let charges = Charges::new(&config.http.base_url(), secret, terms.clone());
+        let charges = Charges::new(&config.http.base_url(), secret, tempo.terms().clone());
         self.mpp = Some(charges.context("http.public_url")?);
-        let network = terms.network();
-        let tempo = Tempo::new(&entry.rpc, terms)?;
+        let network = tempo.network();
         watch_tempo(health, &tempo);
         self.add_settler(network, Arc::new(tempo))
     }
@@ -114,21 +110,27 @@ impl Taken {
     }
 }
 
-/// Takes up the payments that an earlier run of the node left under way.
+/// Takes up the payments that an earlier run of the node left under way, and from then on those whose next
+/// state could not be written down.
 pub fn recover(api: &Api) {
     let Some(till) = api.till.clone() else { return };
     let api = api.clone();
     tokio::spawn(async move {
-        match till.gate.recover(|claim| wares::restore(&api, claim)).await {
-            Ok(0) => {}
-            Ok(open) => tracing::warn!(open, "payments were under way when this node last stopped"),
-            Err(error) => tracing::error!(%error, "payments of an earlier run could not be taken up"),
+        loop {
+            match till.gate.recover(|claim| wares::restore(&api, claim)).await {
+                Ok(0) => {}
+                Ok(left) => tracing::warn!(left, "payments that nobody had in hand were taken up"),
+                Err(error) if error.is_closed() => return,
+                Err(error) => tracing::error!(%error, "payments that were left cannot be taken up now"),
+            }
+            // However many buyers ask.
+            tokio::time::sleep(BETWEEN).await;
+            till.gate.until_wanted(EVERY).await;
         }
     });
 }
 
-/// Begins to pay refunds and to look at settlements a second time, on each chain of x402. What was paid by MPP
-/// is paid back by hand.
+/// Begins to pay refunds, and to look at settlements of x402 a second time, on each chain.
 ///
 /// # Errors
 /// A refund key that cannot be used.
@@ -137,24 +139,42 @@ pub fn look_after(config: &NodeConfig, store: &Store) -> anyhow::Result<()> {
     if payments.mode == Mode::Off {
         return Ok(());
     }
-    let confirmations = u64::from(payments.confirmations.get());
     for (index, entry) in payments.networks.iter().enumerate() {
-        if entry.is_tempo() {
-            continue;
-        }
-        let key = || format!("payments.networks.{index}");
-        let (network, chain) = chain(entry).with_context(key)?;
-        let (store, network) = (store.clone(), network.caip2);
-        if let Some(purse) = purse(entry, &chain, confirmations).with_context(key)? {
-            tokio::spawn(Refunds::new(store.clone(), network, Arc::new(purse)).drive());
-        }
-        tokio::spawn(Watch { store, network, chain: Arc::new(chain), confirmations }.drive());
+        let looked_after = match entry.is_tempo() {
+            true => look_after_tempo(config, entry, store),
+            false => look_after_x402(config, entry, store),
+        };
+        looked_after.with_context(|| format!("payments.networks.{index}"))?;
+    }
+    Ok(())
+}
+
+fn look_after_x402(config: &NodeConfig, entry: &NetworkConfig, store: &Store) -> anyhow::Result<()> {
+    let confirmations = u64::from(config.payments.confirmations.get());
+    let (network, chain) = chain(entry)?;
+    let (store, network) = (store.clone(), network.caip2);
+    if let Some(purse) = purse(entry, &chain, confirmations)? {
+        tokio::spawn(Refunds::new(store.clone(), network, Arc::new(purse)).drive());
+    }
+    tokio::spawn(Watch { store, network, chain: Arc::new(chain), confirmations }.drive());
+    Ok(())
+}
+
+fn look_after_tempo(config: &NodeConfig, entry: &NetworkConfig, store: &Store) -> anyhow::Result<()> {
+    let tempo = tempo(config, entry)?;
+    let network = tempo.network();
+    if let Some(purse) = purse(entry, &tempo, u64::from(config.payments.confirmations.get()))? {
+        tokio::spawn(Refunds::new(store.clone(), &network, Arc::new(purse)).drive());
     }
     Ok(())
 }
 
 /// `None` where the operator pays refunds by hand.
-pub fn purse(entry: &NetworkConfig, chain: &Chain, confirmations: u64) -> anyhow::Result<Option<EvmPurse>> {
+pub fn purse<C>(entry: &NetworkConfig, coin: &C, confirmations: u64) -> anyhow::Result<Option<TokenPurse<C>>>
+where
+    C: Coin + Clone,
+    EthereumWallet: NetworkWallet<C::Network>,
+{
     if entry.refund_key.expose().is_empty() {
         return Ok(None);
     }
@@ -162,7 +182,25 @@ pub fn purse(entry: &NetworkConfig, chain: &Chain, confirmations: u64) -> anyhow
     if bare(&entry.refund_key) == bare(&entry.settler_key) {
         bail!("refund_key: must be another key than settler_key; they would take each other's numbers");
     }
-    EvmPurse::new(chain.clone(), &entry.refund_key, confirmations).context("refund_key").map(Some)
+    TokenPurse::new(coin.clone(), &entry.refund_key, confirmations).context("refund_key").map(Some)
+}
+
+/// The Tempo chain of an entry.
+///
+/// # Errors
+/// An endpoint that is missing or no URL, or a currency or recipient that is no address.
+pub fn tempo(config: &NodeConfig, entry: &NetworkConfig) -> anyhow::Result<Tempo> {
+    let pay_to = config.payments.pay_to.parse().context("payments.pay_to")?;
+    if entry.rpc.expose().is_empty() {
+        bail!("rpc: is missing; name a JSON-RPC endpoint of {TEMPO}");
+    }
+    let currency: Wallet = entry.currency.parse().context("currency")?;
+    if !currency.is_evm() {
+        bail!("currency: must be the address of a TIP-20 token: 0x and 40 hexadecimal digits");
+    }
+    let lifetime_secs = config.payments.timeout_secs;
+    let terms = Terms { chain_id: entry.chain_id, currency, pay_to, lifetime_secs };
+    Ok(Tempo::new(&entry.rpc, terms)?)
 }
 
 /// The chain of an entry.

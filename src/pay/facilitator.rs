@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::evm::{Chain, ExactEvm, request};
+use super::evm::{Chain, ChainError, ExactEvm, request};
 use super::settle::{Outcome, Rejection};
 use super::x402::{Payment, Requirement};
 
@@ -83,5 +83,10 @@ impl ExactEvm for Facilitator {
             }
             Err(error) => Outcome::Unknown { detail: error.without_url().to_string() },
         }
+    }
+
+    /// It sends from an account of its own, and knows what it has sent.
+    async fn has_waiting(&self) -> Result<bool, ChainError> {
+        Ok(false)
     }
 }

@@ -15,6 +15,8 @@ mod node;
 mod packages;
 mod payer;
 mod proxy;
+mod refunds;
+mod scene;
 mod settlement;
 mod sign_in;
 
@@ -29,6 +31,8 @@ const STEP: Duration = Duration::from_millis(20);
 const CALL: Usd = Usd::from_micros(540_000);
 const NUMBER: Usd = Usd::from_micros(20_000_000);
 const TOPUP: Usd = Usd::from_micros(15_000_000);
+const LOOKUP: Usd = Usd::from_micros(50_000);
+const LIST: Usd = Usd::from_micros(1_000);
 
 /// Asks again and again until there is an answer.
 async fn awaited<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {

@@ -29,6 +29,10 @@ use crate::{
 
 pub use crate::carrier::Callee;
 
+/// One of anvil's accounts pays refunds. It has no dollars unless a test gives it some.
+const REFUND_KEY: &str = "0xdbda1821b80551c9d65939329250298aa3472ba22feea921c0cf5d620ea67b97";
+pub const REFUNDER: &str = "0x23618e81E3f5cdF7f54C3d65f7FBc0aBf5B21E8F";
+
 pub const KEY: &str = "cbx_0123456789abcdef0123456789abcdef";
 
 /// What is for sale.
@@ -280,6 +284,7 @@ pay_to = "{till}"
 network = "base"
 rpc = "{rpc}"
 settler_key = "{SETTLER_KEY}"
+refund_key = "{REFUND_KEY}"
 [engines]
 asr = {{ engine = "scripted", model = "" }}
 llm = {{ engine = "scripted", model = "" }}

@@ -45,7 +45,7 @@ pub(in crate::api) async fn buy(State(api): State<Api>, purchase: Purchase) -> R
     };
     fields.finish()?;
     let criteria = api.numbers.quote_buy(&request, Utc::now()).await?;
-    let wallet = purchase.buyer(&api)?;
+    let wallet = purchase.buyer()?;
     purchase.sell(&api, price, wares::number(&api, FAMILY, criteria, wallet)).await
 }
 
@@ -56,7 +56,7 @@ pub(in crate::api) async fn renew(State(api): State<Api>, purchase: Purchase) ->
     }
     let number = number_field(&purchase)?;
     // Who asks is known by the payment alone.
-    let payer = purchase.payer(&api)?;
+    let payer = purchase.payer()?;
     let owner = match &payer {
         Payer::Wallet(wallet) => Owner::Only(wallet),
         Payer::Unknown => Owner::Anyone,
@@ -72,7 +72,7 @@ pub(in crate::api) async fn list(State(api): State<Api>, purchase: Purchase) -> 
         return Ok(answer);
     }
     Fields::new(purchase.object_if_any()?, &[]).finish()?;
-    let wallet = purchase.buyer(&api)?;
+    let wallet = purchase.buyer()?;
     let desk = api.numbers.clone();
     let work = wares::reading(async move |transaction: String| match desk.list(&wallet, Utc::now()).await {
         Ok(leases) => Ok(Answer { status: 200, body: listed(&wallet, &leases, &transaction) }),
@@ -91,10 +91,10 @@ pub(in crate::api) async fn release(
         return Ok(answer);
     }
     let number = number_field(&purchase)?;
-    let payer = purchase.payer(&api)?;
+    let payer = purchase.payer()?;
     let owner = if let Payer::Wallet(wallet) = &payer { Owner::Only(wallet) } else { Owner::Anyone };
     api.numbers.quote_release(&number, owner, Utc::now()).await?;
-    let wallet = purchase.buyer(&api)?;
+    let wallet = purchase.buyer()?;
     let desk = api.numbers.clone();
     let work = wares::reading(async move |transaction: String| {
         match desk.release(&number, &wallet, Utc::now()).await {

@@ -65,7 +65,7 @@ pub(super) async fn call(api: &Api, family: Family, purchase: Purchase) -> Resul
     if let Some(answer) = purchase.known(api, &price).await? {
         return Ok(answer);
     }
-    let plan_of = Schema::of(family, &purchase.payer(api)?);
+    let plan_of = Schema::of(family, &purchase.payer()?);
     let request = request(purchase.object()?, plan_of)?;
     let plan = checked(api, request, &purchase, &price).await?;
     purchase.sell(api, price, wares::call(api, family, plan)).await
@@ -89,7 +89,7 @@ pub(super) async fn number(api: &Api, family: Family, purchase: Purchase) -> Res
     }
     fields.finish()?;
     let criteria = api.numbers.quote_buy(&request, Utc::now()).await?;
-    let wallet = purchase.buyer(api)?;
+    let wallet = purchase.buyer()?;
     purchase.sell(api, price, wares::number(api, family, criteria, wallet)).await
 }
 
@@ -98,7 +98,7 @@ pub(super) async fn topup(api: &Api, family: Family, purchase: Purchase) -> Resu
     if let Some(answer) = purchase.known(api, &price).await? {
         return Ok(answer);
     }
-    let payer = purchase.payer(api)?;
+    let payer = purchase.payer()?;
     let mut fields = Fields::new(purchase.object()?, &["phone_number"]);
     let number = fields.required_text("phone_number");
     Schema::of(family, &payer).number(&mut fields, "phone_number", Some(&number));
@@ -119,7 +119,7 @@ pub(super) async fn checked(
     purchase: &Purchase,
     price: &Price,
 ) -> Result<CallPlan, ApiError> {
-    let by = match purchase.payer(api)? {
+    let by = match purchase.payer()? {
         Payer::Operator => Caller::Operator,
         Payer::Wallet(wallet) => Caller::Wallet(wallet),
         Payer::Unknown => Caller::Unknown,

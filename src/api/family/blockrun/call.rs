@@ -50,7 +50,7 @@ pub(in crate::api) async fn place(State(api): State<Api>, purchase: Purchase) ->
         return Ok(answer);
     }
     let mut request = request(purchase.object()?)?;
-    match purchase.payer(&api)? {
+    match purchase.payer()? {
         Payer::Wallet(wallet) => {
             let from = api.numbers.caller_id_for(&wallet, request.from.as_deref(), Utc::now()).await?;
             request.from = Some(from.to_string());

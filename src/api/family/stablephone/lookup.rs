@@ -36,7 +36,7 @@ pub(in crate::api) async fn lookup(State(api): State<Api>, purchase: Purchase) -
         return Ok(answer);
     }
     let number = wanted(&purchase)?;
-    let wallet = match purchase.payer(&api)? {
+    let wallet = match purchase.payer()? {
         Payer::Wallet(wallet) => wallet,
         Payer::Unknown | Payer::Operator => Wallet::nobody(),
     };
