@@ -1,6 +1,8 @@
 //! From `[payments]` to a till: the chains, what settles on them, what an earlier run left open, and what is
 //! looked after once it is paid.
 
+pub mod solana;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use crate::pay::reorg::Watch;
 use crate::pay::settle::Settler;
 use crate::pay::siwx::SignIn;
 use crate::pay::tempo::Tempo;
+use crate::pay::x402::Receiver;
 use crate::pay::{Gate, Mode, NetworkConfig, TEMPO};
 use crate::store::Store;
 
@@ -35,18 +38,15 @@ pub fn till(config: &NodeConfig, store: Store, health: &HealthBoard) -> anyhow::
     if payments.mode == Mode::Off {
         return Ok(None);
     }
-    let pay_to: Wallet = payments.pay_to.parse().context("payments.pay_to")?;
-    if !pay_to.is_evm() {
-        bail!("payments.pay_to: must be an EVM address: 0x and 40 hexadecimal digits");
-    }
     if payments.networks.is_empty() {
         bail!("payments.networks: is empty; add the chain to be paid on, or set payments.mode to \"off\"");
     }
     let mut taken = Taken::default();
     for (index, entry) in payments.networks.iter().enumerate() {
         let added = match entry.network.as_str() {
-            TEMPO => taken.add_tempo(config, entry, &pay_to, health),
-            _ => taken.add_x402(entry, health),
+            TEMPO => taken.add_tempo(config, entry, health),
+            _ if entry.is_solana() => taken.add_solana(entry, health),
+            _ => taken.add_x402(config, entry, health),
         };
         added.with_context(|| format!("payments.networks.{index}"))?;
     }
@@ -54,9 +54,8 @@ pub fn till(config: &NodeConfig, store: Store, health: &HealthBoard) -> anyhow::
         gate: Gate::new(store, taken.settlers),
         // A new secret voids the challenges that are out: clients ask again.
         sign_in: SignIn::new(&config.http.base_url(), rand::random::<[u8; 32]>().to_vec().into()),
-        networks: taken.networks,
+        receivers: taken.receivers,
         mpp: taken.mpp,
-        pay_to,
         timeout_secs: payments.timeout_secs,
     }))
 }
@@ -64,27 +63,40 @@ pub fn till(config: &NodeConfig, store: Store, health: &HealthBoard) -> anyhow::
 /// Where payments are taken, as entry after entry of the configuration says it.
 #[derive(Default)]
 struct Taken {
-    networks: Vec<&'static Network>,
+    receivers: Vec<Receiver>,
     mpp: Option<Charges>,
     /// By CAIP-2 network.
     settlers: HashMap<String, Arc<dyn Settler>>,
 }
 
 impl Taken {
-    fn add_x402(&mut self, entry: &NetworkConfig, health: &HealthBoard) -> anyhow::Result<()> {
+    fn add_x402(
+        &mut self,
+        config: &NodeConfig,
+        entry: &NetworkConfig,
+        health: &HealthBoard,
+    ) -> anyhow::Result<()> {
+        let pay_to = pay_to(config)?;
         let (network, chain) = chain(entry)?;
         watch(health, network, &chain);
-        self.networks.push(network);
+        self.receivers.push(Receiver::evm(network, pay_to));
         self.add_settler(network.caip2.to_owned(), settler(entry, chain)?)
+    }
+
+    fn add_solana(&mut self, entry: &NetworkConfig, health: &HealthBoard) -> anyhow::Result<()> {
+        let solana::Taken { receiver, settler } = solana::taken(entry, health)?;
+        let network = receiver.network.caip2.to_owned();
+        self.receivers.push(receiver);
+        self.add_settler(network, settler)
     }
 
     fn add_tempo(
         &mut self,
         config: &NodeConfig,
         entry: &NetworkConfig,
-        pay_to: &Wallet,
         health: &HealthBoard,
     ) -> anyhow::Result<()> {
+        let pay_to = pay_to(config)?;
         if self.mpp.is_some() {
             bail!("network: there are two entries `{TEMPO}`; one can be offered");
         }
@@ -96,7 +108,7 @@ impl Taken {
             bail!("currency: must be the address of a TIP-20 token: 0x and 40 hexadecimal digits");
         }
         let lifetime_secs = config.payments.timeout_secs;
-        let terms = Terms { chain_id: entry.chain_id, currency, pay_to: pay_to.clone(), lifetime_secs };
+        let terms = Terms { chain_id: entry.chain_id, currency, pay_to, lifetime_secs };
         let secret = secret::load_or_create(&config.store.data_dir, MPP_SECRET)?;
         let charges = Charges::new(&config.http.base_url(), secret, terms.clone());
         self.mpp = Some(charges.context("http.public_url")?);
@@ -111,6 +123,14 @@ impl Taken {
             bail!("network: another entry is of the same chain");
         }
         Ok(())
+    }
+}
+
+/// The wallet on all EVM chains.
+fn pay_to(config: &NodeConfig) -> anyhow::Result<Wallet> {
+    match config.payments.pay_to.parse::<Wallet>() {
+        Ok(wallet) if wallet.is_evm() => Ok(wallet),
+        _ => bail!("payments.pay_to: must be an EVM address: 0x and 40 hexadecimal digits"),
     }
 }
 
@@ -143,6 +163,10 @@ pub fn look_after(config: &NodeConfig, store: &Store) -> anyhow::Result<()> {
             continue;
         }
         let key = || format!("payments.networks.{index}");
+        if entry.is_solana() {
+            solana::look_after(entry, store, confirmations).with_context(key)?;
+            continue;
+        }
         let (network, chain) = chain(entry).with_context(key)?;
         let (store, network) = (store.clone(), network.caip2);
         if let Some(purse) = purse(entry, &chain, confirmations).with_context(key)? {
@@ -172,6 +196,7 @@ pub fn purse(entry: &NetworkConfig, chain: &Chain, confirmations: u64) -> anyhow
 pub fn chain(entry: &NetworkConfig) -> anyhow::Result<(&'static Network, Chain)> {
     let known = || format!("{}, {TEMPO}", NETWORKS.map(|network| network.name).join(", "));
     let network = Network::find(&entry.network)
+        .filter(|network| !network.is_solana())
         .with_context(|| format!("network: `{}` is not one of {}", entry.network, known()))?;
     if entry.rpc.expose().is_empty() {
         bail!("rpc: is missing; name a JSON-RPC endpoint of {}", network.name);

@@ -6,8 +6,10 @@ use callbox::{
     base::{ClaimId, Usd},
     node::{NodeConfig, payments},
     pay::{
-        audit::{self, Finding, Verdict},
-        evm::Chain,
+        NetworkConfig,
+        audit::{self, Evidence, Finding, Seen, Verdict},
+        evm::{self, ChainError},
+        svm,
     },
     store::{
         Store,
@@ -52,9 +54,39 @@ pub(super) fn by_ledger(finding: Finding, booked: i64) -> Finding {
     Finding { verdict: Verdict::Differs, detail, ..finding }
 }
 
+/// A chain that x402 is paid on.
+pub enum Chain {
+    Evm(evm::Chain),
+    Solana(svm::rpc::Chain),
+}
+
+impl Chain {
+    async fn evidence(&self, claim: &Claim) -> Result<Evidence, ChainError> {
+        match self {
+            Chain::Evm(chain) => chain.evidence(claim).await,
+            Chain::Solana(chain) => chain.evidence(claim).await,
+        }
+    }
+
+    /// What a transaction moved of the token.
+    pub async fn transfers(&self, transaction: &str) -> Result<Seen, ChainError> {
+        match self {
+            Chain::Evm(chain) => chain.transfers(transaction).await,
+            Chain::Solana(chain) => chain.transfers(transaction).await,
+        }
+    }
+}
+
 /// By CAIP-2 network.
 pub fn chains(config: &NodeConfig) -> anyhow::Result<HashMap<&'static str, Chain>> {
-    let chain = |entry| payments::chain(entry).map(|(network, chain)| (network.caip2, chain));
+    let chain = |entry: &NetworkConfig| {
+        if entry.is_solana() {
+            let (network, chain) = payments::solana::chain(entry)?;
+            return Ok((network.caip2, Chain::Solana(chain)));
+        }
+        let (network, chain) = payments::chain(entry)?;
+        Ok((network.caip2, Chain::Evm(chain)))
+    };
     config.payments.networks.iter().filter(|entry| !entry.is_tempo()).map(chain).collect()
 }
 
