@@ -3,7 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     time::Duration,
 };
 
@@ -66,13 +66,27 @@ impl Node {
         Node::over(&chain.url, callee).await
     }
 
-    /// A node that reaches its chain by this URL, once all its parts are well.
+    /// A node that reaches its chain by this URL.
     pub async fn over(rpc: &str, callee: Callee) -> Node {
+        let till: Wallet = format!("0x{}", hex::encode(rand::random::<[u8; 20]>())).parse().unwrap();
+        let payments = format!(
+            r#"
+pay_to = "{till}"
+[[payments.networks]]
+network = "base"
+rpc = "{rpc}"
+settler_key = "{SETTLER_KEY}"
+"#
+        );
+        Node::paid(till, &payments, callee).await
+    }
+
+    /// A node that is paid so, by what follows `[payments]` in its configuration, once all its parts are well.
+    pub async fn paid(till: Wallet, payments: &str, callee: Callee) -> Node {
         let dir = tempfile::tempdir().unwrap();
         let (carrier, address) = Carrier::start(callee).await;
         let (http, sip) = (free_tcp(), free_udp());
-        let till: Wallet = format!("0x{}", hex::encode(rand::random::<[u8; 20]>())).parse().unwrap();
-        fs::write(dir.path().join("callbox.toml"), config(http, sip, address, rpc, &till)).unwrap();
+        fs::write(dir.path().join("callbox.toml"), config(http, sip, address, payments)).unwrap();
         fs::write(dir.path().join("numbers.csv"), format!("number\n{}\n", STOCK.join("\n"))).unwrap();
         let imported = callbox(&dir).args(["numbers", "import", "numbers.csv"]).output().unwrap();
         assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
@@ -102,6 +116,11 @@ impl Node {
     pub async fn restart(&mut self) {
         self.process = serve(&self.dir);
         self.answers().await;
+    }
+
+    /// Another command of the program, beside the node.
+    pub fn command(&self, arguments: &[&str]) -> Output {
+        callbox(&self.dir).args(arguments).output().unwrap()
     }
 
     /// Waits until the node is well, or begins again where another process was faster at one of its ports.
@@ -254,7 +273,7 @@ impl Drop for Node {
     }
 }
 
-fn config(http: SocketAddr, sip: SocketAddr, carrier: SocketAddr, rpc: &str, till: &Wallet) -> String {
+fn config(http: SocketAddr, sip: SocketAddr, carrier: SocketAddr, payments: &str) -> String {
     format!(
         r#"
 [http]
@@ -275,11 +294,7 @@ data_dir = "data"
 level = "info"
 [payments]
 mode = "on"
-pay_to = "{till}"
-[[payments.networks]]
-network = "base"
-rpc = "{rpc}"
-settler_key = "{SETTLER_KEY}"
+{payments}
 [engines]
 asr = {{ engine = "scripted", model = "" }}
 llm = {{ engine = "scripted", model = "" }}
