@@ -74,7 +74,7 @@ async fn a_payment_of_anything_else_is_refused() {
     chain.fund(&stranger.wallet, Usd::ZERO).await;
     let theirs = svm::token_account(&stranger.public(), &crate::payer::mint());
     let spoil: [(&str, &dyn Fn(&mut Cheque)); 10] = [
-        ("too little", &|c| c.message.instructions[2].data[1] -= 1),
+        ("too little", &|c| c.message.instructions[2].data[3] -= 1),
         ("too much", &|c| c.message.instructions[2].data[1] += 1),
         ("another token", &|c| c.message.accounts[4] = [8; 32]),
         ("another recipient", &|c| c.message.accounts[3] = theirs),

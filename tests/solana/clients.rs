@@ -4,6 +4,7 @@
 use std::process::Stdio;
 
 use callbox::{base::Usd, pay::network::NETWORKS, store::claims::ClaimState};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -94,7 +95,7 @@ async fn published_facilitator_settles_for_a_node_without_a_key() {
 /// A facilitator has to say first who pays the fees.
 pub async fn offered(node: &Node) {
     crate::awaited("Solana is offered", async || {
-        let asked = node.post("/api/x402/call", &[], &json!({})).await;
+        let asked = node.ask(Method::POST, "/api/x402/call", &[], None).await;
         (asked.json["accepts"][0]["network"] == "solana").then_some(())
     })
     .await;
@@ -137,7 +138,7 @@ rpc = "http://127.0.0.1:9"
         url = chain.url,
     );
     let node = Node::paid(till.clone(), &payments, Callee::Rings).await;
-    let asked = node.post("/api/call", &[], &json!({})).await;
+    let asked = node.ask(Method::POST, "/api/call", &[], None).await;
     let (v1, v2) = (&asked.json["accepts"], crate::payer::decode(&asked, "payment-required"));
     assert_eq!((&v1[0]["network"], &v1[1]["network"]), (&json!("base"), &json!("solana")));
     let solana = &v2["accepts"][1];
@@ -149,6 +150,6 @@ rpc = "http://127.0.0.1:9"
     assert_eq!(v1[0]["extra"], json!({ "name": "USD Coin", "version": "2" }), "a client compares this");
     assert!(asked.headers["www-authenticate"].to_str().unwrap().starts_with("Payment "));
     let doctor = String::from_utf8(node.command(&["doctor"]).stdout).unwrap();
-    assert!(doctor.contains(&format!("ok    chain solana  ")), "{doctor}");
+    assert!(doctor.contains("ok    chain solana  "), "{doctor}");
     assert!(doctor.contains(&format!("{} has 1.000000 SOL for fees", fee_payer())), "{doctor}");
 }
