@@ -39,7 +39,7 @@ const CONFINED: [(&[&str], &[&str]); 3] = [
 
 /// Files and folders (with a `/` at their end) of logic that takes the time as an argument. Add a
 /// core here when it is written.
-const PURE: [&str; 50] = [
+const PURE: [&str; 53] = [
     "src/base/",
     "src/eval/figures.rs",
     "src/eval/phone/hearing.rs",
@@ -62,6 +62,9 @@ const PURE: [&str; 50] = [
     "src/pay/mpp.rs",
     "src/pay/network.rs",
     "src/pay/price.rs",
+    "src/pay/svm/exact.rs",
+    "src/pay/svm/key.rs",
+    "src/pay/svm/message.rs",
     "src/pay/tender.rs",
     "src/pay/x402.rs",
     "src/service/look_up/line.rs",

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -36,7 +36,7 @@ pub const STOCK: [&str; 3] = ["+14155550100", "+14155550101", "+12125550102"];
 
 pub struct Node {
     process: Child,
-    dir: TempDir,
+    pub dir: TempDir,
     http: SocketAddr,
     sip: SocketAddr,
     /// Where the money goes.
@@ -116,11 +116,6 @@ settler_key = "{SETTLER_KEY}"
     pub async fn restart(&mut self) {
         self.process = serve(&self.dir);
         self.answers().await;
-    }
-
-    /// Another command of the program, beside the node.
-    pub fn command(&self, arguments: &[&str]) -> Output {
-        callbox(&self.dir).args(arguments).output().unwrap()
     }
 
     /// Waits until the node is well, or begins again where another process was faster at one of its ports.
@@ -310,7 +305,8 @@ fn serve(dir: &TempDir) -> Child {
     callbox(dir).arg("serve").stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
 }
 
-fn callbox(dir: &TempDir) -> Command {
+/// Any command of the program, beside the node of this folder.
+pub fn callbox(dir: &TempDir) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_callbox"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CALLBOX_") {

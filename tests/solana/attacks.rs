@@ -15,6 +15,8 @@ use crate::{
 
 const BUY: &str = "/api/x402/number";
 
+type Spoil<'a> = &'a dyn Fn(&mut Cheque);
+
 /// Nobody has paid, and nobody has got anything.
 async fn nothing_moved(chain: &Chain, node: &Node, payer: &Payer, had: Usd) {
     assert_eq!(chain.balance(&payer.wallet).await, had);
@@ -73,7 +75,7 @@ async fn a_payment_of_anything_else_is_refused() {
     let stranger = Payer::random();
     chain.fund(&stranger.wallet, Usd::ZERO).await;
     let theirs = svm::token_account(&stranger.public(), &crate::payer::mint());
-    let spoil: [(&str, &dyn Fn(&mut Cheque)); 10] = [
+    let spoil: [(&str, Spoil); 10] = [
         ("too little", &|c| c.message.instructions[2].data[3] -= 1),
         ("too much", &|c| c.message.instructions[2].data[1] += 1),
         ("another token", &|c| c.message.accounts[4] = [8; 32]),
@@ -163,7 +165,7 @@ async fn what_is_no_transaction_is_malformed_and_harms_nothing() {
     let chain = Chain::new().await;
     let node = selling(&chain, Callee::Rings).await;
     let payer = Payer::funded(&chain).await;
-    let spoil: [&dyn Fn(&mut Cheque); 4] = [
+    let spoil: [Spoil; 4] = [
         // Places beyond the list of accounts.
         &|c| c.message.instructions[0].program = 200,
         &|c| c.message.instructions[2].accounts[1] = 200,

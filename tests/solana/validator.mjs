@@ -138,8 +138,9 @@ const methods = {
   },
   sendTransaction: ([text]) => {
     const how = fault;
-    fault = null;
     if (how === 'swallowed') return wire(text).name;
+    fault = null;
+    if (how === 'dropped') return wire(text).name;
     const name = send(text);
     if (how === 'lost') throw new Error('lost');
     return name;
@@ -168,7 +169,8 @@ const methods = {
   test_lamports: ([who, amount]) => String(svm.airdrop(address(who), BigInt(amount)) ?? '') && null,
   // No transaction that was signed until now can land any more.
   test_age: () => { svm.expireBlockhash(); height += 151; return height; },
-  // `lost`: it lands and nobody hears; `swallowed`: it is taken and never lands.
+  // What happens to the next transaction. `lost`: it lands and nobody hears; `dropped`: it is taken and does not
+  // land; `swallowed`: so are all that follow.
   test_fault: ([kind]) => { fault = kind; return kind; },
   test_drop: ([name]) => landed.delete(name),
   test_landed: () => [...landed.keys()],

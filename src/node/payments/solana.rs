@@ -195,3 +195,44 @@ mod own {
 
     const BUILD: &str = "this program was built without keys on Solana; build it with `--features solana`";
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WALLET: &str = "2wmVCSfPxGPjrnMMn7rchp4uaeoTqN39mXFC2zhPdri9";
+
+    fn entry(keys: &str) -> NetworkConfig {
+        let text = format!("network = \"solana\"\nrpc = \"http://127.0.0.1:9\"\n{keys}");
+        toml::from_str(&text).unwrap()
+    }
+
+    fn refused(keys: &str) -> String {
+        let taken = taken(&entry(keys), &HealthBoard::default());
+        format!("{:#}", taken.map(drop).unwrap_err())
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_its_key() {
+        assert!(refused("").starts_with("pay_to: "));
+        assert!(refused("pay_to = \"0x2222222222222222222222222222222222222222\"").starts_with("pay_to: "));
+        let keys = format!("pay_to = \"{WALLET}\"\nsettler_key = \"0x12\"");
+        let refused = refused(&keys);
+        assert!(refused.starts_with("settler_key: "), "{refused}");
+        let says = if cfg!(feature = "solana") { "64 bytes in base58" } else { "--features solana" };
+        assert!(refused.contains(says), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn facilitator_needs_no_key_and_is_offered_once_it_has_named_the_fee_payer() {
+        let keys = format!("pay_to = \"{WALLET}\"\nfacilitator = \"http://127.0.0.1:9\"");
+        let Taken { receiver, .. } = taken(&entry(&keys), &HealthBoard::default()).unwrap();
+        let price = "0.54".parse().unwrap();
+        assert_eq!(receiver.requirement(price, 300), None);
+        receiver.fee_payer.as_ref().unwrap().set(WALLET.parse().unwrap());
+        assert_eq!(
+            receiver.requirement(price, 300).unwrap().v2()["extra"],
+            serde_json::json!({ "feePayer": WALLET })
+        );
+    }
+}

@@ -11,16 +11,15 @@
 //! | [`rpc`] | the chain's JSON-RPC |
 //! | [`fate`] | what became of a transaction, and what it moved |
 //! | [`settle`] | settlement by a facilitator |
-//! | `own`, `purse` | settlement and refunds by keys of this node's own, `key` (feature `solana`) |
+//! | [`own`], [`purse`] | settlement and refunds by keys of this node's own, [`mod@key`] |
+//!
+//! A program signs with keys of its own where it is built with the feature `solana`.
 
 pub mod exact;
 pub mod fate;
-#[cfg(feature = "solana")]
 pub mod key;
 pub mod message;
-#[cfg(feature = "solana")]
 pub mod own;
-#[cfg(feature = "solana")]
 pub mod purse;
 pub mod rpc;
 pub mod settle;

@@ -23,6 +23,8 @@ use crate::store::claims::NewClaim;
 /// further, less often.
 const LOOK_AGAIN: Duration = Duration::from_millis(400);
 const LOOKS: u32 = 50;
+/// Looks between two sendings.
+const SEND_AGAIN: u32 = 5;
 
 /// Settles with a key of the operator's.
 pub struct InProcess {
@@ -64,25 +66,35 @@ impl InProcess {
             Ok(signed) => signed,
             Err(reason) => return Outcome::Failed { reason },
         };
-        let name = name(&transaction);
-        let sent = self.chain.send(&STANDARD.encode(transaction.encode())).await;
-        if let Some(reason) = sent.as_ref().err().and_then(|unanswered| unanswered.unsent()) {
-            // An earlier try may have got through all the same.
-            return match self.chain.status(&name).await {
-                Ok(Status::Absent) => Outcome::Failed { reason },
-                _ => self.chain.look_up(offer, &payment, Some(&name)).await,
-            };
-        }
-        if let Err(unanswered) = sent {
-            tracing::warn!(?unanswered, "a transaction may not have been sent; looking for it");
-        }
-        for _ in 0..LOOKS {
-            match self.chain.status(&name).await {
-                Ok(Status::Landed { .. }) => break,
-                _ => tokio::time::sleep(LOOK_AGAIN).await,
-            }
+        let (name, bytes) = (name(&transaction), STANDARD.encode(transaction.encode()));
+        match self.chain.send(&bytes).await {
+            Ok(()) => self.follow(&name, &bytes).await,
+            Err(unanswered) => match (unanswered.unsent(), self.chain.status(&name).await) {
+                // Unless an earlier try got through all the same.
+                (Some(reason), Ok(Status::Absent)) => return Outcome::Failed { reason },
+                _ => {
+                    tracing::warn!(?unanswered, "a transaction may not have been sent; looking for it");
+                    self.follow(&name, &bytes).await;
+                }
+            },
         }
         self.chain.look_up(offer, &payment, Some(&name)).await
+    }
+
+    /// Until it has landed, for a while. A cluster drops what it has no room for, and says nothing; sent twice, a
+    /// transaction still lands once.
+    async fn follow(&self, name: &str, bytes: &str) {
+        for look in 1..=LOOKS {
+            if let Ok(Status::Landed { .. }) = self.chain.status(name).await {
+                return;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+            if look % SEND_AGAIN == 0
+                && let Err(unanswered) = self.chain.send(bytes).await
+            {
+                tracing::debug!(?unanswered, "a transaction was not sent again");
+            }
+        }
     }
 
     async fn look_up(&self, offer: &NewClaim) -> Outcome {
