@@ -39,8 +39,9 @@ const CONFINED: [(&[&str], &[&str]); 3] = [
 
 /// Files and folders (with a `/` at their end) of logic that takes the time as an argument. Add a
 /// core here when it is written.
-const PURE: [&str; 53] = [
+const PURE: [&str; 59] = [
     "src/base/",
+    "src/call/transfer.rs",
     "src/eval/figures.rs",
     "src/eval/phone/hearing.rs",
     "src/eval/phone/report.rs",
@@ -55,6 +56,8 @@ const PURE: [&str; 53] = [
     "src/media/pacer.rs",
     "src/media/playout.rs",
     "src/media/reception.rs",
+    "src/media/relay.rs",
+    "src/media/ringback.rs",
     "src/media/rtp.rs",
     "src/media/session.rs",
     "src/media/tone.rs",
@@ -92,7 +95,10 @@ const PURE: [&str; 53] = [
     "src/voice/recovery.rs",
     "src/voice/silence.rs",
     "src/voice/tongues.rs",
+    "src/voice/transfer.rs",
+    "src/voice/transfer/",
     "src/voice/voicemail.rs",
+    "src/voice/words.rs",
 ];
 
 /// Lines a file may have before its tests.
