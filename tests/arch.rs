@@ -39,7 +39,7 @@ const CONFINED: [(&[&str], &[&str]); 3] = [
 
 /// Files and folders (with a `/` at their end) of logic that takes the time as an argument. Add a
 /// core here when it is written.
-const PURE: [&str; 57] = [
+const PURE: [&str; 60] = [
     "src/base/",
     "src/call/transfer.rs",
     "src/eval/figures.rs",
@@ -65,6 +65,9 @@ const PURE: [&str; 57] = [
     "src/pay/mpp.rs",
     "src/pay/network.rs",
     "src/pay/price.rs",
+    "src/pay/svm/exact.rs",
+    "src/pay/svm/key.rs",
+    "src/pay/svm/message.rs",
     "src/pay/tender.rs",
     "src/pay/x402.rs",
     "src/service/look_up/line.rs",

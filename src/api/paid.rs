@@ -26,7 +26,7 @@ use crate::{
         network::Network,
         siwx::SignIn,
         tender::{Malformed, Tender},
-        x402::{self, Resource},
+        x402::{self, Receiver, Resource},
     },
     store::claims::NewClaim,
 };
@@ -177,7 +177,7 @@ impl Purchase {
     fn refuse(&self, api: &Api, till: &Till, price: &Price, tender: &Tender, reason: &str) -> Response {
         let challenge = self.challenge(api, till, price, reason);
         challenge_response(&match tender {
-            Tender::X402(_) => challenge,
+            Tender::X402(_) | Tender::Svm(_) => challenge,
             Tender::Mpp(_) => challenge.after_mpp(reason),
         })
     }
@@ -196,23 +196,21 @@ pub struct Till {
     pub gate: pay::Gate,
     pub sign_in: SignIn,
     /// Where x402 is taken.
-    pub networks: Vec<&'static Network>,
+    pub receivers: Vec<Receiver>,
     /// Where MPP is taken, if it is.
     pub mpp: Option<mpp::Charges>,
-    pub pay_to: Wallet,
     /// Seconds an authorisation is asked to be valid for.
     pub timeout_secs: u64,
 }
 
 impl Till {
     fn requirements(&self, price: &Price) -> Vec<x402::Requirement> {
-        let requirement = |network: &&'static Network| x402::Requirement {
-            network,
-            pay_to: self.pay_to.clone(),
-            amount: price.amount,
-            timeout_secs: self.timeout_secs,
-        };
-        self.networks.iter().map(requirement).collect()
+        let requirement = |receiver: &Receiver| receiver.requirement(price.amount, self.timeout_secs);
+        self.receivers.iter().filter_map(requirement).collect()
+    }
+
+    pub fn networks(&self) -> impl Iterator<Item = &'static Network> {
+        self.receivers.iter().map(|receiver| receiver.network)
     }
 
     /// The claim that a payment had if it was sent before, whether or not it pays the price now.
@@ -220,19 +218,25 @@ impl Till {
         let Offered { tender, route, body_sha256 } = payment;
         match tender {
             Tender::X402(payment) => {
-                let requirement = x402::Requirement {
-                    network: Network::find(&payment.network)?,
-                    pay_to: payment.authorization.to.clone(),
-                    amount: price.amount,
-                    timeout_secs: self.timeout_secs,
-                };
+                let requirement = self.sought(&payment.network, payment.authorization.to.clone(), price)?;
                 Some(x402::offer(payment, &requirement, route.clone(), body_sha256.clone()))
+            }
+            Tender::Svm(payment) => {
+                let requirement = self.sought(&payment.network, payment.payer.clone(), price)?;
+                Some(payment.offer(&requirement, route.clone(), body_sha256.clone(), Utc::now()))
             }
             Tender::Mpp(credential) => {
                 let charges = self.mpp.as_ref()?;
                 charges.earlier(credential, price.amount, route.clone(), body_sha256.clone()).ok()
             }
         }
+    }
+
+    /// A claim is found by its network and its authorisation; to whom it was paid does not count.
+    fn sought(&self, network: &str, pay_to: Wallet, price: &Price) -> Option<x402::Requirement> {
+        let network = Network::find(network)?;
+        let (amount, timeout_secs) = (price.amount, self.timeout_secs);
+        Some(x402::Requirement { network, pay_to, amount, timeout_secs, fee_payer: None })
     }
 
     /// The claim of a payment that pays the price exactly; else what is wrong with it.
@@ -243,6 +247,11 @@ impl Till {
                 let requirements = self.requirements(price);
                 let paid = payment.pays(&requirements, Utc::now()).map_err(|error| error.to_string())?;
                 Ok(x402::offer(payment, paid, route, body))
+            }
+            (Tender::Svm(payment), _) => {
+                let requirements = self.requirements(price);
+                let paid = payment.pays(&requirements).map_err(|error| error.to_string())?;
+                Ok(payment.offer(paid, route, body, Utc::now()))
             }
             (Tender::Mpp(credential), Some(charges)) => {
                 charges.offer(credential, price.amount, route, body).map_err(|error| error.to_string())

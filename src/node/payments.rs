@@ -1,6 +1,8 @@
 //! From `[payments]` to a till: the chains, what settles on them, what an earlier run left open, and what is
 //! looked after once it is paid.
 
+pub mod solana;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +23,7 @@ use crate::pay::reorg::Watch;
 use crate::pay::settle::Settler;
 use crate::pay::siwx::SignIn;
 use crate::pay::tempo::Tempo;
+use crate::pay::x402::Receiver;
 use crate::pay::{Gate, Mode, NetworkConfig, TEMPO};
 use crate::store::Store;
 
@@ -41,10 +44,6 @@ pub fn till(config: &NodeConfig, store: Store, health: &HealthBoard) -> anyhow::
     if payments.mode == Mode::Off {
         return Ok(None);
     }
-    let pay_to: Wallet = payments.pay_to.parse().context("payments.pay_to")?;
-    if !pay_to.is_evm() {
-        bail!("payments.pay_to: must be an EVM address: 0x and 40 hexadecimal digits");
-    }
     if payments.networks.is_empty() {
         bail!("payments.networks: is empty; add the chain to be paid on, or set payments.mode to \"off\"");
     }
@@ -52,7 +51,8 @@ pub fn till(config: &NodeConfig, store: Store, health: &HealthBoard) -> anyhow::
     for (index, entry) in payments.networks.iter().enumerate() {
         let added = match entry.network.as_str() {
             TEMPO => taken.add_tempo(config, entry, health),
-            _ => taken.add_x402(entry, health),
+            _ if entry.is_solana() => taken.add_solana(entry, health),
+            _ => taken.add_x402(config, entry, health),
         };
         added.with_context(|| format!("payments.networks.{index}"))?;
     }
@@ -60,9 +60,8 @@ pub fn till(config: &NodeConfig, store: Store, health: &HealthBoard) -> anyhow::
         gate: Gate::new(store, taken.settlers),
         // A new secret voids the challenges that are out: clients ask again.
         sign_in: SignIn::new(&config.http.base_url(), rand::random::<[u8; 32]>().to_vec().into()),
-        networks: taken.networks,
+        receivers: taken.receivers,
         mpp: taken.mpp,
-        pay_to,
         timeout_secs: payments.timeout_secs,
     }))
 }
@@ -70,18 +69,31 @@ pub fn till(config: &NodeConfig, store: Store, health: &HealthBoard) -> anyhow::
 /// Where payments are taken, as entry after entry of the configuration says it.
 #[derive(Default)]
 struct Taken {
-    networks: Vec<&'static Network>,
+    receivers: Vec<Receiver>,
     mpp: Option<Charges>,
     /// By CAIP-2 network.
     settlers: HashMap<String, Arc<dyn Settler>>,
 }
 
 impl Taken {
-    fn add_x402(&mut self, entry: &NetworkConfig, health: &HealthBoard) -> anyhow::Result<()> {
+    fn add_x402(
+        &mut self,
+        config: &NodeConfig,
+        entry: &NetworkConfig,
+        health: &HealthBoard,
+    ) -> anyhow::Result<()> {
+        let pay_to = pay_to(config)?;
         let (network, chain) = chain(entry)?;
         watch(health, network, &chain);
-        self.networks.push(network);
+        self.receivers.push(Receiver::evm(network, pay_to));
         self.add_settler(network.caip2.to_owned(), settler(entry, chain)?)
+    }
+
+    fn add_solana(&mut self, entry: &NetworkConfig, health: &HealthBoard) -> anyhow::Result<()> {
+        let solana::Taken { receiver, settler } = solana::taken(entry, health)?;
+        let network = receiver.network.caip2.to_owned();
+        self.receivers.push(receiver);
+        self.add_settler(network, settler)
     }
 
     fn add_tempo(
@@ -107,6 +119,14 @@ impl Taken {
             bail!("network: another entry is of the same chain");
         }
         Ok(())
+    }
+}
+
+/// The wallet on all EVM chains.
+fn pay_to(config: &NodeConfig) -> anyhow::Result<Wallet> {
+    match config.payments.pay_to.parse::<Wallet>() {
+        Ok(wallet) if wallet.is_evm() => Ok(wallet),
+        _ => bail!("payments.pay_to: must be an EVM address: 0x and 40 hexadecimal digits"),
     }
 }
 
@@ -140,16 +160,19 @@ pub fn look_after(config: &NodeConfig, store: &Store) -> anyhow::Result<()> {
         return Ok(());
     }
     for (index, entry) in payments.networks.iter().enumerate() {
-        let looked_after = match entry.is_tempo() {
-            true => look_after_tempo(config, entry, store),
-            false => look_after_x402(config, entry, store),
+        let looked_after = match entry.network.as_str() {
+            TEMPO => look_after_tempo(config, entry, store),
+            _ if entry.is_solana() => {
+                solana::look_after(entry, store, u64::from(payments.confirmations.get()))
+            }
+            _ => look_after_evm(config, entry, store),
         };
         looked_after.with_context(|| format!("payments.networks.{index}"))?;
     }
     Ok(())
 }
 
-fn look_after_x402(config: &NodeConfig, entry: &NetworkConfig, store: &Store) -> anyhow::Result<()> {
+fn look_after_evm(config: &NodeConfig, entry: &NetworkConfig, store: &Store) -> anyhow::Result<()> {
     let confirmations = u64::from(config.payments.confirmations.get());
     let (network, chain) = chain(entry)?;
     let (store, network) = (store.clone(), network.caip2);
@@ -190,7 +213,7 @@ where
 /// # Errors
 /// An endpoint that is missing or no URL, or a currency or recipient that is no address.
 pub fn tempo(config: &NodeConfig, entry: &NetworkConfig) -> anyhow::Result<Tempo> {
-    let pay_to = config.payments.pay_to.parse().context("payments.pay_to")?;
+    let pay_to = pay_to(config)?;
     if entry.rpc.expose().is_empty() {
         bail!("rpc: is missing; name a JSON-RPC endpoint of {TEMPO}");
     }
@@ -210,6 +233,7 @@ pub fn tempo(config: &NodeConfig, entry: &NetworkConfig) -> anyhow::Result<Tempo
 pub fn chain(entry: &NetworkConfig) -> anyhow::Result<(&'static Network, Chain)> {
     let known = || format!("{}, {TEMPO}", NETWORKS.map(|network| network.name).join(", "));
     let network = Network::find(&entry.network)
+        .filter(|network| !network.is_solana())
         .with_context(|| format!("network: `{}` is not one of {}", entry.network, known()))?;
     if entry.rpc.expose().is_empty() {
         bail!("rpc: is missing; name a JSON-RPC endpoint of {}", network.name);

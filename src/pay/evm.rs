@@ -80,6 +80,10 @@ pub enum ChainError {
         "the token of {network} signs under another domain than expected: payments could not be verified"
     )]
     OtherToken { network: &'static str },
+    #[error("the RPC endpoint configured for {network} serves another cluster: its genesis is {genesis}")]
+    OtherCluster { network: &'static str, genesis: String },
+    #[error("{wallet} has no USDC account on {network} yet: send it any amount of USDC, once")]
+    NoTokenAccount { network: &'static str, wallet: Wallet },
     #[error("a key for {network} cannot be used: {detail}")]
     Key { network: &'static str, detail: String },
 }

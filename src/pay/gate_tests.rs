@@ -110,6 +110,7 @@ fn requirement() -> Requirement {
         pay_to: "0x2222222222222222222222222222222222222222".parse().unwrap(),
         amount: "0.54".parse().unwrap(),
         timeout_secs: 300,
+        fee_payer: None,
     }
 }
 

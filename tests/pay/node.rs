@@ -40,7 +40,7 @@ pub const STOCK: [&str; 3] = ["+14155550100", "+14155550101", "+12125550102"];
 
 pub struct Node {
     process: Child,
-    dir: TempDir,
+    pub dir: TempDir,
     http: SocketAddr,
     sip: SocketAddr,
     /// Where the money goes.
@@ -70,13 +70,28 @@ impl Node {
         Node::over(&chain.url, callee).await
     }
 
-    /// A node that reaches its chain by this URL, once all its parts are well.
+    /// A node that reaches its chain by this URL.
     pub async fn over(rpc: &str, callee: Callee) -> Node {
+        let till: Wallet = format!("0x{}", hex::encode(rand::random::<[u8; 20]>())).parse().unwrap();
+        let payments = format!(
+            r#"
+pay_to = "{till}"
+[[payments.networks]]
+network = "base"
+rpc = "{rpc}"
+settler_key = "{SETTLER_KEY}"
+refund_key = "{REFUND_KEY}"
+"#
+        );
+        Node::paid(till, &payments, callee).await
+    }
+
+    /// A node that is paid so, by what follows `[payments]` in its configuration, once all its parts are well.
+    pub async fn paid(till: Wallet, payments: &str, callee: Callee) -> Node {
         let dir = tempfile::tempdir().unwrap();
         let (carrier, address) = Carrier::start(callee).await;
         let (http, sip) = (free_tcp(), free_udp());
-        let till: Wallet = format!("0x{}", hex::encode(rand::random::<[u8; 20]>())).parse().unwrap();
-        fs::write(dir.path().join("callbox.toml"), config(http, sip, address, rpc, &till)).unwrap();
+        fs::write(dir.path().join("callbox.toml"), config(http, sip, address, payments)).unwrap();
         fs::write(dir.path().join("numbers.csv"), format!("number\n{}\n", STOCK.join("\n"))).unwrap();
         let imported = callbox(&dir).args(["numbers", "import", "numbers.csv"]).output().unwrap();
         assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
@@ -258,7 +273,7 @@ impl Drop for Node {
     }
 }
 
-fn config(http: SocketAddr, sip: SocketAddr, carrier: SocketAddr, rpc: &str, till: &Wallet) -> String {
+fn config(http: SocketAddr, sip: SocketAddr, carrier: SocketAddr, payments: &str) -> String {
     format!(
         r#"
 [http]
@@ -279,12 +294,7 @@ data_dir = "data"
 level = "info"
 [payments]
 mode = "on"
-pay_to = "{till}"
-[[payments.networks]]
-network = "base"
-rpc = "{rpc}"
-settler_key = "{SETTLER_KEY}"
-refund_key = "{REFUND_KEY}"
+{payments}
 [engines]
 asr = {{ engine = "scripted", model = "" }}
 llm = {{ engine = "scripted", model = "" }}
@@ -300,7 +310,8 @@ fn serve(dir: &TempDir) -> Child {
     callbox(dir).arg("serve").stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
 }
 
-fn callbox(dir: &TempDir) -> Command {
+/// Any command of the program, beside the node of this folder.
+pub fn callbox(dir: &TempDir) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_callbox"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CALLBOX_") {

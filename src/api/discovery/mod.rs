@@ -84,7 +84,7 @@ impl Shop<'_> {
     /// Ways to pay, as OpenAPI's extension `x-payment-info` names them.
     fn protocols(&self) -> Vec<Value> {
         let Some(till) = &self.api.till else { return Vec::new() };
-        let x402 = (!till.networks.is_empty()).then(|| json!({ "x402": {} }));
+        let x402 = (!till.receivers.is_empty()).then(|| json!({ "x402": {} }));
         let mpp = till.mpp.as_ref().map(|charges| {
             let currency = &charges.terms().currency;
             json!({ "mpp": { "method": "tempo", "intent": "charge", "currency": currency } })
@@ -98,9 +98,11 @@ impl Shop<'_> {
         let named = |name: &str| match name {
             "base" => "Base".to_owned(),
             "base-sepolia" => "Base Sepolia".to_owned(),
+            "solana" => "Solana".to_owned(),
+            "solana-devnet" => "Solana Devnet".to_owned(),
             other => other.to_owned(),
         };
-        let x402 = till.networks.iter().map(|network| format!("USDC on {}", named(network.name)));
+        let x402 = till.networks().map(|network| format!("USDC on {}", named(network.name)));
         x402.chain(till.mpp.as_ref().map(|_| "stablecoins on Tempo".to_owned())).collect()
     }
 

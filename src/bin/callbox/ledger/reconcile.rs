@@ -8,7 +8,8 @@ use callbox::{
     pay::{
         NetworkConfig,
         audit::{self, Evidence, Finding, Seen, Verdict},
-        evm::{Chain, ChainError},
+        evm::{self, ChainError},
+        svm,
         tempo::Tempo,
     },
     store::{
@@ -56,22 +57,26 @@ pub(super) fn by_ledger(finding: Finding, booked: i64) -> Finding {
 
 /// A chain that payments are taken on.
 pub enum Ledger {
-    X402(Chain),
-    Mpp(Box<Tempo>),
+    Evm(evm::Chain),
+    Solana(svm::rpc::Chain),
+    Tempo(Box<Tempo>),
 }
 
 impl Ledger {
     async fn evidence(&self, claim: &Claim) -> Result<Evidence, ChainError> {
         match self {
-            Ledger::X402(chain) => audit::evidence(chain, claim).await,
-            Ledger::Mpp(tempo) => audit::evidence(&**tempo, claim).await,
+            Ledger::Evm(chain) => audit::evidence(chain, claim).await,
+            Ledger::Solana(chain) => chain.evidence(claim).await,
+            Ledger::Tempo(tempo) => audit::evidence(&**tempo, claim).await,
         }
     }
 
+    /// What a transaction moved of the token.
     pub async fn transfers(&self, transaction: &str) -> Result<Seen, ChainError> {
         match self {
-            Ledger::X402(chain) => audit::transfers(chain, transaction).await,
-            Ledger::Mpp(tempo) => audit::transfers(&**tempo, transaction).await,
+            Ledger::Evm(chain) => audit::transfers(chain, transaction).await,
+            Ledger::Solana(chain) => chain.transfers(transaction).await,
+            Ledger::Tempo(tempo) => audit::transfers(&**tempo, transaction).await,
         }
     }
 }
@@ -81,9 +86,14 @@ pub fn chains(config: &NodeConfig) -> anyhow::Result<HashMap<String, Ledger>> {
     let chain = |entry: &NetworkConfig| {
         if entry.is_tempo() {
             let tempo = payments::tempo(config, entry)?;
-            return Ok((tempo.network(), Ledger::Mpp(Box::new(tempo))));
+            return Ok((tempo.network(), Ledger::Tempo(Box::new(tempo))));
         }
-        payments::chain(entry).map(|(network, chain)| (network.caip2.to_owned(), Ledger::X402(chain)))
+        if entry.is_solana() {
+            let (network, chain) = payments::solana::chain(entry)?;
+            return Ok((network.caip2.to_owned(), Ledger::Solana(chain)));
+        }
+        let (network, chain) = payments::chain(entry)?;
+        Ok((network.caip2.to_owned(), Ledger::Evm(chain)))
     };
     config.payments.networks.iter().map(chain).collect()
 }
