@@ -22,6 +22,7 @@ use crate::node::health::HealthBoard;
 use crate::node::{Books, Shutdown, http};
 use crate::service::{Admin, AdminError, Calls, HangUpError, PlaceError, Voices};
 use crate::sip::{IncomingCall, RegistrationState, SipNode};
+use crate::store::Store;
 
 /// How long live calls have to end when the node stops.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -89,6 +90,11 @@ impl Node {
 
     pub fn sip_address(&self) -> SocketAddr {
         self.sip.local_address()
+    }
+
+    /// The database that it keeps its books in.
+    pub fn store(&self) -> Store {
+        self.books.store.clone()
     }
 
     pub fn engines(&self) -> Arc<EngineRoom> {

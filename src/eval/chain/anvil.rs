@@ -1,13 +1,18 @@
 //! The process, and its JSON-RPC.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
 
 use reqwest::Client;
 use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
+    process::ChildStdout,
     time::timeout,
 };
 
@@ -19,7 +24,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(20);
 /// A running anvil on a port of loopback that the system chose. It ends when this is dropped, and by the
 /// kernel's hand when the thread that started it ends: start it from a thread that stays.
 pub struct Anvil {
-    _process: Child,
+    _process: Owned,
     url: String,
     client: Client,
 }
@@ -28,9 +33,9 @@ impl Anvil {
     /// `program` with these arguments beside those for its address.
     pub async fn start(program: &Path, arguments: &[&str]) -> Result<Anvil, ChainError> {
         let fail = |source| ChainError::Start { program: program.to_owned(), source };
-        let mut process = command(program, arguments).spawn().map_err(fail)?;
-        let stdout = process.stdout.take().ok_or(ChainError::Silent)?;
-        let mut lines = BufReader::new(stdout).lines();
+        let mut process = Owned(command(program, arguments).spawn().map_err(fail)?);
+        let stdout = process.0.stdout.take().ok_or(ChainError::Silent)?;
+        let mut lines = BufReader::new(ChildStdout::from_std(stdout).map_err(fail)?).lines();
         let address = timeout(STARTS_WITHIN, listening(&mut lines)).await.ok().flatten();
         let address = address.ok_or(ChainError::Silent)?;
         // What it prints afterwards is read, so that a full pipe does not stop it.
@@ -58,12 +63,22 @@ impl Anvil {
     }
 }
 
+struct Owned(Child);
+
+/// A killed process is there to be waited for at once.
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 fn command(program: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(["--host", "127.0.0.1", "--port", "0"]).args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     // A group of its own: an interrupt at the terminal is for its owner, who may still want it.
-    command.kill_on_drop(true).process_group(0);
+    command.process_group(0);
     let owner = getpid();
     // SAFETY: between fork and exec only two system calls are made, and nothing is allocated.
     unsafe { command.pre_exec(move || end_with(owner)) };

@@ -48,9 +48,25 @@ pub async fn first_working(candidates: &[&[&str]]) -> Option<Vec<String>> {
     None
 }
 
+/// The end of what was written, on one line, without what npm puts before each line and its stack.
 fn complaint(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines = text.lines().map(|line| line.strip_prefix("npm error").unwrap_or(line).trim());
+    let words = lines.filter(|line| !line.starts_with("at ")).flat_map(str::split_whitespace);
+    let text = words.collect::<Vec<_>>().join(" ");
     let skipped = text.chars().count().saturating_sub(COMPLAINT_CHARS);
     text.chars().skip(skipped).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complaint_is_one_line_without_the_stack() {
+        let told =
+            "npm error code ENOTFOUND\nnpm error Error: not found\nnpm error     at f (lib/a.js:1:1)\n";
+        assert_eq!(complaint(told.as_bytes()), "code ENOTFOUND Error: not found");
+        assert_eq!(complaint("é".repeat(700).as_bytes()).chars().count(), COMPLAINT_CHARS);
+    }
 }
