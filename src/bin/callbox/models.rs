@@ -130,7 +130,7 @@ fn cores() -> usize {
 
 /// One bar a file; on a pipe, one line a step.
 #[derive(Default)]
-pub struct Bars {
+struct Bars {
     screen: MultiProgress,
     bars: Mutex<HashMap<String, ProgressBar>>,
 }

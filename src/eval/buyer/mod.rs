@@ -49,7 +49,7 @@ pub struct Bought {
 
 #[derive(Debug, thiserror::Error)]
 pub enum BuyError {
-    #[error("the seller cannot be asked: {0}")]
+    #[error("the seller cannot be asked")]
     Http(#[from] reqwest::Error),
     #[error("the seller answers {status} where it should name a price: {answer}")]
     NotForSale { status: StatusCode, answer: Value },

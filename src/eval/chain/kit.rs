@@ -12,6 +12,9 @@ use crate::models::{ModelError, Progress, Store, pull};
 /// Names of the catalogue.
 const ANVIL: &str = "anvil";
 const USDC: &str = "usdc";
+/// The other files of [`USDC`], beside its main one.
+const PROXY: &str = "FiatTokenProxy.json";
+const LIBRARY: &str = "SignatureChecker.json";
 
 /// Where the parts lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +28,11 @@ pub struct Kit {
 }
 
 impl Kit {
+    /// Whether nothing need be fetched.
+    pub fn is_there(store: &Store) -> bool {
+        [ANVIL, USDC].iter().all(|name| store.resolve(name).is_ok())
+    }
+
     /// Fetches what is missing.
     ///
     /// # Errors
@@ -43,8 +51,36 @@ impl Kit {
         Ok(Kit {
             anvil,
             token: store.resolve(USDC)?,
-            proxy: store.resolve("FiatTokenProxy.json")?,
-            library: store.resolve("SignatureChecker.json")?,
+            proxy: store.resolve(PROXY)?,
+            library: store.resolve(LIBRARY)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::Config;
+
+    fn store(dir: &std::path::Path) -> Store {
+        Store::open(&Config { dir: Some(dir.to_owned()), offline: true, ..Config::default() }).unwrap()
+    }
+
+    #[test]
+    fn catalogue_has_every_part() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        for (part, model) in [(ANVIL, ANVIL), (USDC, USDC), (PROXY, USDC), (LIBRARY, USDC)] {
+            assert_eq!(store.select(&[part.to_owned()]).unwrap()[0].name, model);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_missing_and_cannot_be_fetched_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        assert!(!Kit::is_there(&store));
+        let error = Kit::pull(&store, Arc::new(())).await.unwrap_err();
+        assert_eq!(error.to_string(), "anvil-1.7.1 is missing and `models.offline` is set");
     }
 }

@@ -1,7 +1,6 @@
 //! A paid call without money: a chain on this machine, an agent with a wallet, and an operator who sells.
 //! In the end the chain and the ledger must say the same.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use alloy::signers::local::PrivateKeySigner;
@@ -18,7 +17,6 @@ use callbox::store::{Store, claims::ClaimState};
 use chrono::DateTime;
 use serde_json::{Value, json};
 
-use crate::models::Bars;
 use crate::stage::{Sale, TRUNK};
 
 /// The chain that is shown.
@@ -155,7 +153,11 @@ async fn start(models: &models::Config) -> anyhow::Result<Result<Chain, String>>
         retries: models.retries.min(1),
         ..models.clone()
     };
-    let kit = match Kit::pull(&models::Store::open(&models)?, Arc::new(Bars::default())).await {
+    let store = models::Store::open(&models)?;
+    if !Kit::is_there(&store) {
+        println!("  fetching what a local chain is made of, once: anvil and USDC's contracts");
+    }
+    let kit = match Kit::pull(&store, Arc::new(())).await {
         Ok(kit) => kit,
         Err(error) => return Ok(Err(error.to_string())),
     };
@@ -196,11 +198,8 @@ fn account(before: Balances, after: Balances, booked: Booked) -> String {
         row("the operator, on the chain", before.operator, after.operator),
         ["the operator's ledger".into(), "–".into(), "–".into(), signed(booked.moved_micros)].to_vec(),
     ];
-    let mut text = table(&rows);
-    // Writing to a String cannot fail.
-    let _ =
-        write!(text, "{} payments; the ledger has each as delivered: {}", booked.payments, booked.delivered);
-    text
+    let each = if booked.delivered { "each" } else { "not each" };
+    format!("{}{} payments in the ledger, {each} delivered", table(&rows), booked.payments)
 }
 
 /// All that must be equal and is not, to the millionth of a dollar.
@@ -253,7 +252,7 @@ USDC                        before  after  change
 the agent, on the chain     100.00  79.46  -20.54
 the operator, on the chain    0.00  20.54  +20.54
 the operator's ledger            –      –  +20.54
-2 payments, each delivered";
+2 payments in the ledger, each delivered";
         assert_eq!(account(BEFORE, AFTER, BOOKED), expected);
     }
 
