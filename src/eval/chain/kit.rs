@@ -2,8 +2,9 @@
 
 use std::{
     fs::{self, Permissions},
+    io,
     os::unix::fs::PermissionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -39,11 +40,13 @@ impl Kit {
     /// A package that cannot be had: no package client, no network, another platform, or a store that is
     /// offline.
     pub async fn pull(store: &Store, progress: Arc<dyn Progress>) -> Result<Kit, ModelError> {
-        let models = store.select(&[ANVIL.to_owned(), USDC.to_owned()])?;
-        pull(store, &models, progress).await?;
+        // The folder may be another user's, who has fetched all of it.
+        if !Kit::is_there(store) {
+            let models = store.select(&[ANVIL.to_owned(), USDC.to_owned()])?;
+            pull(store, &models, progress).await?;
+        }
         let anvil = store.resolve(ANVIL)?;
-        // An archive's member is written as data.
-        fs::set_permissions(&anvil, Permissions::from_mode(0o755)).map_err(|source| ModelError::Io {
+        make_executable(&anvil).map_err(|source| ModelError::Io {
             action: "make executable",
             path: anvil.clone(),
             source,
@@ -57,12 +60,18 @@ impl Kit {
     }
 }
 
+/// An archive's member is written as data.
+fn make_executable(program: &Path) -> io::Result<()> {
+    let mode = fs::metadata(program)?.permissions().mode();
+    if mode & 0o111 == 0 { fs::set_permissions(program, Permissions::from_mode(0o755)) } else { Ok(()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::models::Config;
 
-    fn store(dir: &std::path::Path) -> Store {
+    fn store(dir: &Path) -> Store {
         Store::open(&Config { dir: Some(dir.to_owned()), offline: true, ..Config::default() }).unwrap()
     }
 
