@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
     field::{FieldError, FieldErrors, Verdict},
@@ -18,12 +19,17 @@ use crate::{
     store::{Recent, Store, StoreError},
 };
 
+/// The field of the number to transfer to.
+const TRANSFER: &str = "transfer_phone_number";
+
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Gate {
     policy: Arc<Policy>,
-    store: Store,
+    pub(super) store: Store,
     caller_ids: Arc<dyn CallerIds>,
+    /// Held from a look at the rules to the record that the next look counts.
+    turn: Arc<Mutex<()>>,
 }
 
 /// What one rule says of a number, for people.
@@ -36,7 +42,7 @@ pub struct Finding {
 
 impl Gate {
     pub fn new(policy: Policy, store: Store) -> Gate {
-        Gate { policy: Arc::new(policy), store, caller_ids: Arc::new(NoLeases) }
+        Gate { policy: Arc::new(policy), store, caller_ids: Arc::new(NoLeases), turn: Arc::default() }
     }
 
     pub fn with_caller_ids(mut self, caller_ids: Arc<dyn CallerIds>) -> Gate {
@@ -48,8 +54,13 @@ impl Gate {
         &self.policy
     }
 
+    /// One call at a time is placed or transferred.
+    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
     /// Whether a call may be placed as things are. The rules hold for the number to transfer to as well, but
-    /// for the caps: nothing is dialled there yet. Whoever transfers asks [`Gate::number`] again.
+    /// for the caps: nothing is dialled there yet, and the number is asked about again when it is.
     pub async fn pass(
         &self,
         plan: &CallPlan,
@@ -62,7 +73,7 @@ impl Gate {
         };
         errors.check(self.number("phone_number", to, now).await?);
         if let Some(transfer) = &plan.transfer_to {
-            errors.check(self.number("transfer_phone_number", transfer, now).await?);
+            errors.check(self.number(TRANSFER, transfer, now).await?);
         }
         if let (Some(from), Some(wallet)) = (&plan.from, &plan.owner) {
             errors.check(self.leased(wallet, from).await);
@@ -71,6 +82,21 @@ impl Gate {
             errors.check(ruling.map_err(|refusal| refusal.of("phone_number")));
         }
         Ok(errors.into_result())
+    }
+
+    /// Whether a live call may be transferred to a number now. The caps on that number hold as for a call to it;
+    /// those on the wallet do not, since it has placed no other call.
+    pub(super) async fn transfer(
+        &self,
+        to: &E164,
+        now: DateTime<Utc>,
+    ) -> Result<Result<(), FieldError>, StoreError> {
+        if let Err(error) = self.number(TRANSFER, to, now).await? {
+            return Ok(Err(error));
+        }
+        let rulings = self.policy.caps().judge(&self.recent(to, None, now).await?);
+        let refusal = rulings.into_iter().find_map(|(_, ruling)| ruling.err());
+        Ok(refusal.map_or(Ok(()), |refusal| Err(refusal.of(TRANSFER))))
     }
 
     /// What each rule says of a number, in order; one that refuses hides none after it. `from` is a number to

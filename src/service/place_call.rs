@@ -11,7 +11,6 @@ mod fields;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::Mutex;
 use tracing::Instrument;
 
 use self::fields::Against;
@@ -53,8 +52,6 @@ pub struct PlaceCall {
     voices: Arc<dyn Voices>,
     calls: Arc<dyn Calls>,
     store: Store,
-    /// Held from the last look at the rules to the record of the call.
-    turn: Arc<Mutex<()>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -72,8 +69,13 @@ pub enum PlaceFailure {
 impl PlaceCall {
     /// Wallets show no number of their own until [`PlaceCall::with_caller_ids`].
     pub fn new(policy: Policy, voices: Arc<dyn Voices>, calls: Arc<dyn Calls>, store: Store) -> PlaceCall {
-        let gate = Gate::new(policy, store.clone());
-        PlaceCall { gate, voices, calls, store, turn: Arc::default() }
+        PlaceCall::behind(Gate::new(policy, store), voices, calls)
+    }
+
+    /// Behind a gate that others use too.
+    pub fn behind(gate: Gate, voices: Arc<dyn Voices>, calls: Arc<dyn Calls>) -> PlaceCall {
+        let store = gate.store.clone();
+        PlaceCall { gate, voices, calls, store }
     }
 
     /// Says which numbers wallets may show.
@@ -115,7 +117,7 @@ impl PlaceCall {
     }
 
     async fn place_at(&self, plan: CallPlan, now: DateTime<Utc>) -> Result<CallId, PlaceFailure> {
-        let _turn = self.turn.lock().await;
+        let _turn = self.gate.turn().await;
         self.pass(&plan, now).await?;
         let call = self.calls.place(plan.clone())?;
         if let Err(error) = self.keep(call, plan, now).await {

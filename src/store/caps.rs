@@ -6,7 +6,7 @@ use sqlx::FromRow;
 use super::{Store, StoreError};
 use crate::{
     base::{E164, Wallet},
-    call::record::CallDirection,
+    call::record::{CallDirection, TransferStatus},
 };
 
 /// Calls that this node placed, whatever became of them.
@@ -18,7 +18,7 @@ pub struct Recent {
     pub destination: Placed,
     /// To numbers that begin alike.
     pub prefix: Placed,
-    /// To the number in the last hour, and not ended. No call lives longer: an older row without an ending is
+    /// To the number in the last hour, and not ended; a transfer to it counts while it rings or is spoken to. No call lives longer: an older row without an ending is
     /// one whose ending was lost.
     pub live: u32,
 }
@@ -42,7 +42,7 @@ struct Counts {
 }
 
 impl Store {
-    /// Counts the calls placed by `owner`, to `to`, and to numbers that begin with `prefix`. One pass over the
+    /// Counts the calls placed by `owner`, placed or transferred to `to`, and to numbers that begin with `prefix`. One pass over the
     /// rows of the last day, which an index by time gives.
     pub async fn recent_calls(
         &self,
@@ -54,12 +54,15 @@ impl Store {
         let counts: Counts = sqlx::query_as(
             "SELECT count(*) FILTER (WHERE owner = ?1 AND created_at > ?5) AS wallet_hour, \
              count(*) FILTER (WHERE owner = ?1) AS wallet_day, \
-             count(*) FILTER (WHERE to_number = ?2 AND created_at > ?5) AS to_hour, \
-             count(*) FILTER (WHERE to_number = ?2) AS to_day, \
-             count(*) FILTER (WHERE substr(to_number, 1, length(?3)) = ?3 AND created_at > ?5) AS prefix_hour, \
-             count(*) FILTER (WHERE substr(to_number, 1, length(?3)) = ?3) AS prefix_day, \
-             count(*) FILTER (WHERE to_number = ?2 AND ended_at IS NULL AND created_at > ?5) AS live \
-             FROM calls WHERE created_at > ?6 AND direction = ?4",
+             count(*) FILTER (WHERE ?2 IN (to_number, transfer_number) AND created_at > ?5) AS to_hour, \
+             count(*) FILTER (WHERE ?2 IN (to_number, transfer_number)) AS to_day, \
+             count(*) FILTER (WHERE in_block AND created_at > ?5) AS prefix_hour, \
+             count(*) FILTER (WHERE in_block) AS prefix_day, \
+             count(*) FILTER (WHERE ended_at IS NULL AND created_at > ?5 AND (to_number = ?2 \
+                 OR transfer_number = ?2 AND transfer IN (?7, ?8))) AS live \
+             FROM (SELECT *, substr(to_number, 1, length(?3)) = ?3 \
+                 OR substr(coalesce(transfer_number, ''), 1, length(?3)) = ?3 AS in_block FROM calls \
+                 WHERE created_at > ?6 AND direction = ?4)",
         )
         .bind(owner.map(|owner| owner.as_str().to_owned()))
         .bind(to.as_str().to_owned())
@@ -67,6 +70,8 @@ impl Store {
         .bind(CallDirection::Outbound.as_str())
         .bind(now - TimeDelta::hours(1))
         .bind(now - TimeDelta::days(1))
+        .bind(TransferStatus::Ringing.as_str())
+        .bind(TransferStatus::Answered.as_str())
         .fetch_one(&self.pool)
         .await?;
         Ok(Recent {

@@ -30,7 +30,8 @@ use crate::{
     },
     base::{CallId, E164, Fault, Usd},
     call::record::{
-        AnsweredBy, CallPlan, CallRecord, CallStatus, EndedBy, LatencySplit, Speaker, TurnRecord,
+        AnsweredBy, CallPlan, CallRecord, CallStatus, EndedBy, LatencySplit, Speaker, TransferStatus,
+        TurnRecord,
     },
     pay::Price,
     service::{BuyFields, BuyRequest, CallRequest, Caller},
@@ -223,6 +224,8 @@ pub struct CallAnswer {
     ended_at: Option<DateTime<Utc>>,
     metadata: Option<Value>,
     price: Option<f64>,
+    /// What became of handing the call over; none where nobody asked for it.
+    transfer: Option<TransferStatus>,
     /// Why the call did not do what was asked; none after a conversation.
     error_message: Option<String>,
 }
@@ -273,6 +276,7 @@ impl CallAnswer {
             ended_at: record.ended_at,
             metadata: record.plan.metadata,
             price: record.plan.price.map(Usd::as_f64),
+            transfer: record.transfer,
         }
     }
 }

@@ -31,7 +31,11 @@ const CALL: &[Field] = &[
         Kind::Word(&["base", "turbo"]),
         "\"base\" where it is absent; the node may answer both with one model",
     ),
-    Field::optional("transfer_phone_number", Kind::E164, "checked and kept; transfers are not made yet"),
+    Field::optional(
+        "transfer_phone_number",
+        Kind::E164,
+        "who is dialled when the other side asks for a human; the two are then connected to the end of the call",
+    ),
     Field::optional(
         "voicemail_action",
         Kind::Word(&["hangup", "leave_message", "ignore"]),
