@@ -25,7 +25,8 @@ build: setup ## Build everything
 models: build ## Fetch the models of the default set
 	$(BIN)/callbox models pull --set default
 
-demo: models ## Call an agent on this machine and talk to it
+demo: models ## Buy a call on this machine and hear it: a node, a phone, an agent, a chain
+	./deploy/setup.sh demo
 	$(BIN)/callbox demo
 
 test: ## Everything a change must pass: tools, build, models, format, lints, tests

@@ -23,6 +23,7 @@ use crate::node::health::HealthBoard;
 use crate::node::{Books, Shutdown, http};
 use crate::service::{Admin, AdminError, Calls, Gate, HangUpError, PlaceError, Policy, TransferCall, Voices};
 use crate::sip::{IncomingCall, RegistrationState, SipNode};
+use crate::store::Store;
 
 /// How long live calls have to end when the node stops.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -93,6 +94,11 @@ impl Node {
 
     pub fn sip_address(&self) -> SocketAddr {
         self.sip.local_address()
+    }
+
+    /// The database that it keeps its books in.
+    pub fn store(&self) -> Store {
+        self.books.store.clone()
     }
 
     pub fn engines(&self) -> Arc<EngineRoom> {

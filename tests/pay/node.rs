@@ -1,9 +1,8 @@
 //! `callbox serve` that sells on a chain, its carrier, and its books.
 
 use std::{
-    fs::{self, OpenOptions},
-    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
-    process::{Child, Command, Stdio},
+    fs,
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
     time::Duration,
 };
 
@@ -25,6 +24,7 @@ use crate::{
     PATIENCE, awaited,
     carrier::Carrier,
     chain::{Chain, SETTLER_KEY},
+    program::{Owned, callbox, free_tcp, log, serve, show_log_of_failure},
 };
 
 pub use crate::carrier::Callee;
@@ -39,7 +39,7 @@ pub const KEY: &str = "cbx_0123456789abcdef0123456789abcdef";
 pub const STOCK: [&str; 3] = ["+14155550100", "+14155550101", "+12125550102"];
 
 pub struct Node {
-    process: Child,
+    process: Owned,
     pub dir: TempDir,
     http: SocketAddr,
     sip: SocketAddr,
@@ -93,12 +93,12 @@ refund_key = "{REFUND_KEY}"
         let (http, sip) = (free_tcp(), free_udp());
         fs::write(dir.path().join("callbox.toml"), config(http, sip, address, payments)).unwrap();
         fs::write(dir.path().join("numbers.csv"), format!("number\n{}\n", STOCK.join("\n"))).unwrap();
-        let imported = callbox(&dir).args(["numbers", "import", "numbers.csv"]).output().unwrap();
+        let imported = callbox(dir.path()).args(["numbers", "import", "numbers.csv"]).output().unwrap();
         assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
         let data_dir = dir.path().join("data");
         let store = Store::open(&store::Config { data_dir, url: String::new() }).await.unwrap();
         let client = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
-        let process = serve(&dir);
+        let process = serve(dir.path());
         let mut node = Node { process, dir, http, sip, till, client, store, _carrier: carrier };
         node.answers().await;
         node
@@ -114,24 +114,24 @@ refund_key = "{REFUND_KEY}"
 
     /// SIGKILL.
     pub fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+        self.process.0.kill().unwrap();
+        self.process.0.wait().unwrap();
     }
 
     pub async fn restart(&mut self) {
-        self.process = serve(&self.dir);
+        self.process = serve(self.dir.path());
         self.answers().await;
     }
 
     /// Waits until the node is well, or begins again where another process was faster at one of its ports.
     async fn answers(&mut self) {
         awaited("the node is well", async || {
-            if self.process.try_wait().unwrap().is_some() {
-                let log = fs::read_to_string(self.dir.path().join("log")).unwrap();
+            if self.process.0.try_wait().unwrap().is_some() {
+                let log = log(self.dir.path());
                 let last = log.lines().last().unwrap_or_default();
                 assert!(last.contains("Address already in use"), "the node ends: {last}");
                 self.move_ports();
-                self.process = serve(&self.dir);
+                self.process = serve(self.dir.path());
             }
             self.is_well().await
         })
@@ -259,17 +259,9 @@ refund_key = "{REFUND_KEY}"
     }
 }
 
-/// A test that fails shows what its node logged.
 impl Drop for Node {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        if std::thread::panicking() {
-            let log = fs::read(self.dir.path().join("log")).unwrap_or_default();
-            let log = String::from_utf8_lossy(&log).into_owned();
-            let lines: Vec<&str> = log.lines().collect();
-            eprintln!("--- callbox\n{}", lines[lines.len().saturating_sub(60)..].join("\n"));
-        }
+        show_log_of_failure(self.dir.path());
     }
 }
 
@@ -303,27 +295,6 @@ vad = {{ engine = "scripted", model = "" }}
 turn = {{ engine = "scripted", model = "" }}
 "#
     )
-}
-
-fn serve(dir: &TempDir) -> Child {
-    let log = OpenOptions::new().create(true).append(true).open(dir.path().join("log")).unwrap();
-    callbox(dir).arg("serve").stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
-}
-
-/// Any command of the program, beside the node of this folder.
-pub fn callbox(dir: &TempDir) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_callbox"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("CALLBOX_") {
-            command.env_remove(name);
-        }
-    }
-    command.current_dir(dir.path()).arg("--config").arg("callbox.toml").stdin(Stdio::null());
-    command
-}
-
-fn free_tcp() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 
 fn free_udp() -> SocketAddr {

@@ -11,9 +11,10 @@ use tokio::process::Command;
 use crate::{
     CALL, FOLDER, NUMBER, PATIENCE, TOPUP,
     chain::{Chain, Program, SETTLER_KEY, fee_payer},
-    node::{Callee, Node, callbox},
+    node::{Callee, Node},
     packages,
     payer::Payer,
+    program::callbox,
     selling, selling_by,
 };
 
@@ -61,7 +62,7 @@ async fn errand(client: &str, chain: &Chain, node: &Node) {
         );
         assert!(landed.contains(claim.settlement.as_ref().unwrap()));
     }
-    let reconciled = callbox(&node.dir).args(["ledger", "reconcile"]).output().unwrap();
+    let reconciled = callbox(node.dir.path()).args(["ledger", "reconcile"]).output().unwrap();
     let said = String::from_utf8_lossy(&reconciled.stdout);
     assert!(reconciled.status.success() && said.contains("3 of 3 payments agree"), "{said}");
 }
@@ -149,7 +150,8 @@ rpc = "http://127.0.0.1:9"
     assert_eq!((&solana["payTo"], &solana["extra"]), (&json!(till), &json!({ "feePayer": fee_payer() })));
     assert_eq!(v1[0]["extra"], json!({ "name": "USD Coin", "version": "2" }), "a client compares this");
     assert!(asked.headers["www-authenticate"].to_str().unwrap().starts_with("Payment "));
-    let doctor = String::from_utf8(callbox(&node.dir).args(["doctor"]).output().unwrap().stdout).unwrap();
+    let doctor =
+        String::from_utf8(callbox(node.dir.path()).args(["doctor"]).output().unwrap().stdout).unwrap();
     assert!(doctor.contains("ok    chain solana  "), "{doctor}");
     assert!(doctor.contains(&format!("{} has 1.000000 SOL for fees", fee_payer())), "{doctor}");
 }

@@ -22,20 +22,19 @@ mod node;
 #[allow(dead_code)]
 #[path = "../pay/packages.rs"]
 mod packages;
-
-use std::time::{Duration, Instant};
+#[path = "../support/program.rs"]
+mod program;
+#[path = "../support/waiting.rs"]
+mod waiting;
 
 use callbox::base::Usd;
 
 use chain::{Chain, SETTLER_KEY};
 use node::{Callee, Node};
 use payer::Payer;
+use waiting::{PATIENCE, awaited};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/solana");
-
-/// Longest wait for anything.
-const PATIENCE: Duration = Duration::from_secs(120);
-const STEP: Duration = Duration::from_millis(20);
 
 const CALL: Usd = Usd::from_micros(540_000);
 const NUMBER: Usd = Usd::from_micros(20_000_000);
@@ -55,16 +54,4 @@ async fn selling_by(chain: &Chain, keys: &str, callee: Callee) -> Node {
         "[[payments.networks]]\nnetwork = \"solana\"\nrpc = \"{url}\"\npay_to = \"{till}\"\n{keys}\n"
     );
     Node::paid(till, &payments, callee).await
-}
-
-/// Asks again and again until there is an answer.
-async fn awaited<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-        assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
-        tokio::time::sleep(STEP).await;
-    }
 }

@@ -8,8 +8,9 @@ use crate::{
     NUMBER, SETTLER_KEY, awaited,
     chain::Chain,
     clients::{facilitator, offered},
-    node::{Callee, callbox},
+    node::Callee,
     payer::Payer,
+    program::callbox,
     selling, selling_by,
 };
 
@@ -62,7 +63,7 @@ async fn node_that_dies_while_it_settles_delivers_when_it_is_back() {
     let payer = Payer::funded(&chain).await;
     let payment = payer.header(&payer.cheque(&chain, &node, NUMBER).await);
     // What was settled cannot be noted.
-    node.refuse(ClaimState::Settled).await;
+    node.refuse(ClaimState::Delivered).await;
     let asking = node.send(BUY, &[("payment-signature", &payment)], &json!({}));
     awaited("it has landed", async || (chain.landed().await.len() == 1).then_some(())).await;
     node.kill();
@@ -127,7 +128,7 @@ async fn what_is_owed_is_paid_back_once_and_the_chain_agrees() {
     let spent = Usd::from_micros(100_000_000 - 2 * NUMBER.micros());
     assert_eq!((chain.balance(&purse.wallet).await, chain.landed().await.len()), (spent, 4));
     assert_eq!(node.earned().await, Usd::ZERO);
-    let reconciled = callbox(&node.dir).args(["ledger", "reconcile"]).output().unwrap();
+    let reconciled = callbox(node.dir.path()).args(["ledger", "reconcile"]).output().unwrap();
     let said = String::from_utf8_lossy(&reconciled.stdout);
     assert!(reconciled.status.success() && said.contains("2 of 2 payments agree"), "{said}");
 }
@@ -141,7 +142,7 @@ async fn settlement_that_a_fork_has_dropped_is_named_by_the_ledger() {
     let paid = node.post(BUY, &[("payment-signature", &payment)], &json!({})).await;
     assert_eq!(paid.status, StatusCode::OK, "{}", paid.json);
     chain.ask("test_drop", json!([chain.landed().await[0]])).await;
-    let reconciled = callbox(&node.dir).args(["ledger", "reconcile"]).output().unwrap();
+    let reconciled = callbox(node.dir.path()).args(["ledger", "reconcile"]).output().unwrap();
     let said = String::from_utf8_lossy(&reconciled.stdout);
     assert!(!reconciled.status.success() && said.contains("re-organised"), "{said}");
 }
@@ -156,7 +157,10 @@ async fn refund_paid_by_hand_is_booked_where_the_chain_has_it() {
     node.execute("UPDATE claims SET state = 'refund_due'".into()).await;
     let id = node.settled().await[0].id.to_string();
     let book = |transaction: &str| {
-        callbox(&node.dir).args(["ledger", "refunded", &id, "--transaction", transaction]).output().unwrap()
+        callbox(node.dir.path())
+            .args(["ledger", "refunded", &id, "--transaction", transaction])
+            .output()
+            .unwrap()
     };
     let said = String::from_utf8(book("0x12").stderr).unwrap();
     assert!(said.contains("64 bytes in base58"), "{said}");
