@@ -5,7 +5,8 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::record::{
-    AnsweredBy, CallDirection, CallPlan, CallQuality, CallStatus, EndedBy, Speaker, TurnRecord,
+    AnsweredBy, CallDirection, CallPlan, CallQuality, CallStatus, EndedBy, Speaker, TransferStatus,
+    TurnRecord,
 };
 use crate::base::{CallId, Fault, Pii};
 
@@ -42,6 +43,10 @@ pub enum CallChange {
     },
     Turn {
         turn: TurnRecord,
+    },
+    /// How handing the call to somebody else goes. The number is the plan's.
+    Transfer {
+        status: TransferStatus,
     },
     /// Last event of the conversation: `status` is final. Quality, a recording and a summary may follow.
     Ended(Box<Ending>),

@@ -8,10 +8,11 @@
 //!
 //! Queues: commands of a leg (64; [`MediaError::Busy`] when full), events of a leg
 //! ([`Config::event_queue`]; frames are dropped and counted before other events are), audio to play
-//! (60 s; [`MediaError::PlayoutFull`]), blocks to record ([`Config::recording_queue`]; dropped and
+//! (60 s; [`MediaError::PlayoutFull`]), frames between bridged legs (8; lost beyond that), blocks to record ([`Config::recording_queue`]; dropped and
 //! counted).
 
 mod config;
+mod crossing;
 mod handle;
 mod leg;
 mod sockets;

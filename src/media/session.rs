@@ -31,7 +31,7 @@ use std::{
 
 pub use self::{
     config::{SessionConfig, SessionUpdate},
-    outbound::Datagram,
+    outbound::{Datagram, Feed},
     reporting::FarReport,
     stats::MediaStats,
 };
@@ -46,6 +46,7 @@ use super::{
     pacer::{Pacer, frames},
     playout::{PlayoutFull, Progress, UtteranceId},
     reception::{Reception, Verdict},
+    relay::Frame,
     rtp::{Packet, RtpError},
     tap::TapFrame,
 };
@@ -263,6 +264,18 @@ impl Session {
     pub fn stop_playing(&mut self) {
         for (utterance, samples) in self.outbound.playout.stop() {
             self.emit(MediaEvent::Stopped { utterance, samples });
+        }
+    }
+
+    /// What is sent from the next packet on. What is queued to be played waits until it is played again.
+    pub fn send_from(&mut self, feed: Feed) {
+        self.outbound.feed = feed;
+    }
+
+    /// A frame for [`Feed::Relay`]; without it, nobody hears it.
+    pub fn relay(&mut self, frame: Frame) {
+        if let Feed::Relay(relay) = &mut self.outbound.feed {
+            relay.push(frame);
         }
     }
 

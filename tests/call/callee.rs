@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use callbox::base::audio::Codec;
-use callbox::media::{self, MediaEvent, MediaHandle, MediaPlane, SessionConfig, UtteranceId};
+use callbox::eval::phone::session_of;
+use callbox::media::{self, MediaEvent, MediaHandle, MediaPlane, UtteranceId};
 use callbox::sip::sdp::{self, Local};
 use callbox::sip::{self, IncomingCall, Signal, SipNode, TrunkConfig};
 use parking_lot::Mutex;
@@ -132,17 +133,7 @@ async fn talk(call: IncomingCall, media: &MediaPlane, manner: &Manner, ear: &Mut
     call.ring().await.unwrap();
     let (answer, agreed) = sdp::answer(&local, call.offer.as_deref().unwrap()).unwrap();
     let mut call = call.answer(answer).await.unwrap();
-    let session = SessionConfig {
-        codec: agreed.codec,
-        payload_type: agreed.payload_type,
-        telephone_event: agreed.telephone_event,
-        remote: agreed.remote,
-        direction: agreed.direction,
-        terms: agreed.terms,
-        jitter: media.config().jitter,
-        rtp_timeout: Duration::from_secs(30),
-        seed: 42,
-    };
+    let session = session_of(&agreed, media.config());
     let (handle, mut events) = leg.start(session).unwrap();
     let mut speech =
         Speech { handle, manner: manner.clone(), answered: Instant::now(), spoken: 0, heard: false };

@@ -10,12 +10,17 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     PortLease, Presence,
-    handle::{COMMANDS, Command, Commands, narrow},
+    crossing::Crossing,
+    handle::{COMMANDS, Command, Commands, Source, narrow},
     sockets::Sockets,
 };
+use crate::base::audio::NARROWBAND_HZ;
 use crate::media::{
     recording::{Recorder, RecordingError, RecordingSummary},
-    session::{MediaEvent, MediaStats, Output, Session, SessionConfig},
+    relay::Relay,
+    resample::stretched,
+    ringback::Ringing,
+    session::{Feed, MediaEvent, MediaStats, Output, Session, SessionConfig},
     tap::Tap,
 };
 
@@ -32,6 +37,8 @@ pub struct LiveLeg {
     commands: Commands,
     events: EventSink,
     tap: Option<Tap>,
+    /// To the leg that this one is bridged with.
+    crossing: Option<Crossing>,
     send_errors: u64,
     _presence: (PortLease, Presence),
 }
@@ -56,6 +63,7 @@ impl LiveLeg {
             commands,
             events,
             tap: None,
+            crossing: None,
             send_errors: 0,
             _presence: presence,
         }
@@ -83,6 +91,9 @@ impl LiveLeg {
         for _ in 0..REPORTS_PER_TICK {
             let Ok((len, from)) = self.sockets.rtcp.recv_from(buffer) else { break };
             session.handle_rtcp(now, from, &buffer[..len]);
+        }
+        for frame in self.crossing.iter().flat_map(Crossing::frames) {
+            session.relay(frame);
         }
         session.handle_timeout(now);
         self.deliver();
@@ -114,7 +125,14 @@ impl LiveLeg {
                     // A far end without RTCP refuses every one: that is no error of the call.
                     let _ = socket.send_to(&datagram, to);
                 }
-                Output::Event(event) => self.events.send(event),
+                Output::Event(event) => {
+                    if let (Some(crossing), MediaEvent::Frame { pcm, .. }) = (&self.crossing, &event)
+                        && let Ok(frame) = stretched(pcm, session.rate(), NARROWBAND_HZ).try_into()
+                    {
+                        crossing.push(frame);
+                    }
+                    self.events.send(event);
+                }
                 Output::Tap(frame) => self.tap.iter_mut().for_each(|tap| tap.push(&frame)),
             }
         }
@@ -146,6 +164,15 @@ impl LiveLeg {
             }
             Command::Finish(utterance) => session.finish(utterance),
             Command::StopPlaying => session.stop_playing(),
+            Command::SendFrom(source) => {
+                let (feed, crossing) = match source {
+                    Source::Playout => (Feed::Playout, None),
+                    Source::Ringback(tone) => (Feed::Ringing(Ringing::new(tone)), None),
+                    Source::Bridge(crossing) => (Feed::Relay(Relay::default()), Some(crossing)),
+                };
+                session.send_from(feed);
+                self.crossing = crossing;
+            }
             // Whoever asked may have gone; nothing to do about it.
             Command::SendDtmf(digits, reply) => drop(reply.send(session.send_dtmf(&digits))),
             Command::Update(update) => {

@@ -4,14 +4,18 @@ use std::ops::Deref;
 
 use crate::{
     base::{
-        audio::{Codec, frame_samples},
+        audio::{Codec, NARROWBAND_HZ, frame_samples, rate_of_frame},
         terms::OpusTerms,
     },
     media::{
         codec::{Encoder, opus::MAX_FRAME},
         dtmf::{DtmfSender, Sending},
         inband::ToneSender,
+        jitter::FRAME_SAMPLES,
         playout::{Playout, Progress},
+        relay::{Frame, Relay},
+        resample::stretched,
+        ringback::Ringing,
         rtp::{HEADER_LEN, Header, SequenceNumber, Ssrc, Timestamp},
     },
 };
@@ -55,6 +59,29 @@ impl std::fmt::Debug for Datagram {
     }
 }
 
+/// Where the audio comes from.
+#[derive(Debug, Default)]
+pub enum Feed {
+    /// What was queued to be played.
+    #[default]
+    Playout,
+    /// The far end hears that a phone rings; what plays waits.
+    Ringing(Ringing),
+    /// Another session's far end; what plays waits.
+    Relay(Relay),
+}
+
+impl Feed {
+    /// The audio of this tick, if it does not come from the playout.
+    fn frame(&mut self) -> Option<Frame> {
+        match self {
+            Feed::Playout => None,
+            Feed::Ringing(ringing) => Some(ringing.frame()),
+            Feed::Relay(relay) => Some(relay.frame().unwrap_or([0; FRAME_SAMPLES])),
+        }
+    }
+}
+
 pub struct Outbound {
     ssrc: Ssrc,
     sequence: SequenceNumber,
@@ -64,6 +91,7 @@ pub struct Outbound {
     step: u32,
     /// The last tick sent no packet, so the next one begins a talkspurt.
     paused: bool,
+    pub feed: Feed,
     encoder: Encoder,
     pub playout: Playout,
     pub dtmf: DtmfSender,
@@ -84,6 +112,7 @@ impl Outbound {
             step: codec.clock_rate() / 50,
             paused: true,
             encoder: Encoder::new(codec, opus),
+            feed: Feed::default(),
             playout: Playout::new(codec.sample_rate()),
             dtmf: DtmfSender::default(),
             tones: ToneSender::default(),
@@ -123,6 +152,8 @@ impl Outbound {
     /// A tick in which nothing may be sent; what plays waits.
     pub fn pause(&mut self) {
         self.frame.fill(0);
+        // Live audio passes, heard or not.
+        self.feed.frame();
         self.skip(1);
     }
 
@@ -130,6 +161,7 @@ impl Outbound {
     /// telephone-event.
     pub fn tick(&mut self, payload_types: (u8, Option<u8>), progress: &mut Vec<Progress>) -> Datagram {
         self.frame.fill(0);
+        let live = self.feed.frame();
         let (now, step) = (self.timestamp, self.step);
         let datagram = match (self.dtmf.tick(now, step), payload_types.1) {
             (Some(Sending::Event { marker, timestamp, event, .. }), Some(payload_type)) => {
@@ -140,13 +172,22 @@ impl Outbound {
                 self.audio(payload_types.0)
             }
             (None, _) => {
-                self.playout.frame(&mut self.frame, progress);
+                match live {
+                    Some(frame) => self.fill(&frame),
+                    None => drop(self.playout.frame(&mut self.frame, progress)),
+                }
                 self.audio(payload_types.0)
             }
         };
         self.timestamp = self.timestamp.plus(self.step);
         self.paused = false;
         datagram
+    }
+
+    /// Live audio is narrowband, whatever the line.
+    fn fill(&mut self, live: &Frame) {
+        let rate = rate_of_frame(self.frame.len());
+        self.frame.copy_from_slice(&stretched(live, NARROWBAND_HZ, rate));
     }
 
     /// Puts a digit's tones into this tick's audio. An event's end is sent three times, and sounds once.
