@@ -75,7 +75,7 @@ impl Sipp {
     }
 
     fn start(port: u16, scenario: &str, calls: u32, to: Option<SocketAddr>, extra: &[&str]) -> Sipp {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = TempDir::with_prefix_in("sipp-", env!("CARGO_TARGET_TMPDIR")).unwrap();
         std::fs::write(dir.path().join("scenario.xml"), scenario).unwrap();
         let mut command = Command::new("sipp");
         command.args(to.map(|to| to.to_string())).current_dir(dir.path());
@@ -113,11 +113,12 @@ impl Sipp {
     }
 }
 
-/// A test that fails shows what its peer saw.
+/// A test that fails shows what its peer saw, and keeps it.
 impl Drop for Sipp {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{}", self.log());
+            self.dir.disable_cleanup(true);
+            eprintln!("{}\nSIPp's trace is kept in {}", self.log(), self.dir.path().display());
         }
     }
 }
