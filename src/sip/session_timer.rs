@@ -238,7 +238,11 @@ impl Timer {
 
     pub fn handle_unrefreshed(&mut self, now: Instant, why: Unrefreshed) {
         match why {
-            Unrefreshed::Glare { pause } => self.refresh_at = Some(now + pause),
+            Unrefreshed::Glare { pause } => {
+                // However short the session is, it is tried once more before it expires.
+                let left = self.expires_at.saturating_duration_since(now);
+                self.refresh_at = Some(now + pause.min(left / 2));
+            }
             Unrefreshed::TooSmall { min_se } if min_se > self.interval => {
                 self.interval = min_se;
                 self.min_se = Some(min_se);
@@ -344,6 +348,8 @@ mod tests {
         assert_eq!(timer.handle_timeout(start + seconds(303)), None);
         assert_eq!(timer.handle_timeout(start + seconds(304)), Some(Due::Refresh));
         assert_eq!(timer.handle_timeout(start + seconds(305)), None);
+        timer.handle_unrefreshed(start + seconds(564), Unrefreshed::Glare { pause: seconds(10) });
+        assert_eq!(timer.handle_timeout(start + seconds(566)), Some(Due::Refresh));
     }
 
     #[test]
