@@ -240,7 +240,8 @@ impl Session {
         if update.telephone_event.is_none() {
             self.outbound.dtmf.clear();
         }
-        if !self.direction.receives() {
+        // Where silence was told of already, what is agreed anew is waited for anew.
+        if std::mem::take(&mut self.timed_out) || !self.direction.receives() {
             self.heard = now;
         }
         (self.codec, self.payload_type) = (update.codec, update.payload_type);

@@ -147,7 +147,8 @@ fn watch_trunks(config: &NodeConfig, sip: &SipNode, health: &HealthBoard) {
             async move {
                 match registration {
                     RegistrationState::NotConfigured if matches!(liveness, Liveness::Dead { .. }) => {
-                        Err("does not answer OPTIONS (if it never does, set options_interval_secs = 0)".to_owned())
+                        Err("does not answer OPTIONS (if it never does, set options_interval_secs = 0)"
+                            .to_owned())
                     }
                     RegistrationState::NotConfigured if liveness == Liveness::Unknown => {
                         Ok("configured, without registration".to_owned())

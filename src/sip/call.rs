@@ -71,10 +71,20 @@ pub struct CallHandle {
 }
 
 pub(super) enum Command {
-    Ring { early_media: Option<String> },
-    Answer { sdp: String, done: oneshot::Sender<Result<(), SipError>> },
-    Reject { status: u16 },
-    Reinvite { sdp: String, done: oneshot::Sender<Result<String, SipError>> },
+    Ring {
+        early_media: Option<String>,
+    },
+    Answer {
+        sdp: String,
+        done: oneshot::Sender<Result<(), SipError>>,
+    },
+    Reject {
+        status: u16,
+    },
+    Reinvite {
+        sdp: String,
+        done: oneshot::Sender<Result<String, SipError>>,
+    },
     /// A request of the peer's that may belong to the time before the answer.
     Early(Box<Transaction>),
 }

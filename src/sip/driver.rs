@@ -303,7 +303,9 @@ impl Driver {
             DialogState::Confirmed(_, response) => self.on_confirmed(&response, ours),
             DialogState::Updated(_, request, handle) => self.on_reoffer(&request, handle),
             DialogState::Info(_, request, handle) => self.on_info(&request, handle),
-            DialogState::Options(_, _, handle) => respond(handle, StatusCode::OK, self.core.capabilities(), None),
+            DialogState::Options(_, _, handle) => {
+                respond(handle, StatusCode::OK, self.core.capabilities(), None)
+            }
             DialogState::Refer(_, _, handle)
             | DialogState::Message(_, _, handle)
             | DialogState::Notify(_, _, handle)

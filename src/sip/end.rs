@@ -42,7 +42,7 @@ impl SipEnd {
             SipEnd::RemoteHangup | SipEnd::LocalHangup => None,
             SipEnd::Unreachable { .. } | SipEnd::SessionLost { .. } | SipEnd::ProtocolError { .. } => {
                 Some(Fault::Carrier)
-            },
+            }
             SipEnd::AuthRejected => Some(Fault::Us),
         }
     }

@@ -41,7 +41,8 @@ pub(super) fn requires(headers: &Headers, tag: &str) -> bool {
 /// What a request says of session timers.
 pub(super) fn asked(headers: &Headers) -> Asked {
     Asked {
-        supported: option_tags(headers, |header| require_list(header).or(supported_list(header))).any(|tag| tag.eq_ignore_ascii_case(TIMER)),
+        supported: option_tags(headers, |header| require_list(header).or(supported_list(header)))
+            .any(|tag| tag.eq_ignore_ascii_case(TIMER)),
         expires: session_expires(headers),
         min_se: min_se(headers),
     }

@@ -15,7 +15,9 @@ use parking_lot::Mutex;
 use rsipstack::{
     EndpointBuilder,
     dialog::dialog_layer::DialogLayer,
-    sip::{Auth, Header, Method, Param, Scheme, SipMessage, StatusCode, StatusCodeKind, Uri, prelude::HeadersExt},
+    sip::{
+        Auth, Header, Method, Param, Scheme, SipMessage, StatusCode, StatusCodeKind, Uri, prelude::HeadersExt,
+    },
     transaction::{
         CallIdFormat,
         endpoint::{EndpointInnerRef, EndpointOption},
@@ -282,7 +284,8 @@ impl Core {
 
     /// Gives a request to the call it belongs to; back with a status if there is none, or it is too busy.
     pub fn hand_over(&self, request: Transaction) -> Result<(), (Box<Transaction>, StatusCode)> {
-        let call = request.original.call_id_header().ok().and_then(|id| self.calls.lock().get(id.value()).cloned());
+        let call =
+            request.original.call_id_header().ok().and_then(|id| self.calls.lock().get(id.value()).cloned());
         let Some(call) = call else {
             return Err((Box::new(request), StatusCode::CallTransactionDoesNotExist));
         };

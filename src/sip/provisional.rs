@@ -106,8 +106,7 @@ impl Driver {
     fn do_due(&mut self, due: Option<Due>) {
         match due {
             Some(Due::Send { rseq, response }) => {
-                let headers =
-                    vec![Header::Require(RELIABLE.into()), Header::RSeq(rseq.to_string().into())];
+                let headers = vec![Header::Require(RELIABLE.into()), Header::RSeq(rseq.to_string().into())];
                 self.send_provisional(response, headers);
             }
             Some(Due::GiveUp) => self.feed(Event::Unacknowledged),

@@ -60,7 +60,10 @@ impl Driver {
                     dialog.reinvite(Some(headers), Some(sdp.into_bytes())).await
                 }
             };
-            Done::Refreshed { by: description.map_or(Asked::Update, Asked::Reinvite), response: response.ok().flatten() }
+            Done::Refreshed {
+                by: description.map_or(Asked::Update, Asked::Reinvite),
+                response: response.ok().flatten(),
+            }
         });
     }
 

@@ -135,8 +135,7 @@ pub(super) async fn route(
 
 /// What a peer may ask of us; a node that stops says so, that calls go elsewhere.
 async fn answer_options(core: Arc<Core>, mut request: Transaction) {
-    let status =
-        if core.draining.is_cancelled() { StatusCode::ServiceUnavailable } else { StatusCode::OK };
+    let status = if core.draining.is_cancelled() { StatusCode::ServiceUnavailable } else { StatusCode::OK };
     let _ = request.reply_with(status, core.capabilities(), None).await;
 }
 

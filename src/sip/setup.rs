@@ -90,10 +90,7 @@ fn invite_options(core: &Core, trunk: &Trunk, dial: &Dial, call_id: &str) -> Res
 }
 
 pub(super) fn session_headers(expires: SessionExpires, min_se: Duration) -> [Header; 2] {
-    [
-        Header::SessionExpires(expires.to_string().into()),
-        Header::MinSE(min_se.as_secs().to_string().into()),
-    ]
+    [Header::SessionExpires(expires.to_string().into()), Header::MinSE(min_se.as_secs().to_string().into())]
 }
 
 /// Takes on an INVITE that came in; gives it back if it cannot be a call.
@@ -141,8 +138,8 @@ fn receive_dialog(
     // Too short an interval was refused before.
     driver.promised = core.config.terms().and_then(|terms| terms.answer(&asked(headers)).ok());
     driver.peer_updates = allows_update(headers);
-    driver.told = requires(headers, RELIABLE)
-        .then(|| Told::new(cseq, rand::random_range(1..1 << 31), core.config.t1));
+    driver.told =
+        requires(headers, RELIABLE).then(|| Told::new(cseq, rand::random_range(1..1 << 31), core.config.t1));
     driver.late_offer = invite.body().is_empty();
     let contact = core.contact(trunk)?;
     let dialog = core.layer.get_or_create_server_invite(request, states, trunk.credential(), Some(contact));

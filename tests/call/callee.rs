@@ -27,6 +27,8 @@ pub struct Manner {
     interrupts: Option<Duration>,
     /// Is a machine: greets at once for this long, then beeps.
     greeting: Option<Duration>,
+    /// Plays for this long before it answers.
+    early: Option<Duration>,
 }
 
 impl Manner {
@@ -37,6 +39,11 @@ impl Manner {
     /// An answering machine, whose greeting takes this long.
     pub fn voicemail(greeting: Duration) -> Self {
         Manner { greeting: Some(greeting), ..Manner::default() }
+    }
+
+    pub fn plays_early(mut self, length: Duration) -> Self {
+        self.early = Some(length);
+        self
     }
 
     pub fn speaks_after_silence(mut self, turns: u32) -> Self {
@@ -122,7 +129,6 @@ async fn talk(call: IncomingCall, media: &MediaPlane, manner: &Manner, ear: &Mut
     let local = Local::new(leg.local_addr(), 7);
     call.ring().await.unwrap();
     let (answer, agreed) = sdp::answer(&local, call.offer.as_deref().unwrap()).unwrap();
-    let mut call = call.answer(answer).await.unwrap();
     let session = SessionConfig {
         codec: agreed.codec,
         payload_type: agreed.payload_type,
@@ -134,6 +140,13 @@ async fn talk(call: IncomingCall, media: &MediaPlane, manner: &Manner, ear: &Mut
         seed: 42,
     };
     let (handle, mut events) = leg.start(session).unwrap();
+    if let Some(length) = manner.early {
+        call.play_early(answer.clone()).await.unwrap();
+        handle.play(UtteranceId(0), tone(TONE_HZ, length)).unwrap();
+        handle.finish(UtteranceId(0)).unwrap();
+        while !matches!(events.recv().await, Some(MediaEvent::Played { .. }) | None) {}
+    }
+    let mut call = call.answer(answer).await.unwrap();
     let mut speech =
         Speech { handle, manner: manner.clone(), answered: Instant::now(), spoken: 0, heard: false };
     if let Some(greeting) = manner.greeting {

@@ -37,8 +37,15 @@ pub fn free_port() -> u16 {
     UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
+/// Another test that looks for a free port holds it for a moment, too: hence more than one look.
 async fn listening(port: u16) {
-    eventually("the peer listens", || UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_err()).await;
+    let mut looks = 0;
+    eventually("the peer listens", || {
+        let taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_err();
+        looks = if taken { looks + 1 } else { 0 };
+        looks == 3
+    })
+    .await;
 }
 
 fn scenario_text(name: &str) -> String {
