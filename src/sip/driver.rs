@@ -269,9 +269,7 @@ impl Driver {
     fn on_invite_over(&mut self, result: Result<InviteAsyncResult, tokio::task::JoinError>) {
         self.core.dialogs_changed.notify_waiters();
         // The answer, if there was one, is among the states.
-        while let Ok(state) = self.states.try_recv() {
-            self.on_state(state);
-        }
+        self.follow_states();
         let event = match result {
             Ok(Ok((_, Some(response)))) if self.invite_again(&response) => return,
             Ok(Ok((_, Some(response)))) if is_success(&response.status_code) && self.confirmed => return,
@@ -292,6 +290,12 @@ impl Driver {
             }
             Command::Reinvite { sdp, done } => self.reinvite(sdp, done),
             Command::Early(request) => self.on_early_request(request),
+        }
+    }
+
+    pub(super) fn follow_states(&mut self) {
+        while let Ok(state) = self.states.try_recv() {
+            self.on_state(state);
         }
     }
 

@@ -139,13 +139,17 @@ impl Driver {
         if let Some(told) = &mut self.told {
             told.handle_answered();
         }
-        let mut headers = self.core.sdp_headers();
+        // Our offer left before, and was answered by a PRACK: there is nothing to describe any more.
+        let described = self.late_offer && self.agreed_early;
+        let mut headers =
+            if described { vec![allow(), self.core.supported()] } else { self.core.sdp_headers() };
         if let Some(promised) = &self.promised {
             headers.push(Header::SessionExpires(promised.expires.to_string().into()));
             headers.extend(promised.require.then(|| Header::Require(TIMER.into())));
         }
-        self.description = Some(sdp.clone());
-        if let Err(error) = dialog.accept(Some(headers), Some(sdp.into_bytes())) {
+        let body = (!described).then(|| sdp.clone().into_bytes());
+        self.description = Some(sdp);
+        if let Err(error) = dialog.accept(Some(headers), body) {
             self.feed(Event::Broke(SipEnd::ProtocolError { detail: describe(&error) }));
         }
     }
@@ -184,6 +188,11 @@ impl Driver {
     /// A PRACK, or an UPDATE that came before the call was confirmed.
     pub(super) fn on_early_request(&mut self, request: Box<Transaction>) {
         use State::{Inviting, Offered, Proceeding};
+        // An answer that came before it may wait to be told.
+        self.follow_states();
+        if !self.is_addressed(&request) {
+            return reply(request, StatusCode::CallTransactionDoesNotExist, vec![]);
+        }
         match request.original.method {
             Method::PRack => self.on_prack(request),
             Method::Update if matches!(self.call.state(), Inviting | Proceeding | Offered) => {
@@ -192,6 +201,13 @@ impl Driver {
             // The answer is on its way to the stack's list of dialogs.
             _ => drop(tokio::spawn(router::deliver(self.core.clone(), *request))),
         }
+    }
+
+    /// The Call-ID alone is no secret; our tag is the peer's proof that it heard us.
+    fn is_addressed(&self, request: &Transaction) -> bool {
+        let ours = self.dialog.as_ref().map(|dialog| dialog.id().local_tag);
+        let named = request.original.to_header().and_then(|to| to.tag()).ok().flatten();
+        ours.is_some_and(|ours| named.is_some_and(|named| named.value() == ours))
     }
 
     fn on_early_update(&mut self, request: Box<Transaction>) {

@@ -77,10 +77,10 @@ async fn session_is_refreshed_by_the_same_description_where_update_is_not_taken(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn session_that_the_peer_does_not_refresh_is_lost() {
-    for scenario in ["uas_timer_expires", "uas_timer_gone"] {
+    for (scenario, why) in [("uas_timer_expires", "nobody refreshed"), ("uas_timer_gone", "481")] {
         let (peer, node, mut call) = timed_call(scenario).await;
         let SipEnd::SessionLost { detail } = end(&mut call).await else { panic!("expected a lost session") };
-        assert!(detail.contains("refresh"), "{detail}");
+        assert!(detail.contains(why), "{detail}");
         peer.succeeds().await;
         settled(&node).await;
     }
