@@ -66,7 +66,7 @@ async fn a_conversation_is_held_recorded_and_summed_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_played_before_the_answer_is_recorded_and_not_taken_for_speech() {
+async fn what_is_played_before_the_answer_is_recorded() {
     let early = Duration::from_secs(3);
     let callee = Callee::start(Manner::answering().plays_early(early).speaks_after_silence(1)).await;
     let script = Script::new().hears(["Good morning."]).hangs_up_with("Goodbye.");
