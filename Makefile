@@ -4,6 +4,8 @@
 CARGO ?= cargo
 # dev or release. Release compiles the engines again; figures of the two do not compare.
 PROFILE ?= dev
+# Tests are built with them: what the default build leaves out is tested, too.
+FEATURES ?= solana
 BIN := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter release,$(PROFILE)),release,debug)
 # What follows `callbox bench`, such as: make eval ARGS="--calls 20 --json figures.json"
 ARGS ?=
@@ -23,16 +25,18 @@ build: setup ## Build everything
 models: build ## Fetch the models of the default set
 	$(BIN)/callbox models pull --set default
 
-demo: models ## Call an agent on this machine and talk to it
+demo: models ## Buy a call on this machine and hear it: a node, a phone, an agent, a chain
+	./deploy/setup.sh demo
 	$(BIN)/callbox demo
 
 test: ## Everything a change must pass: tools, build, models, format, lints, tests
 	./deploy/setup.sh test
-	$(CARGO) build --locked
+	$(CARGO) build --locked --features "$(FEATURES)"
 	$(BIN)/callbox models pull --set test
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(CARGO) test --locked --no-fail-fast
+	$(CARGO) clippy --locked --all-targets --features "$(FEATURES)" -- -D warnings
+	$(CARGO) clippy --locked -- -D warnings
+	$(CARGO) test --locked --no-fail-fast --features "$(FEATURES)"
 
 bench: models ## Measure media, recognition and whole calls on a quiet machine
 	$(BIN)/callbox bench $(ARGS)
@@ -42,7 +46,7 @@ eval: models ## Call this node as a stranger would; measure latency, words and i
 
 lint: ## Format and lints alone
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features "$(FEATURES)" -- -D warnings
 
 deny: ## Licences, advisories and banned crates (needs: cargo install --locked cargo-deny)
 	@$(CARGO) deny --version >/dev/null 2>&1 || { echo "cargo-deny is not installed: cargo install --locked cargo-deny" >&2; exit 1; }

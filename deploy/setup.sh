@@ -1,7 +1,8 @@
 #!/bin/sh
-# Prepares a machine: setup.sh [build|test]
+# Prepares a machine: setup.sh [build|demo|test]
 #
 #   build   what building and running needs (the default)
+#   demo    that, and npm where it can be installed: without it the demonstration's call is not paid
 #   test    that, and the telephones, clients and tools that the tests call
 #
 # Looks first and installs only what is missing, so a second run takes no time. As root on Debian or
@@ -15,9 +16,9 @@ rust_needed=1.95
 PATH=$PATH:/usr/sbin:/sbin
 
 case $purpose in
-build | test) ;;
+build | demo | test) ;;
 *)
-    echo "usage: $0 [build|test]" >&2
+    echo "usage: $0 [build|demo|test]" >&2
     exit 2
     ;;
 esac
@@ -113,6 +114,10 @@ if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && have apt-get; then
     # shellcheck disable=SC2086 # one word for each package
     install_packages $missing
     missing=$(missing_packages)
+fi
+
+if [ "$purpose" = demo ] && ! have npm && [ "$(id -u)" = 0 ] && have apt-get; then
+    install_packages npm || echo "npm cannot be installed; the demonstration does without" >&2
 fi
 
 failed=0

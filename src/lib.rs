@@ -13,7 +13,7 @@
 //! | 2 | [`engine`] | the traits `Asr, Llm, Tts, Vad, Turn`; workers; engine processes; one file per model family |
 //! | 3 | [`voice`] | the conversation: a pure state machine and its driver |
 //! | 4 | [`call`] | a call from dial to record; the directory of live calls |
-//! | 4 | [`eval`] | a synthetic caller on real SIP and RTP; benches |
+//! | 4 | [`eval`] | a synthetic caller on real SIP and RTP, an agent that pays, a chain for it; benches |
 //! | 5 | [`store`] | call records, numbers, lookups and payments in SQL |
 //! | 6 | [`pay`] | prices, challenges, x402 and MPP, sign-in with a wallet, the rule of spending, refunds |
 //! | 7 | [`service`] | use cases without transport: place a call, lease a number, look a number up, who may be called |

@@ -39,8 +39,10 @@ const CONFINED: [(&[&str], &[&str]); 3] = [
 
 /// Files and folders (with a `/` at their end) of logic that takes the time as an argument. Add a
 /// core here when it is written.
-const PURE: [&str; 54] = [
+const PURE: [&str; 65] = [
     "src/base/",
+    "src/call/transfer.rs",
+    "src/eval/buyer/offer.rs",
     "src/eval/figures.rs",
     "src/eval/phone/hearing.rs",
     "src/eval/phone/report.rs",
@@ -55,6 +57,8 @@ const PURE: [&str; 54] = [
     "src/media/pacer.rs",
     "src/media/playout.rs",
     "src/media/reception.rs",
+    "src/media/relay.rs",
+    "src/media/ringback.rs",
     "src/media/rtp.rs",
     "src/media/session.rs",
     "src/media/tone.rs",
@@ -62,12 +66,16 @@ const PURE: [&str; 54] = [
     "src/pay/mpp.rs",
     "src/pay/network.rs",
     "src/pay/price.rs",
+    "src/pay/svm/exact.rs",
+    "src/pay/svm/key.rs",
+    "src/pay/svm/message.rs",
     "src/pay/tender.rs",
     "src/pay/x402.rs",
     "src/service/look_up/line.rs",
     "src/service/nearest.rs",
     "src/service/number_file.rs",
     "src/service/opt_out.rs",
+    "src/service/opt_out/",
     "src/service/policy/",
     "src/service/request.rs",
     "src/sip/dialog.rs",
@@ -93,7 +101,10 @@ const PURE: [&str; 54] = [
     "src/voice/recovery.rs",
     "src/voice/silence.rs",
     "src/voice/tongues.rs",
+    "src/voice/transfer.rs",
+    "src/voice/transfer/",
     "src/voice/voicemail.rs",
+    "src/voice/words.rs",
 ];
 
 /// Lines a file may have before its tests.

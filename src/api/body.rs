@@ -89,6 +89,11 @@ impl Fields {
         self.take(field, "a value", Some)
     }
 
+    /// Keeps an error that was found elsewhere.
+    pub fn reject(&mut self, error: FieldError) {
+        self.errors.push(error);
+    }
+
     /// Call after the last field was taken.
     pub fn finish(self) -> Result<(), ApiError> {
         self.errors.into_result().map_err(ApiError::Fields)
@@ -107,6 +112,7 @@ fn unknown(field: &str, known: &[&str]) -> FieldError {
     let field: String = field.chars().take(64).collect();
     let fix = match nearest(&field, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "leave it out; this request has no fields".to_owned(),
         None => format!("leave it out; the fields are: {}", known.join(", ")),
     };
     FieldError::invalid(field, "is not a field of this request", fix)

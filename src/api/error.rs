@@ -1,6 +1,10 @@
-//! Every answer that is not a success, in the family's shape:
+//! Every answer that is not a success, in the shape of most families:
 //! `{"success": false, "error": {"code", "message", "field", "fix"}}`; where several fields are wrong,
-//! `errors` lists them all.
+//! `errors` lists them all, and where trying later helps, `retry_after` has the seconds, as the header has.
+//! A response keeps its error ([`Cause`]), so that a family with another shape can tell it in its own
+//! ([`family::reshape`](super::family::reshape)).
+
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -21,7 +25,9 @@ use crate::{
 };
 
 /// Seconds a client waits before it tries a busy node again.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
+const BUSY_SECS: u64 = 10;
+/// Seconds until a payment that is being settled is asked about again: the node waits for it with the client.
+const PENDING_SECS: u64 = 2;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -36,6 +42,10 @@ pub enum ApiError {
     Unauthorized { problem: &'static str },
     #[error("no such {0}")]
     NotFound(&'static str),
+    #[error("no such path")]
+    NoRoute,
+    #[error("no such path: this node sells nothing")]
+    NothingSold,
     #[error("{0}")]
     PaymentMalformed(String),
     #[error("this payment was sent for another request")]
@@ -56,6 +66,11 @@ pub enum ApiError {
     /// Nothing was asked for it and nothing paid.
     #[error(transparent)]
     NoneLeft(FieldError),
+    /// Another wallet has the number, or is about to. Nothing was paid.
+    #[error(transparent)]
+    Taken(FieldError),
+    #[error("this node has nobody to ask about {0}")]
+    NobodyToAsk(&'static str),
     #[error("no such number is free any more")]
     NumberGone,
     #[error("the number belongs to another wallet")]
@@ -107,6 +122,7 @@ impl From<RenewFailure> for ApiError {
             RenewFailure::WrongWallet { actual_owner, owned } => {
                 ApiError::WrongWallet { actual_owner, owned }
             }
+            RenewFailure::Taken(error) => ApiError::Taken(error),
             RenewFailure::Store(error) => ApiError::Store(error),
         }
     }
@@ -138,6 +154,8 @@ struct Answer {
     error: Problem,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Problem>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
 }
 
 #[derive(Serialize, Clone)]
@@ -173,19 +191,22 @@ impl ApiError {
             ApiError::Body(_) | ApiError::Admin(AdminError::Request { .. }) => StatusCode::BAD_REQUEST,
             ApiError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             ApiError::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
-            ApiError::NotFound(_) => StatusCode::NOT_FOUND,
+            ApiError::NotFound(_) | ApiError::NoRoute | ApiError::NothingSold => StatusCode::NOT_FOUND,
             ApiError::Method => StatusCode::METHOD_NOT_ALLOWED,
             ApiError::PaymentMalformed(_) => StatusCode::BAD_REQUEST,
-            ApiError::NotLive(_) | ApiError::PaymentReused | ApiError::NoneLeft(_) | ApiError::NumberGone => {
-                StatusCode::CONFLICT
-            }
+            ApiError::NotLive(_)
+            | ApiError::PaymentReused
+            | ApiError::NoneLeft(_)
+            | ApiError::Taken(_)
+            | ApiError::NumberGone => StatusCode::CONFLICT,
             ApiError::PaymentPending | ApiError::PaymentUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::SignIn(_) | ApiError::SignedWrong(_) => StatusCode::PAYMENT_REQUIRED,
             ApiError::CallerId(CallerIdFailure::Ambiguous { .. }) => StatusCode::BAD_REQUEST,
             ApiError::NoWallet | ApiError::WrongWallet { .. } | ApiError::CallerId(_) => {
                 StatusCode::FORBIDDEN
             }
-            ApiError::Carrier { .. } => StatusCode::BAD_GATEWAY,
+            ApiError::Carrier { .. } | ApiError::LookUp(LookUpFailure::NoAnswer) => StatusCode::BAD_GATEWAY,
+            ApiError::NobodyToAsk(_) => StatusCode::NOT_IMPLEMENTED,
             ApiError::Unavailable(_) | ApiError::LookUp(LookUpFailure::Busy) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -212,6 +233,12 @@ impl ApiError {
                 "send `Authorization: Bearer <key>` with the operator's key",
             ),
             ApiError::NotFound(_) => Problem::new("not_found", self, ""),
+            ApiError::NoRoute => {
+                Problem::new("not_found", self, "see /openapi.json or /llms.txt for the paths of this node")
+            }
+            ApiError::NothingSold => {
+                Problem::new("not_found", self, "its operator's agents use `Authorization: Bearer <key>`")
+            }
             ApiError::PaymentMalformed(_) => {
                 Problem::new("payment_malformed", self, "send what the 402 asks for, in base64")
             }
@@ -237,6 +264,10 @@ impl ApiError {
                 Problem::new("carrier", self, "nothing was charged; check the number, or try again later")
             }
             ApiError::NoneLeft(error) => Problem { code: "none_left", ..Problem::of_field(error) },
+            ApiError::Taken(error) => Problem { code: "taken", ..Problem::of_field(error) },
+            ApiError::NobodyToAsk(_) => {
+                Problem::new("not_configured", self, "ask another node; its operator names who knows")
+            }
             ApiError::NumberGone => Problem::new("none_left", self, "nothing was charged; ask for another"),
             ApiError::WrongWallet { .. } => {
                 Problem::new("wrong_wallet", self, "pay with the wallet that leases the number")
@@ -254,10 +285,13 @@ impl ApiError {
             }
             ApiError::Admin(AdminError::Failed(detail)) => Problem::new("not_applied", detail, ""),
             ApiError::Timeout { .. } => Problem::new("timeout", self, "try again"),
-            // What a database says may quote a row.
             ApiError::LookUp(LookUpFailure::Busy) => {
                 Problem::new("at_capacity", self, "nothing was charged; try again in some seconds")
             }
+            ApiError::LookUp(LookUpFailure::NoAnswer) => {
+                Problem::new("provider", self, "nothing was charged; try again in some seconds")
+            }
+            // What a database says may quote a row.
             ApiError::Store(_) | ApiError::LookUp(LookUpFailure::Store(_)) => {
                 Problem::new("store", "the store did not answer", "try again; the node's log has the cause")
             }
@@ -297,10 +331,31 @@ impl ApiError {
             ApiError::Fields(errors) if errors.len() > 1 => errors.iter().map(Problem::of_field).collect(),
             _ => Vec::new(),
         };
-        let answer = Answer { success: false, error: self.problem(), errors };
+        let retry_after = self.retry_after();
+        let answer = Answer { success: false, error: self.problem(), errors, retry_after };
         (self.status(), serde_json::to_value(answer).expect("an answer is plain data with text keys"))
     }
+
+    /// Seconds after which the same request may do; none where only another one can.
+    pub(super) fn retry_after(&self) -> Option<u64> {
+        match self {
+            ApiError::Fields(errors) => {
+                errors.iter().map(|error| error.retry_after).collect::<Option<Vec<_>>>()?.into_iter().max()
+            }
+            ApiError::Taken(error) => error.retry_after,
+            ApiError::PaymentPending => Some(PENDING_SECS),
+            ApiError::Unavailable(_)
+            | ApiError::PaymentUnavailable { .. }
+            | ApiError::Carrier { .. }
+            | ApiError::LookUp(LookUpFailure::Busy | LookUpFailure::NoAnswer) => Some(BUSY_SECS),
+            _ => None,
+        }
+    }
 }
+
+/// The error of a response, among its extensions.
+#[derive(Clone)]
+pub(super) struct Cause(pub Arc<ApiError>);
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
@@ -313,19 +368,14 @@ impl IntoResponse for ApiError {
         let (status, body) = self.rendered();
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
-        match self {
-            ApiError::Unauthorized { .. } => {
-                let challenge = HeaderValue::from_static("Bearer realm=\"callbox\"");
-                headers.insert(header::WWW_AUTHENTICATE, challenge);
-            }
-            ApiError::Unavailable(_)
-            | ApiError::PaymentPending
-            | ApiError::PaymentUnavailable { .. }
-            | ApiError::Carrier { .. } => {
-                headers.insert(header::RETRY_AFTER, RETRY_AFTER);
-            }
-            _ => {}
+        if matches!(self, ApiError::Unauthorized { .. }) {
+            let challenge = HeaderValue::from_static("Bearer realm=\"callbox\"");
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
+        if let Some(seconds) = self.retry_after() {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response.extensions_mut().insert(Cause(Arc::new(self)));
         response
     }
 }

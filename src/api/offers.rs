@@ -76,6 +76,21 @@ impl Offer {
         }
     }
 
+    /// Whether it is only there where somebody can be asked about carriers.
+    pub fn needs_carriers(&self) -> bool {
+        self.id == "phone_lookup_fraud"
+    }
+
+    /// A request as a client may send it: a body, or a query with its question mark; with the least that is
+    /// needed, or with all where nothing is.
+    pub fn example(&self) -> Option<String> {
+        match self.asks {
+            Asks::Body(fields) => Some(field::example(fields).to_string()),
+            Asks::Query(fields) if !fields.is_empty() => Some(field::query(fields)),
+            _ => None,
+        }
+    }
+
     /// Whether somebody without the operator's key has a use for it.
     pub fn is_public(&self) -> bool {
         !matches!(self.access, Access::Operator)

@@ -19,7 +19,7 @@ use super::{
     Api,
     body::{Fields, JsonObject},
     error::ApiError,
-    family::stablephone::CallAnswer,
+    family::CallAnswer,
 };
 use crate::{
     base::CallId,

@@ -25,25 +25,49 @@ use crate::{
         mpp,
         network::Network,
         siwx::SignIn,
-        tender::Tender,
-        x402::{self, Resource},
+        tender::{Malformed, Tender},
+        x402::{self, Receiver, Resource},
     },
     store::claims::NewClaim,
 };
 
 const NOTHING_SOLD: ApiError = ApiError::Unauthorized { problem: "this node sells nothing" };
-/// A node that cannot do the work now says when to come back.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
 /// Where a settled transaction is told to clients that look for it here.
 const RECEIPT: HeaderName = HeaderName::from_static("x-payment-receipt");
 
 /// A request to a paid route, read whole.
 pub(super) struct Purchase {
-    method: Method,
     /// The route's pattern, not what was typed: it goes into the claim.
     path: String,
-    headers: HeaderMap,
     body: Bytes,
+    by_operator: bool,
+    payment: Result<Option<Offered>, Malformed>,
+}
+
+/// A payment, and what it is bound to.
+struct Offered {
+    tender: Tender,
+    /// Method and path.
+    route: String,
+    /// Hexadecimal.
+    body_sha256: String,
+}
+
+impl Offered {
+    fn read(
+        headers: &HeaderMap,
+        method: &Method,
+        path: &str,
+        body: &Bytes,
+    ) -> Result<Option<Self>, Malformed> {
+        let header = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
+        let offered = |tender| Offered {
+            tender,
+            route: format!("{method} {path}"),
+            body_sha256: hex::encode(Sha256::digest(body)),
+        };
+        Ok(Tender::read(header)?.map(offered))
+    }
 }
 
 /// Who pays.
@@ -68,7 +92,8 @@ impl FromRequest<Api> for Purchase {
         let path = matched.unwrap_or_else(|| request.uri().path().to_owned());
         let headers = request.headers().clone();
         let body = body::read(request, api).await?;
-        Ok(Purchase { method, path, headers, body })
+        let payment = Offered::read(&headers, &method, &path, &body);
+        Ok(Purchase { path, body, by_operator: auth::has_key(&headers, api), payment })
     }
 }
 
@@ -76,40 +101,41 @@ impl Purchase {
     /// The answer that needs no look at the body: the price, for whoever only asks for it, and what a payment
     /// has bought before.
     pub async fn known(&self, api: &Api, price: &Price) -> Result<Option<Response>, ApiError> {
-        if self.is_probe(api) {
+        if self.is_probe() {
             return self.ask(api, price).map(Some);
         }
-        let Some(till) = api.till.as_ref().filter(|_| !auth::has_key(&self.headers, api)) else {
-            return Ok(None);
-        };
-        let Some(tender) = self.tender()? else { return Ok(None) };
-        let Some(offer) = till.earlier(&tender, price, self.route(), self.body_sha256()) else {
-            return Ok(None);
-        };
+        let Some(till) = api.till.as_ref().filter(|_| !self.by_operator) else { return Ok(None) };
+        let Some(payment) = self.payment()? else { return Ok(None) };
+        let Some(offer) = till.earlier(payment, price) else { return Ok(None) };
         let spent = till.gate.earlier(&offer).await?;
-        let refuse = |reason: &str| self.refuse(api, till, price, &tender, reason);
-        spent.map(|spent| told(spent, &tender, refuse)).transpose()
+        let refuse = |reason: &str| self.refuse(api, till, price, &payment.tender, reason);
+        spent.map(|spent| told(spent, &payment.tender, refuse)).transpose()
     }
 
     /// Whether only the price is asked for: the operator has none to ask.
-    fn is_probe(&self, api: &Api) -> bool {
-        self.body.is_empty() && !self.has_payment() && !auth::has_key(&self.headers, api)
+    fn is_probe(&self) -> bool {
+        self.body.is_empty() && !self.by_operator && matches!(self.payment, Ok(None))
     }
 
     pub fn object(&self) -> Result<Map<String, Value>, ApiError> {
         body::object(&self.body)
     }
 
-    pub fn payer(&self, api: &Api) -> Result<Payer, ApiError> {
-        if auth::has_key(&self.headers, api) {
+    /// The body of a route that needs none of its fields: none at all is an empty one.
+    pub fn object_if_any(&self) -> Result<Map<String, Value>, ApiError> {
+        if self.body.is_empty() { Ok(Map::new()) } else { self.object() }
+    }
+
+    pub fn payer(&self) -> Result<Payer, ApiError> {
+        if self.by_operator {
             return Ok(Payer::Operator);
         }
-        Ok(self.tender()?.map_or(Payer::Unknown, |tender| Payer::Wallet(tender.payer().clone())))
+        Ok(self.payment()?.map_or(Payer::Unknown, |paid| Payer::Wallet(paid.tender.payer().clone())))
     }
 
     /// Whose wallet a number is bought for. A request without a payment asks for the price, for nobody.
-    pub fn buyer(&self, api: &Api) -> Result<Wallet, ApiError> {
-        match self.payer(api)? {
+    pub fn buyer(&self) -> Result<Wallet, ApiError> {
+        match self.payer()? {
             Payer::Wallet(wallet) => Ok(wallet),
             Payer::Unknown => Ok(Wallet::nobody()),
             Payer::Operator => Err(ApiError::NoWallet),
@@ -134,43 +160,33 @@ impl Purchase {
 
     /// Asks for the price, or takes it and does the work.
     pub async fn sell(self, api: &Api, price: Price, work: Box<dyn Work>) -> Result<Response, ApiError> {
-        if auth::has_key(&self.headers, api) {
+        if self.by_operator {
             return Ok(give(work).await);
         }
         let till = api.till.as_ref().ok_or(NOTHING_SOLD)?;
-        let Some(tender) = self.tender()? else { return self.ask(api, &price) };
-        let refuse = |reason: &str| self.refuse(api, till, &price, &tender, reason);
-        let offer = match till.offer(&tender, &price, self.route(), self.body_sha256()) {
+        let Some(payment) = self.payment()? else { return self.ask(api, &price) };
+        let refuse = |reason: &str| self.refuse(api, till, &price, &payment.tender, reason);
+        let offer = match till.offer(payment, &price) {
             Ok(offer) => offer,
             Err(mismatch) => return Ok(refuse(&mismatch)),
         };
-        told(till.gate.spend(offer, work).await?, &tender, refuse)
+        told(till.gate.spend(offer, work).await?, &payment.tender, refuse)
     }
 
     /// The price again, with the reason in the protocol's own words.
     fn refuse(&self, api: &Api, till: &Till, price: &Price, tender: &Tender, reason: &str) -> Response {
         let challenge = self.challenge(api, till, price, reason);
         challenge_response(&match tender {
-            Tender::X402(_) => challenge,
+            Tender::X402(_) | Tender::Svm(_) => challenge,
             Tender::Mpp(_) => challenge.after_mpp(reason),
         })
     }
 
-    fn body_sha256(&self) -> String {
-        hex::encode(Sha256::digest(&self.body))
-    }
-
-    fn route(&self) -> String {
-        format!("{} {}", self.method, self.path)
-    }
-
-    fn has_payment(&self) -> bool {
-        !matches!(self.tender(), Ok(None))
-    }
-
-    fn tender(&self) -> Result<Option<Tender>, ApiError> {
-        let header = |name: &str| self.headers.get(name).map(HeaderValue::as_bytes);
-        Tender::read(header).map_err(|error| ApiError::PaymentMalformed(error.to_string()))
+    fn payment(&self) -> Result<Option<&Offered>, ApiError> {
+        match &self.payment {
+            Ok(payment) => Ok(payment.as_ref()),
+            Err(error) => Err(ApiError::PaymentMalformed(error.to_string())),
+        }
     }
 }
 
@@ -180,48 +196,62 @@ pub struct Till {
     pub gate: pay::Gate,
     pub sign_in: SignIn,
     /// Where x402 is taken.
-    pub networks: Vec<&'static Network>,
+    pub receivers: Vec<Receiver>,
     /// Where MPP is taken, if it is.
     pub mpp: Option<mpp::Charges>,
-    pub pay_to: Wallet,
     /// Seconds an authorisation is asked to be valid for.
     pub timeout_secs: u64,
 }
 
 impl Till {
     fn requirements(&self, price: &Price) -> Vec<x402::Requirement> {
-        let requirement = |network: &&'static Network| x402::Requirement {
-            network,
-            pay_to: self.pay_to.clone(),
-            amount: price.amount,
-            timeout_secs: self.timeout_secs,
-        };
-        self.networks.iter().map(requirement).collect()
+        let requirement = |receiver: &Receiver| receiver.requirement(price.amount, self.timeout_secs);
+        self.receivers.iter().filter_map(requirement).collect()
+    }
+
+    pub fn networks(&self) -> impl Iterator<Item = &'static Network> {
+        self.receivers.iter().map(|receiver| receiver.network)
     }
 
     /// The claim that a payment had if it was sent before, whether or not it pays the price now.
-    fn earlier(&self, tender: &Tender, price: &Price, route: String, body: String) -> Option<NewClaim> {
+    fn earlier(&self, payment: &Offered, price: &Price) -> Option<NewClaim> {
+        let Offered { tender, route, body_sha256 } = payment;
         match tender {
             Tender::X402(payment) => {
-                let requirement = x402::Requirement {
-                    network: Network::find(&payment.network)?,
-                    pay_to: payment.authorization.to.clone(),
-                    amount: price.amount,
-                    timeout_secs: self.timeout_secs,
-                };
-                Some(x402::offer(payment, &requirement, route, body))
+                let requirement = self.sought(&payment.network, payment.authorization.to.clone(), price)?;
+                Some(x402::offer(payment, &requirement, route.clone(), body_sha256.clone()))
             }
-            Tender::Mpp(_) => self.offer(tender, price, route, body).ok(),
+            Tender::Svm(payment) => {
+                let requirement = self.sought(&payment.network, payment.payer.clone(), price)?;
+                Some(payment.offer(&requirement, route.clone(), body_sha256.clone(), Utc::now()))
+            }
+            Tender::Mpp(credential) => {
+                let charges = self.mpp.as_ref()?;
+                charges.earlier(credential, price.amount, route.clone(), body_sha256.clone()).ok()
+            }
         }
     }
 
+    /// A claim is found by its network and its authorisation; to whom it was paid does not count.
+    fn sought(&self, network: &str, pay_to: Wallet, price: &Price) -> Option<x402::Requirement> {
+        let network = Network::find(network)?;
+        let (amount, timeout_secs) = (price.amount, self.timeout_secs);
+        Some(x402::Requirement { network, pay_to, amount, timeout_secs, fee_payer: None })
+    }
+
     /// The claim of a payment that pays the price exactly; else what is wrong with it.
-    fn offer(&self, tender: &Tender, price: &Price, route: String, body: String) -> Result<NewClaim, String> {
-        match (tender, &self.mpp) {
+    fn offer(&self, payment: &Offered, price: &Price) -> Result<NewClaim, String> {
+        let (route, body) = (payment.route.clone(), payment.body_sha256.clone());
+        match (&payment.tender, &self.mpp) {
             (Tender::X402(payment), _) => {
                 let requirements = self.requirements(price);
                 let paid = payment.pays(&requirements, Utc::now()).map_err(|error| error.to_string())?;
                 Ok(x402::offer(payment, paid, route, body))
+            }
+            (Tender::Svm(payment), _) => {
+                let requirements = self.requirements(price);
+                let paid = payment.pays(&requirements).map_err(|error| error.to_string())?;
+                Ok(payment.offer(paid, route, body, Utc::now()))
             }
             (Tender::Mpp(credential), Some(charges)) => {
                 charges.offer(credential, price.amount, route, body).map_err(|error| error.to_string())
@@ -240,12 +270,13 @@ async fn give(mut work: Box<dyn Work>) -> Response {
     respond(done.unwrap_or_else(|answer| answer))
 }
 
+/// A refusal that says when to try again says so in the header as well.
 pub(super) fn respond(answer: Answer) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let retry_after = answer.body["retry_after"].as_u64().filter(|_| !status.is_success());
     let mut response = (status, Json(answer.body)).into_response();
-    let later = [StatusCode::TOO_MANY_REQUESTS, StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE];
-    if later.contains(&status) {
-        response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+    if let Some(seconds) = retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
 }

@@ -56,7 +56,8 @@ fn challenge(parts: &Parts, api: &Api) -> Result<Challenge, ApiError> {
         url: format!("{}{path}", api.config.base_url()),
         description: format!("Free for the wallet it belongs to: {matched}"),
     };
-    let body: Value = till.sign_in.challenge(&resource, &till.networks, Utc::now());
+    let networks: Vec<_> = till.networks().collect();
+    let body: Value = till.sign_in.challenge(&resource, &networks, Utc::now());
     let headers = vec![(x402::PAYMENT_REQUIRED, x402::encode(&body)), ("cache-control", "no-store".into())];
     Ok(Challenge { headers, body })
 }

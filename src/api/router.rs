@@ -11,7 +11,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::{
     Api, auth, cors, discovery,
     error::ApiError,
-    family::{blockrun, stablephone, x402phone},
+    family::{self, blockrun, stablephone, x402phone},
     guard, observe, operator, public, recordings,
 };
 
@@ -54,9 +54,10 @@ pub fn router(api: Api) -> Router {
         .route("/api/v1/phone/numbers/renew", post(blockrun::renew))
         .route("/api/v1/phone/numbers/list", post(blockrun::list))
         .route("/api/v1/phone/numbers/release", post(blockrun::release))
-        .route("/api/v1/phone/lookup", post(blockrun::lookup::lookup))
-        .route("/api/v1/voice/call", post(blockrun::call))
-        .route("/api/v1/voice/call/{id}", get(blockrun::read));
+        .route("/api/v1/phone/lookup", post(blockrun::lookup::carrier))
+        .route("/api/v1/phone/lookup/fraud", post(blockrun::lookup::fraud))
+        .route("/api/v1/voice/call", post(blockrun::call::place))
+        .route("/api/v1/voice/call/{id}", get(blockrun::call::read));
 
     // Generated from `offers`, which has every route under /api.
     let pages = Router::new()
@@ -81,6 +82,7 @@ pub fn router(api: Api) -> Router {
         .layer(DefaultBodyLimit::max(api.config.body_limit))
         .layer(from_fn(cors::share))
         .layer(CatchPanicLayer::custom(guard::answer_panic))
+        .layer(from_fn(family::reshape))
         .layer(from_fn(observe::observe))
         .with_state(api)
 }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::call::directory::{Parts, Stop, Wanted};
+use crate::call::bridge::{self, Bridge, Wish};
+use crate::call::directory::{Parts, Place, Stop, Wanted};
 use crate::call::ending::Circumstances;
 use crate::call::event::CallChange;
 use crate::call::leg::{Audio, Leg};
@@ -50,6 +51,7 @@ pub(super) fn prepare(
         wait_for_greeting: plan.wait_for_greeting,
         recorded: plan.record,
         max_duration: Duration::from_secs(plan.max_duration_secs),
+        transfers: plan.transfer_to.is_some(),
         screening: (direction == CallDirection::Outbound).then(|| screening(parts, plan)),
     };
     let mut config = parts.voice.clone();
@@ -81,7 +83,8 @@ pub(super) struct Session {
 }
 
 /// Runs the call to its end and tells how it ended; then its recording and its summary.
-pub(super) async fn run(parts: &Parts, plan: &CallPlan, teller: &Teller, stop: &Stop, session: Session) {
+pub(super) async fn run(parts: &Parts, plan: &CallPlan, place: &Place, session: Session) {
+    let Place { teller, stop, .. } = place;
     let Session { mut call, leg, agreed, prepared, direction } = session;
     let (mut audio, heard) = match leg.start(&agreed) {
         Ok(started) => started,
@@ -100,10 +103,13 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, teller: &Teller, stop: &
     }
     let Prepared { talk, mut notices, llm } = prepared;
     let over = CancellationToken::new();
-    let mut book = Book { teller, direction, turns: Vec::new() };
+    let (wishes, wished) = mpsc::channel(bridge::WISHES);
+    let mut book = Book { teller, direction, turns: Vec::new(), wishes };
+    let bridge = Bridge { parts, plan, place, caller: audio.handle.clone(), conversation: talk.events() };
     let (media, signalling) = (audio.handle.clone(), call.handle.clone());
     let converse = async {
         let (closing, last_words) = talk.converse(media, heard, over.clone()).await;
+        over.cancel();
         let hang_up = async {
             if closing.is_some() {
                 tokio::time::sleep(TAIL).await;
@@ -118,7 +124,8 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, teller: &Teller, stop: &
         let end = follow_signals(&mut call, &mut audio, stop, &over).await;
         (end, answered.elapsed())
     };
-    let (closing, (signalled, talked), ()) = tokio::join!(converse, signals, book.keep(&mut notices));
+    let (closing, (signalled, talked), (), transfer) =
+        tokio::join!(converse, signals, book.keep(&mut notices), bridge.drive(wished, over.clone()));
     let talked_secs = Some(talked.as_secs_f64());
     let known = Circumstances { direction, talked_secs, closing, stopped_by: stop.asked_by(), signalled };
     teller.ended(known).await;
@@ -128,7 +135,7 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, teller: &Teller, stop: &
     }
     audio.handle.close();
     if parts.config.summary
-        && let Some(text) = summarise(&llm, plan.task.expose(), &turns).await
+        && let Some(text) = summarise(&llm, plan.task.expose(), &turns, transfer).await
     {
         teller.tell(CallChange::Summary { text }).await;
     }
@@ -169,7 +176,7 @@ async fn follow_signals(
     end
 }
 
-fn renegotiate(audio: &mut Audio, reoffer: Reoffer) {
+pub(super) fn renegotiate(audio: &mut Audio, reoffer: Reoffer) {
     let answer = audio.renegotiate(reoffer.sdp.as_deref()).map_err(|error| {
         tracing::warn!(%error, "an offer within the call cannot be used");
         488
@@ -204,6 +211,7 @@ struct Book<'a> {
     teller: &'a Teller,
     direction: CallDirection,
     turns: Vec<TurnRecord>,
+    wishes: mpsc::Sender<Wish>,
 }
 
 impl Book<'_> {
@@ -212,10 +220,18 @@ impl Book<'_> {
             match notice {
                 Notice::Live { speaker, text } => self.teller.tell(CallChange::Live { speaker, text }).await,
                 Notice::Turn(turn) => self.turn(turn).await,
+                Notice::Transfer => self.wish(Wish::Transfer),
+                Notice::Digit(digit) => self.wish(Wish::Digit(digit)),
                 Notice::AnsweredBy(answered_by) => {
                     self.teller.tell(CallChange::Answered { answered_by }).await;
                 }
             }
+        }
+    }
+
+    fn wish(&self, wish: Wish) {
+        if self.wishes.try_send(wish).is_err() {
+            tracing::warn!(?wish, "a transfer is behind");
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,9 @@ pub type EngineSource = Arc<dyn Fn(Wanted<'_>) -> Voices + Send + Sync>;
 /// Gives the installed voice nearest to the one asked for, in a language.
 pub type VoicePicker = Arc<dyn Fn(&str, &str) -> VoiceChoice + Send + Sync>;
 
+/// Says whether a live call may be transferred as its plan has it, now; and counts it if so.
+pub type TransferLeave = Arc<dyn Fn(CallId, CallPlan) -> BoxFuture<'static, bool> + Send + Sync>;
+
 /// What a call's plan asks of the engines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted<'a> {
@@ -48,6 +52,7 @@ pub struct Parts {
     pub advertise: IpAddr,
     pub engines: EngineSource,
     pub voices: VoicePicker,
+    pub transfers: TransferLeave,
     pub personas: BTreeMap<String, Persona>,
     /// Folder of the recordings; exists.
     pub recordings: PathBuf,
@@ -96,10 +101,19 @@ impl Stop {
 }
 
 /// A call's place in the directory; leaving it gives the line back.
-struct Place {
-    call: CallId,
+pub(super) struct Place {
+    pub(super) call: CallId,
+    pub(super) teller: Teller,
+    pub(super) stop: Stop,
     live: Arc<Mutex<HashMap<CallId, Stop>>>,
-    _line: OwnedSemaphorePermit,
+    line: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// A line for a second leg; none where all are in use, or the node is stopping.
+    pub(super) fn another_line(&self) -> Option<OwnedSemaphorePermit> {
+        self.line.semaphore().clone().try_acquire_owned().ok()
+    }
 }
 
 impl Drop for Place {
@@ -118,16 +132,11 @@ impl Directory {
 
     /// Begins to dial. What becomes of the call is told by its events.
     pub fn place(&self, plan: CallPlan) -> Result<CallId, Refusal> {
-        let (place, stop) = self.take_place()?;
+        let place = self.take_place()?;
         let call = place.call;
-        let teller = Teller::new(call, self.parts.events.clone());
         let parts = self.parts.clone();
         let span = tracing::info_span!("call", id = %call, direction = %CallDirection::Outbound);
-        let task = async move {
-            let place = place;
-            outbound::run(&parts, plan, &teller, &stop).await;
-            drop(place);
-        };
+        let task = async move { outbound::run(&parts, plan, &place).await };
         self.tasks.spawn(task.instrument(span));
         Ok(call)
     }
@@ -135,18 +144,13 @@ impl Directory {
     /// Answers a call that came in, or refuses it.
     pub fn take(&self, incoming: IncomingCall) {
         let persona = self.parts.personas.get(&self.parts.config.inbound_persona).cloned();
-        let (Some(persona), Ok((place, stop))) = (persona, self.take_place()) else {
+        let (Some(persona), Ok(place)) = (persona, self.take_place()) else {
             self.tasks.spawn(inbound::refuse(incoming, self.parts.config.inbound_persona.is_empty()));
             return;
         };
-        let teller = Teller::new(place.call, self.parts.events.clone());
         let parts = self.parts.clone();
         let span = tracing::info_span!("call", id = %place.call, direction = %CallDirection::Inbound);
-        let task = async move {
-            let place = place;
-            inbound::run(&parts, incoming, &persona, &teller, &stop).await;
-            drop(place);
-        };
+        let task = async move { inbound::run(&parts, incoming, &persona, &place).await };
         self.tasks.spawn(task.instrument(span));
     }
 
@@ -171,7 +175,7 @@ impl Directory {
         }
     }
 
-    fn take_place(&self) -> Result<(Place, Stop), Refusal> {
+    fn take_place(&self) -> Result<Place, Refusal> {
         let line = self.lines.clone().try_acquire_owned().map_err(|error| match error {
             tokio::sync::TryAcquireError::NoPermits => {
                 Refusal::AtCapacity { limit: self.parts.config.max_concurrent }
@@ -182,7 +186,8 @@ impl Directory {
         let mut live = self.live.lock();
         live.insert(call, stop.clone());
         metrics::gauge!("callbox_calls_live").set(live.len() as f64);
-        Ok((Place { call, live: self.live.clone(), _line: line }, stop))
+        let teller = Teller::new(call, self.parts.events.clone());
+        Ok(Place { call, teller, stop, live: self.live.clone(), line })
     }
 }
 

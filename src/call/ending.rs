@@ -57,6 +57,12 @@ fn had(known: &Circumstances) -> Verdict {
             Closing::MessageLeft => {
                 verdict(Completed, EndedBy::Voicemail, None, "a voicemail answered, and the message was left")
             }
+            Closing::TransferOver => verdict(
+                Completed,
+                EndedBy::TransferTarget,
+                None,
+                "the party that it was transferred to hung up",
+            ),
             Closing::MaxDuration => {
                 verdict(Completed, EndedBy::Limit, None, "the maximum duration was reached")
             }
@@ -174,6 +180,7 @@ mod tests {
         assert_eq!(by(Some(Closing::AgentDone), None, CallDirection::Outbound), EndedBy::Agent);
         assert_eq!(by(Some(Closing::MaxDuration), None, CallDirection::Outbound), EndedBy::Limit);
         assert_eq!(by(Some(Closing::Voicemail), None, CallDirection::Outbound), EndedBy::Voicemail);
+        assert_eq!(by(Some(Closing::TransferOver), None, CallDirection::Outbound), EndedBy::TransferTarget);
         assert_eq!(by(None, Some(EndedBy::Client), CallDirection::Outbound), EndedBy::Client);
     }
 

@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::record::{AnsweredBy, CallDirection, CallPlan, CallStatus, EndedBy, Speaker, TurnRecord};
+use super::record::{
+    AnsweredBy, CallDirection, CallPlan, CallStatus, EndedBy, Speaker, TransferStatus, TurnRecord,
+};
 use crate::base::{CallId, Fault, Pii};
 
 /// One change in one call.
@@ -40,6 +42,10 @@ pub enum CallChange {
     },
     Turn {
         turn: TurnRecord,
+    },
+    /// How handing the call to somebody else goes. The number is the plan's.
+    Transfer {
+        status: TransferStatus,
     },
     /// Last event of the conversation: `status` is final. A summary and a recording may follow.
     Ended(Box<Ending>),

@@ -2,13 +2,12 @@
 
 use crate::base::E164;
 use crate::call::conversing;
-use crate::call::directory::{Parts, Stop};
+use crate::call::directory::{Parts, Place};
 use crate::call::ending::Circumstances;
 use crate::call::event::CallChange;
 use crate::call::leg::Leg;
 use crate::call::persona::Persona;
 use crate::call::record::{CallDirection, CallStatus};
-use crate::call::teller::Teller;
 use crate::sip::{IncomingCall, Party, SipCall, SipEnd, sdp::Negotiated};
 
 /// Refuses: nobody is there to answer (404), or all lines are in use (486).
@@ -20,13 +19,8 @@ pub(super) async fn refuse(incoming: IncomingCall, nobody: bool) {
 }
 
 /// Runs the call from its first event to its last.
-pub(super) async fn run(
-    parts: &Parts,
-    incoming: IncomingCall,
-    persona: &Persona,
-    teller: &Teller,
-    stop: &Stop,
-) {
+pub(super) async fn run(parts: &Parts, incoming: IncomingCall, persona: &Persona, place: &Place) {
+    let teller = &place.teller;
     let plan = persona.plan(number(incoming.to.as_ref()), number(incoming.from.as_ref()));
     let voice = (parts.voices)(&plan.voice, &plan.language);
     let direction = CallDirection::Inbound;
@@ -37,7 +31,7 @@ pub(super) async fn run(
     match answer(parts, incoming).await {
         Ok((call, leg, agreed)) => {
             let session = conversing::Session { call, leg, agreed, prepared, direction };
-            conversing::run(parts, &plan, teller, stop, session).await;
+            conversing::run(parts, &plan, place, session).await;
         }
         Err(end) => teller.ended(Circumstances::unanswered(direction, end)).await,
     }

@@ -10,11 +10,13 @@
 //! | `outbound`, `inbound` | how a call comes to be answered |
 //! | `leg` | signalling and media of one call as one thing |
 //! | `conversing` | from the answer to the end of the call |
+//! | `transfer`, `bridge` | the call is handed to a second party: the rules, and the driver with the second leg |
 //! | [`ending`] | what an end means: status, who, whose fault |
 //! | [`summary`] | the LLM's account of the call |
 //! | [`persona`] | who answers calls that come in |
 //! | [`record`], [`event`] | what is kept of a call, and what it tells while it lives |
 
+mod bridge;
 mod conversing;
 pub mod directory;
 pub mod ending;
@@ -26,6 +28,7 @@ pub mod persona;
 pub mod record;
 pub mod summary;
 mod teller;
+mod transfer;
 
 use std::time::Duration;
 
@@ -42,6 +45,8 @@ pub struct Config {
     pub max_concurrent: usize,
     /// How long the callee's phone may ring.
     pub ring_timeout_secs: u64,
+    /// How long the phone of whoever a call is transferred to may ring.
+    pub transfer_ring_secs: u64,
     /// Name of the `[personas]` entry that answers calls that come in; empty refuses them.
     pub inbound_persona: String,
     /// Write a summary after each answered call.
@@ -55,6 +60,7 @@ impl Default for Config {
         Config {
             max_concurrent: 20,
             ring_timeout_secs: 45,
+            transfer_ring_secs: 30,
             inbound_persona: String::new(),
             summary: true,
             answering: greeting::Config::default(),
@@ -65,5 +71,9 @@ impl Default for Config {
 impl Config {
     fn ring_timeout(&self) -> Duration {
         Duration::from_secs(self.ring_timeout_secs)
+    }
+
+    fn transfer_ring(&self) -> Duration {
+        Duration::from_secs(self.transfer_ring_secs)
     }
 }

@@ -1,25 +1,25 @@
 //! A call that this node places: from the dial to the answer, or to the reason why there was none.
 
 use crate::call::conversing::{self, Prepared};
-use crate::call::directory::{Parts, Stop};
+use crate::call::directory::{Parts, Place};
 use crate::call::ending::Circumstances;
 use crate::call::event::CallChange;
 use crate::call::leg::Leg;
 use crate::call::record::{CallDirection, CallPlan, CallStatus, EndedBy};
-use crate::call::teller::Teller;
 use crate::sip::{Dial, Reoffer, Signal, SipCall, SipEnd};
 
 /// Runs the call from its first event to its last.
-pub(super) async fn run(parts: &Parts, plan: CallPlan, teller: &Teller, stop: &Stop) {
+pub(super) async fn run(parts: &Parts, plan: CallPlan, place: &Place) {
+    let teller = &place.teller;
     let voice = (parts.voices)(&plan.voice, &plan.language);
     let created = CallChange::Created { direction: CallDirection::Outbound, plan: Box::new(plan.clone()) };
     teller.tell(created).await;
     teller.status(CallStatus::Queued).await;
     teller.tell(CallChange::Voice { name: voice.name.clone() }).await;
     let prepared = parts.talk(&plan, &voice, CallDirection::Outbound);
-    match dial(parts, &plan, teller, stop).await {
+    match dial(parts, &plan, place).await {
         Dialled::Answered { call, leg, sdp } => {
-            talk(parts, &plan, teller, stop, Answered { call: *call, leg, sdp, prepared }).await;
+            talk(parts, &plan, place, Answered { call: *call, leg, sdp, prepared }).await;
         }
         Dialled::Ended { end, stopped_by } => {
             let known =
@@ -36,7 +36,8 @@ enum Dialled {
 }
 
 /// Dials and waits for the answer.
-async fn dial(parts: &Parts, plan: &CallPlan, teller: &Teller, stop: &Stop) -> Dialled {
+async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
+    let Place { teller, stop, .. } = place;
     let failed = |end| Dialled::Ended { end, stopped_by: None };
     let Some(to) = plan.to.clone() else { return failed(None) };
     let mut leg = match Leg::reserve(&parts.media, parts.advertise) {
@@ -105,19 +106,19 @@ struct Answered {
     prepared: Prepared,
 }
 
-async fn talk(parts: &Parts, plan: &CallPlan, teller: &Teller, stop: &Stop, answered: Answered) {
+async fn talk(parts: &Parts, plan: &CallPlan, place: &Place, answered: Answered) {
     let Answered { call, leg, sdp, prepared } = answered;
     match leg.accept(&sdp) {
         Ok(agreed) => {
             let direction = CallDirection::Outbound;
             let session = conversing::Session { call, leg, agreed, prepared, direction };
-            conversing::run(parts, plan, teller, stop, session).await;
+            conversing::run(parts, plan, place, session).await;
         }
         Err(error) => {
             tracing::warn!(%error, "the callee's answer cannot be used");
             call.handle.hang_up();
             let end = SipEnd::ProtocolError { detail: error.to_string() };
-            teller.ended(Circumstances::unanswered(CallDirection::Outbound, Some(end))).await;
+            place.teller.ended(Circumstances::unanswered(CallDirection::Outbound, Some(end))).await;
         }
     }
 }

@@ -49,8 +49,30 @@ text_enum! {
         /// An answering machine answered: this node hung up, or left the message first.
         Voicemail = "voicemail",
         Carrier = "carrier",
+        /// Whom the call was transferred to.
+        TransferTarget = "transfer_target",
         /// An error on this node, or its shutdown.
         Node = "node",
+    }
+}
+
+text_enum! {
+    /// What became of handing the call to the number to transfer to.
+    TransferStatus {
+        Ringing = "ringing",
+        /// The two parties were joined.
+        Answered = "answered",
+        Busy = "busy",
+        NoAnswer = "no_answer",
+        /// The party or its network declined.
+        Rejected = "rejected",
+        Failed = "failed",
+        /// The rules said no at the time of the transfer.
+        Refused = "refused",
+        /// All lines of the node were in use.
+        NoLine = "no_line",
+        /// The call ended while it rang.
+        Cancelled = "cancelled",
     }
 }
 
@@ -110,6 +132,8 @@ pub struct CallRecord {
     pub length_secs: Option<f64>,
     pub turns: Vec<TurnRecord>,
     pub summary: Option<Pii<String>>,
+    /// The last word on a transfer, where one was asked for.
+    pub transfer: Option<TransferStatus>,
     /// File name of the recording under the recordings folder.
     pub recording: Option<String>,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::Pii;
-use crate::call::record::TurnRecord;
+use crate::call::record::{TransferStatus, TurnRecord};
 use crate::engine::worker::LlmHandle;
 use crate::engine::{ChatMessage, Completion, Delta, Role};
 
@@ -15,13 +15,18 @@ const MAX_TRANSCRIPT: usize = 5_000;
 
 /// Two or three sentences on what came of the call; `None` where nothing was said, or where the LLM
 /// gives no answer.
-pub async fn summarise(llm: &LlmHandle, task: &str, turns: &[TurnRecord]) -> Option<Pii<String>> {
+pub async fn summarise(
+    llm: &LlmHandle,
+    task: &str,
+    turns: &[TurnRecord],
+    transfer: Option<TransferStatus>,
+) -> Option<Pii<String>> {
     if turns.is_empty() {
         return None;
     }
     let conversation = llm.conversation();
     let mut deltas = conversation.start(Completion {
-        messages: messages(task, turns),
+        messages: messages(task, turns, transfer),
         tools: Vec::new(),
         max_tokens: MAX_TOKENS,
         temperature: 0.0,
@@ -53,11 +58,16 @@ fn first_sentences(text: &str) -> &str {
     ends.take(SENTENCES).last().map_or(text, |end| &text[..end])
 }
 
-fn messages(task: &str, turns: &[TurnRecord]) -> Vec<ChatMessage> {
+fn messages(task: &str, turns: &[TurnRecord], transfer: Option<TransferStatus>) -> Vec<ChatMessage> {
     let lines: Vec<String> = turns.iter().map(|t| format!("{}: {}", t.speaker, t.text.expose())).collect();
     let transcript = lines.join("\n");
     let from = transcript.len().saturating_sub(MAX_TRANSCRIPT);
     let from = (from..transcript.len()).find(|at| transcript.is_char_boundary(*at)).unwrap_or(0);
+    let after = match transfer {
+        Some(TransferStatus::Answered) => "\n(Then the caller was connected to a person.)",
+        Some(_) => "\n(The caller could not be connected to a person.)",
+        None => "",
+    };
     vec![
         ChatMessage::new(
             Role::System,
@@ -66,7 +76,7 @@ fn messages(task: &str, turns: &[TurnRecord]) -> Vec<ChatMessage> {
         ChatMessage::new(
             Role::User,
             format!(
-                "The agent's task was: {task}\n\nTranscript:\n{}\n\nSay in two or three plain sentences what \
+                "The agent's task was: {task}\n\nTranscript:\n{}{after}\n\nSay in two or three plain sentences what \
                  was said and what came of it.",
                 &transcript[from..]
             ),
@@ -100,7 +110,7 @@ mod tests {
     #[test]
     fn a_long_transcript_keeps_its_end() {
         let turns: Vec<_> = (0..1_000).map(|n| turn(&format!("zähle {n}"))).collect();
-        let prompt = &messages("Count.", &turns)[1].content;
+        let prompt = &messages("Count.", &turns, None)[1].content;
         assert!(prompt.contains("zähle 999") && !prompt.contains("zähle 1\n"));
         assert!(prompt.len() < MAX_TRANSCRIPT + 500);
     }

@@ -9,10 +9,13 @@
 //! | [`media_load`], [`bare_peer`] | many calls at once, and the far end that costs nothing |
 //! | [`words`], [`wer`] | word error rate over normalised text |
 //! | [`telephone`], [`sentences`] | speech as a recogniser gets it from a telephone, and what is said |
+//! | [`buyer`], [`chain`] | an agent with a wallet that pays by x402, and a chain with USDC on this machine |
 //! | [`machine`] | what figures were measured on, and what a process uses of it |
 //! | [`figures`] | medians, percentiles and the tables that show them |
 
 pub mod bare_peer;
+pub mod buyer;
+pub mod chain;
 pub mod figures;
 pub mod machine;
 pub mod media_load;

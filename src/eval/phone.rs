@@ -265,17 +265,7 @@ impl Handset {
         local: Local,
         agreed: Negotiated,
     ) -> Result<CallReport, String> {
-        let config = self.plane.config();
-        let session = SessionConfig {
-            codec: agreed.codec,
-            payload_type: agreed.payload_type,
-            telephone_event: agreed.telephone_event,
-            remote: agreed.remote,
-            direction: agreed.direction,
-            jitter: config.jitter,
-            rtp_timeout: config.rtp_timeout(),
-            seed: rand::random(),
-        };
+        let session = session_of(&agreed, self.plane.config());
         let (media, events) = leg.start(session).map_err(|error| error.to_string())?;
         let nth = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         let record = self.config.record.as_deref().map(|file| numbered(file, nth));
@@ -294,6 +284,20 @@ fn failed(problem: String) -> CallReport {
 fn local(leg: &media::Leg) -> Local {
     // Sixty-two bits, since some peers read the session id as a signed number.
     Local::new(leg.local_addr(), rand::random::<u64>() >> 2)
+}
+
+/// What media does with what SDP agreed on.
+pub fn session_of(agreed: &Negotiated, media: &media::Config) -> SessionConfig {
+    SessionConfig {
+        codec: agreed.codec,
+        payload_type: agreed.payload_type,
+        telephone_event: agreed.telephone_event,
+        remote: agreed.remote,
+        direction: agreed.direction,
+        jitter: media.jitter,
+        rtp_timeout: media.rtp_timeout(),
+        seed: rand::random(),
+    }
 }
 
 fn update_of(agreed: &Negotiated) -> SessionUpdate {

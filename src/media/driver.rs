@@ -8,10 +8,11 @@
 //!
 //! Queues: commands of a leg (64; [`MediaError::Busy`] when full), events of a leg
 //! ([`Config::event_queue`]; frames are dropped and counted before other events are), audio to play
-//! (60 s; [`MediaError::PlayoutFull`]), blocks to record ([`Config::recording_queue`]; dropped and
+//! (60 s; [`MediaError::PlayoutFull`]), frames between bridged legs (8; lost beyond that), blocks to record ([`Config::recording_queue`]; dropped and
 //! counted).
 
 mod config;
+mod crossing;
 mod handle;
 mod leg;
 mod worker;
@@ -184,7 +185,7 @@ impl Leg {
         let (handle, commands) = handle::channel(self.local);
         let presence = Presence::new(self.load);
         let leg = LiveLeg::new(self.socket, config, commands, EventSink::new(events), (self.lease, presence));
-        match self.inbox.try_send(ToWorker::Adopt(leg)) {
+        match self.inbox.try_send(ToWorker::Adopt(Box::new(leg))) {
             Ok(()) => Ok((handle, receiver)),
             Err(TrySendError::Full(_)) => Err(MediaError::Busy),
             Err(TrySendError::Disconnected(_)) => Err(MediaError::Closed),

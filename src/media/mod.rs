@@ -18,6 +18,8 @@
 //! | [`dtmf`] | digits both ways |
 //! | [`tone`] | the beep of an answering machine |
 //! | [`playout`] | what waits to be sent, and how much of it was heard |
+//! | [`relay`] | what one session hears is what another one sends |
+//! | [`ringback`] | the tone while somebody's phone rings |
 //! | [`pacer`] | when to send |
 //! | [`tap`], [`recording`] | both sides into a WAV file |
 //! | [`resample`] | between the line's 8 kHz and what models speak and hear |
@@ -41,7 +43,9 @@ pub mod ports;
 pub mod quality;
 pub mod reception;
 pub mod recording;
+pub mod relay;
 pub mod resample;
+pub mod ringback;
 pub mod rtcp;
 pub mod rtp;
 pub mod session;
@@ -55,6 +59,7 @@ pub use self::{
     playout::UtteranceId,
     recording::{RecordingError, RecordingSummary},
     resample::Resampler,
+    ringback::Ringback,
     session::{MediaEvent, MediaStats, Output, Session, SessionConfig, SessionUpdate},
     tone::{Beep, BeepDetector},
 };

@@ -28,7 +28,7 @@ use std::{
 use self::outbound::Outbound;
 pub use self::{
     config::{SessionConfig, SessionUpdate},
-    outbound::Datagram,
+    outbound::{Datagram, Feed},
     stats::MediaStats,
 };
 use super::{
@@ -39,6 +39,7 @@ use super::{
     pacer::{Pacer, frames},
     playout::{PlayoutFull, Progress, UtteranceId},
     reception::{Reception, Verdict},
+    relay::Frame,
     rtp::{Packet, RtpError},
     tap::TapFrame,
 };
@@ -219,6 +220,18 @@ impl Session {
     pub fn stop_playing(&mut self) {
         for (utterance, samples) in self.outbound.playout.stop() {
             self.emit(MediaEvent::Stopped { utterance, samples });
+        }
+    }
+
+    /// What is sent from the next packet on. What is queued to be played waits until it is played again.
+    pub fn send_from(&mut self, feed: Feed) {
+        self.outbound.feed = feed;
+    }
+
+    /// A frame for [`Feed::Relay`]; without it, nobody hears it.
+    pub fn relay(&mut self, frame: Frame) {
+        if let Feed::Relay(relay) = &mut self.outbound.feed {
+            relay.push(frame);
         }
     }
 

@@ -56,6 +56,8 @@ pub enum Kind {
     Turn,
     /// A library that an engine loads.
     Runtime,
+    /// What a local chain is made of, for demonstrations and tests.
+    Chain,
 }
 
 impl Kind {
@@ -67,6 +69,7 @@ impl Kind {
             Kind::Vad => "vad",
             Kind::Turn => "turn",
             Kind::Runtime => "runtime",
+            Kind::Chain => "chain",
         }
     }
 }

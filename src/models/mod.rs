@@ -1,4 +1,4 @@
-//! The catalogue of weights: what exists, where it comes from, how it is verified and where it lies.
+//! The catalogue of weights (and of what a local chain is made of): what exists, where it comes from, how it is verified and where it lies.
 //!
 //! [`Catalog`] is data (`models/catalog.toml`, embedded). A [`Store`] is a catalogue with a folder: it
 //! resolves a model's name to a path, and never touches the network. [`pull`] brings what is missing:

@@ -43,6 +43,9 @@ fn count(change: &CallChange) {
                 metrics::histogram!("callbox_call_length_seconds").record(secs);
             }
         }
+        CallChange::Transfer { status } => {
+            metrics::counter!("callbox_transfers_total", "status" => status.as_str()).increment(1);
+        }
         CallChange::Turn { turn } => count_turn(turn),
         _ => {}
     }

@@ -8,7 +8,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use super::{Books, NodeConfig, api_key, health::HealthBoard, payments, secret};
 use crate::{
     api::{Api, ApiKey, router},
-    service::{Admin, Calls, LeaseNumber, LookUp, PlaceCall, Policy, Voices},
+    service::{Admin, Calls, Gate, LeaseNumber, LookUp, PlaceCall, Voices},
     store::Numbers,
 };
 
@@ -17,6 +17,7 @@ const TOKEN_SECRET: &str = "token_secret";
 
 /// What the rest of the node supplies.
 pub struct Backend {
+    pub gate: Gate,
     pub calls: Arc<dyn Calls>,
     pub voices: Arc<dyn Voices>,
     pub admin: Arc<dyn Admin>,
@@ -33,14 +34,14 @@ pub fn open(config: &NodeConfig, books: &Books, backend: Backend) -> anyhow::Res
     }
     std::fs::create_dir_all(config.store.recordings())?;
     backend.health.add_store(books.store.clone());
-    let policy = Policy::new(config.policy.clone());
     let metrics = backend.metrics;
     let numbers = LeaseNumber::new(Numbers::new(books.store.clone(), config.numbers));
     let secret = secret::load_or_create(&config.store.data_dir, TOKEN_SECRET)?;
     let secret = secret.into_exposed().into_bytes().into();
-    let look_up = LookUp::new(books.store.clone(), config.lookup.build()?, secret);
+    let look_up = LookUp::new(books.store.clone(), config.lookup.build()?, secret)
+        .with_carriers(config.lookup.carrier.build()?);
     let till = payments::till(config, books.store.clone(), &backend.health)?;
-    let place = PlaceCall::new(policy, backend.voices, backend.calls.clone(), books.store.clone());
+    let place = PlaceCall::behind(backend.gate, backend.voices, backend.calls.clone());
     let api = Api {
         place: place.with_caller_ids(Arc::new(numbers.clone())),
         read: books.reader(),

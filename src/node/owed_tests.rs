@@ -8,7 +8,7 @@ use crate::{
         record::{CallDirection, EndedBy},
     },
     store::{
-        claims::{Change, Claimed, NewClaim},
+        claims::{Change, Claimed, tests::offer},
         tests::{memory, plan},
     },
 };
@@ -28,22 +28,10 @@ fn ended(status: CallStatus, fault: Option<Fault>) -> CallChange {
 /// A payment for the call that has come as far as `state`.
 async fn paid(store: &Store, call: CallId, state: ClaimState) -> crate::base::ClaimId {
     use ClaimState::*;
-    let offer = NewClaim {
-        scheme: "x402".into(),
-        network: "eip155:8453".into(),
-        asset: "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913".into(),
-        payer: "0x1111111111111111111111111111111111111111".parse().unwrap(),
-        nonce: call.to_string(),
-        amount: "0.54".parse().unwrap(),
-        pay_to: "0x2222222222222222222222222222222222222222".parse().unwrap(),
-        valid_before: Utc::now(),
-        route: "POST /api/call".into(),
-        body_sha256: "aa".into(),
-        proof: json!({}),
-    };
+    let offer = offer(&call.to_string());
     let Claimed::New(claim) = store.claim(&offer, Utc::now()).await.unwrap() else { panic!("not new") };
     let mut now = claim.state;
-    for step in [Reserved, Worked, Settling, Settled, Delivered].windows(2) {
+    for step in [Reserved, Settling, Settled, Delivered].windows(2) {
         if now == state {
             break;
         }

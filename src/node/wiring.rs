@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use chrono::Utc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::mpsc;
 
 use crate::base::CallId;
-use crate::call::directory::{Directory, Parts, Refusal};
+use crate::call::directory::{Directory, Parts, Refusal, TransferLeave};
 use crate::call::record::{CallPlan, EndedBy};
 use crate::media::MediaPlane;
 use crate::models;
@@ -20,8 +21,9 @@ use crate::node::engines::EngineRoom;
 use crate::node::front::{self, Backend};
 use crate::node::health::HealthBoard;
 use crate::node::{Books, Shutdown, http};
-use crate::service::{Admin, AdminError, Calls, HangUpError, PlaceError, Voices};
+use crate::service::{Admin, AdminError, Calls, Gate, HangUpError, PlaceError, Policy, TransferCall, Voices};
 use crate::sip::{IncomingCall, Liveness, RegistrationState, SipNode};
+use crate::store::Store;
 
 /// How long live calls have to end when the node stops.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -56,6 +58,7 @@ impl Node {
         let media = Arc::new(MediaPlane::start(config.media.clone())?);
         let (sip, incoming) = SipNode::start(config.sip.clone()).await?;
         let (source, picker) = (room.clone(), room.clone());
+        let gate = Gate::new(Policy::new(config.policy.clone()), books.store.clone());
         let directory = Directory::new(Parts {
             config: config.call.clone(),
             voice: config.voice.clone(),
@@ -64,6 +67,7 @@ impl Node {
             advertise: advertised_address(&config, &sip),
             engines: Arc::new(move |wanted| source.voices(wanted)),
             voices: Arc::new(move |asked, language| picker.pick_voice(asked, language)),
+            transfers: leave_to_transfer(TransferCall::new(gate.clone())),
             personas: config.personas.clone(),
             recordings,
             events: books.events.clone(),
@@ -74,6 +78,7 @@ impl Node {
         EngineRoom::watch(&room, &health);
         watch_trunks(&config, &sip, &health);
         let backend = Backend {
+            gate,
             calls: Arc::new(Lines { directory: directory.clone(), has_trunk: !config.sip.trunks.is_empty() }),
             voices: Arc::new(VoiceNames(room.clone())),
             admin: Arc::new(Operator { room: room.clone(), sources }),
@@ -89,6 +94,11 @@ impl Node {
 
     pub fn sip_address(&self) -> SocketAddr {
         self.sip.local_address()
+    }
+
+    /// The database that it keeps its books in.
+    pub fn store(&self) -> Store {
+        self.books.store.clone()
     }
 
     pub fn engines(&self) -> Arc<EngineRoom> {
@@ -114,6 +124,18 @@ impl Node {
         }
         served
     }
+}
+
+/// Without its store the node knows no list and no caps, and transfers nothing.
+fn leave_to_transfer(transfers: TransferCall) -> TransferLeave {
+    Arc::new(move |call, plan| {
+        let transfers = transfers.clone();
+        async move {
+            let leave = transfers.may_begin(call, &plan, Utc::now()).await;
+            leave.inspect_err(|error| tracing::error!(%error, "a call is not transferred")).unwrap_or(false)
+        }
+        .boxed()
+    })
 }
 
 async fn take_calls(directory: Directory, mut incoming: mpsc::Receiver<IncomingCall>) {

@@ -1,11 +1,13 @@
 //! The ledger beside the chain: what a claim says has moved, and what the token's own log says.
 
-use alloy::primitives::B256;
+use alloy::primitives::{B256, U64};
 use alloy::providers::Provider;
+use alloy::rpc::types::Log;
 use alloy::sol_types::SolEvent;
+use serde::Deserialize;
 
-use super::evm::{Chain, ChainError, Token};
-use super::x402::Payment;
+use super::evm::{ChainError, Token, ask};
+use super::purse::Coin;
 use crate::base::{Usd, Wallet, words::text_enum};
 use crate::store::claims::{Claim, ClaimState};
 
@@ -137,46 +139,47 @@ fn micros(amount: Usd) -> i64 {
     i64::try_from(amount.micros()).unwrap_or(i64::MAX)
 }
 
-impl Chain {
-    /// Gathers what [`judge`] needs.
-    pub async fn evidence(&self, claim: &Claim) -> Result<Evidence, ChainError> {
-        let network = self.network.name;
-        let payment: Payment = serde_json::from_value(claim.offer.proof.clone())
-            .map_err(|_| ChainError::Refused { network, detail: "the claim holds no payment".into() })?;
-        let used = self.is_used(&payment.authorization).await?;
-        let hash = match claim.settlement.as_deref() {
-            Some("") | None => self.transaction(&payment.authorization).await,
-            Some(hash) => hash.to_owned(),
-        };
-        let settlement = self.transfers(&hash).await?;
-        let refund = match (&claim.state, &claim.refund) {
-            (ClaimState::Refunded, Some(refund)) => Some(self.transfers(&refund.transaction).await?),
-            _ => None,
-        };
-        Ok(Evidence { used, settlement, refund })
-    }
+/// Gathers what [`judge`] needs.
+pub async fn evidence(coin: &impl Coin, claim: &Claim) -> Result<Evidence, ChainError> {
+    let used = coin.has(claim).await?;
+    let settlement = transfers(coin, &coin.settlement(claim).await).await?;
+    let refund = match (&claim.state, &claim.refund) {
+        (ClaimState::Refunded, Some(refund)) => Some(transfers(coin, &refund.transaction).await?),
+        _ => None,
+    };
+    Ok(Evidence { used, settlement, refund })
+}
 
-    /// What a transaction moved of the token.
-    pub async fn transfers(&self, transaction: &str) -> Result<Seen, ChainError> {
-        let Ok(hash) = transaction.parse::<B256>() else { return Ok(Seen::Absent) };
-        let receipt = self.ask(async { Ok(self.provider.get_transaction_receipt(hash).await?) }).await?;
-        let Some(receipt) = receipt else { return Ok(Seen::Absent) };
-        if !receipt.status() {
-            return Ok(Seen::Failed);
-        }
-        let asset = self.asset();
-        let logs = receipt.logs().iter().filter(|log| log.address() == asset);
-        let transfers = logs.filter_map(|log| Token::Transfer::decode_log(&log.inner).ok());
-        let wallet = |address: alloy::primitives::Address| {
-            address.to_string().parse().expect("an address is 0x and 40 hexadecimal digits")
-        };
-        let transfer = |log: alloy::primitives::Log<Token::Transfer>| Transfer {
-            from: wallet(log.from),
-            to: wallet(log.to),
-            amount: Usd::from_micros(log.value.saturating_to()),
-        };
-        Ok(Seen::Moved(transfers.map(transfer).collect()))
+/// What is read of a receipt, whatever else its chain writes there.
+#[derive(Debug, Deserialize)]
+struct Receipt {
+    /// Zero where the transaction was reverted.
+    status: U64,
+    logs: Vec<Log>,
+}
+
+/// What a transaction moved of the token.
+pub async fn transfers(coin: &impl Coin, transaction: &str) -> Result<Seen, ChainError> {
+    let Ok(hash) = transaction.parse::<B256>() else { return Ok(Seen::Absent) };
+    let question = async {
+        Ok(coin.provider().raw_request("eth_getTransactionReceipt".into(), [hash.to_string()]).await?)
+    };
+    let receipt: Option<Receipt> = ask(coin.name(), question).await?;
+    let Some(receipt) = receipt else { return Ok(Seen::Absent) };
+    if receipt.status.is_zero() {
+        return Ok(Seen::Failed);
     }
+    let logs = receipt.logs.iter().filter(|log| log.address() == coin.token());
+    let transfers = logs.filter_map(|log| Token::Transfer::decode_log(&log.inner).ok());
+    let wallet = |address: alloy::primitives::Address| {
+        address.to_string().parse().expect("an address is 0x and 40 hexadecimal digits")
+    };
+    let transfer = |log: alloy::primitives::Log<Token::Transfer>| Transfer {
+        from: wallet(log.from),
+        to: wallet(log.to),
+        amount: Usd::from_micros(log.value.saturating_to()),
+    };
+    Ok(Seen::Moved(transfers.map(transfer).collect()))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use chrono::Utc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 use x402_chain_eip155::V2Eip155Exact;
 use x402_chain_eip155::chain::config::{Eip155ChainConfig, Eip155ChainConfigInner};
 use x402_chain_eip155::chain::{Eip155ChainProvider, Eip155ChainReference};
@@ -24,6 +24,7 @@ use x402_types::proto;
 use x402_types::scheme::{X402SchemeFacilitator, X402SchemeFacilitatorBuilder, X402SchemeFacilitatorError};
 
 use super::network::Network;
+use super::purse::account;
 use super::settle::{Outcome, Rejection, Settler};
 use super::x402::{Authorization, Payment, Requirement, offered};
 use crate::base::{Pii, Wallet};
@@ -79,6 +80,10 @@ pub enum ChainError {
         "the token of {network} signs under another domain than expected: payments could not be verified"
     )]
     OtherToken { network: &'static str },
+    #[error("the RPC endpoint configured for {network} serves another cluster: its genesis is {genesis}")]
+    OtherCluster { network: &'static str, genesis: String },
+    #[error("{wallet} has no USDC account on {network} yet: send it any amount of USDC, once")]
+    NoTokenAccount { network: &'static str, wallet: Wallet },
     #[error("a key for {network} cannot be used: {detail}")]
     Key { network: &'static str, detail: String },
 }
@@ -186,19 +191,25 @@ impl Chain {
         &self,
         question: impl Future<Output = Result<T, alloy::contract::Error>>,
     ) -> Result<T, ChainError> {
-        let network = self.network.name;
-        match tokio::time::timeout(QUESTION, question).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(alloy::contract::Error::TransportError(RpcError::ErrorResp(answer)))) => {
-                Err(ChainError::Refused { network, detail: answer.message.into_owned() })
-            }
-            // What else a transport says may quote its URL, which may hold a key.
-            Ok(Err(alloy::contract::Error::TransportError(_))) => {
-                Err(ChainError::Unreachable { network, detail: "the request failed".into() })
-            }
-            Ok(Err(error)) => Err(ChainError::Unreachable { network, detail: error.to_string() }),
-            Err(_) => Err(ChainError::Unreachable { network, detail: "no answer in time".into() }),
+        ask(self.network.name, question).await
+    }
+}
+
+pub(super) async fn ask<T>(
+    network: &'static str,
+    question: impl Future<Output = Result<T, alloy::contract::Error>>,
+) -> Result<T, ChainError> {
+    match tokio::time::timeout(QUESTION, question).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(alloy::contract::Error::TransportError(RpcError::ErrorResp(answer)))) => {
+            Err(ChainError::Refused { network, detail: answer.message.into_owned() })
         }
+        // What else a transport says may quote its URL, which may hold a key.
+        Ok(Err(alloy::contract::Error::TransportError(_))) => {
+            Err(ChainError::Unreachable { network, detail: "the request failed".into() })
+        }
+        Ok(Err(error)) => Err(ChainError::Unreachable { network, detail: error.to_string() }),
+        Err(_) => Err(ChainError::Unreachable { network, detail: "no answer in time".into() }),
     }
 }
 
@@ -222,6 +233,9 @@ pub(super) trait ExactEvm: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Rejection>> + Send;
 
     fn settle(&self, payment: &Payment, requirement: &Requirement) -> impl Future<Output = Outcome> + Send;
+
+    /// Whether anything that was sent before waits for a block.
+    fn has_waiting(&self) -> impl Future<Output = Result<bool, ChainError>> + Send;
 }
 
 impl<E: ExactEvm> Settler for E {
@@ -246,6 +260,11 @@ impl<E: ExactEvm> Settler for E {
     fn look_up<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Outcome> {
         self.chain().look_up_offer(offer).boxed()
     }
+
+    /// An authorisation that has expired is not sent again either, nor one to a chain that does not answer.
+    fn is_under_way<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, bool> {
+        async move { offer.valid_before <= Utc::now() || self.has_waiting().await.unwrap_or(true) }.boxed()
+    }
 }
 
 /// Verifies and settles with the operator's key.
@@ -253,21 +272,26 @@ pub struct InProcess {
     chain: Chain,
     rpc: Pii<String>,
     key: Pii<String>,
-    /// Connected at the first payment: a node starts without its chain.
-    exact: OnceCell<Box<dyn X402SchemeFacilitator>>,
+    /// Connected at the first payment: a node starts without its chain. It counts the transactions that it
+    /// sends, so that one that nobody answered for takes the connection with it: where it was never sent, those
+    /// after it would wait for it.
+    exact: Mutex<Option<Arc<dyn X402SchemeFacilitator>>>,
 }
 
 impl InProcess {
     pub fn new(chain: Chain, rpc: Pii<String>, key: Pii<String>) -> InProcess {
-        InProcess { chain, rpc, key, exact: OnceCell::new() }
+        InProcess { chain, rpc, key, exact: Mutex::default() }
     }
 
-    async fn exact(&self) -> Result<&dyn X402SchemeFacilitator, ChainError> {
-        let exact = self.exact.get_or_try_init(async || {
-            self.chain.check().await?;
-            self.connect().await
-        });
-        exact.await.map(AsRef::as_ref)
+    async fn exact(&self) -> Result<Arc<dyn X402SchemeFacilitator>, ChainError> {
+        let mut connected = self.exact.lock().await;
+        if let Some(exact) = connected.as_ref() {
+            return Ok(exact.clone());
+        }
+        self.chain.check().await?;
+        let exact: Arc<dyn X402SchemeFacilitator> = self.connect().await?.into();
+        *connected = Some(exact.clone());
+        Ok(exact)
     }
 
     async fn connect(&self) -> Result<Box<dyn X402SchemeFacilitator>, ChainError> {
@@ -334,6 +358,7 @@ impl ExactEvm for InProcess {
         };
         let request = proto::SettleRequest::from(raw(&request(payment, requirement)));
         let Ok(answer) = tokio::time::timeout(SETTLEMENT, exact.settle(&request)).await else {
+            self.exact.lock().await.take_if(|connected| Arc::ptr_eq(connected, &exact));
             return Outcome::Unknown { detail: "no answer in time".into() };
         };
         match answer {
@@ -347,6 +372,16 @@ impl ExactEvm for InProcess {
             }
             Err(X402SchemeFacilitatorError::OnchainFailure(detail)) => Outcome::Unknown { detail },
         }
+    }
+
+    async fn has_waiting(&self) -> Result<bool, ChainError> {
+        let settler = address(&account(&self.chain, &self.key)?);
+        let provider = &self.chain.provider;
+        let question = async {
+            let mined = provider.get_transaction_count(settler).await?;
+            Ok(provider.get_transaction_count(settler).pending().await? > mined)
+        };
+        self.chain.ask(question).await
     }
 }
 

@@ -7,18 +7,20 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::evm::{Chain, ExactEvm, request};
+use super::evm::{Chain, ChainError, ExactEvm, request};
 use super::settle::{Outcome, Rejection};
 use super::x402::{Payment, Requirement};
+use crate::base::Wallet;
 
 const VERIFY: Duration = Duration::from_secs(15);
 /// A facilitator answers when the transaction is in a block.
 const SETTLE: Duration = Duration::from_secs(60);
 
-pub struct Facilitator {
+/// One that serves this chain.
+pub struct Facilitator<C> {
     client: reqwest::Client,
     url: String,
-    chain: Chain,
+    pub(super) chain: C,
 }
 
 #[derive(Deserialize)]
@@ -36,9 +38,14 @@ struct Settled {
     transaction: Option<String>,
 }
 
-impl Facilitator {
-    /// `url` is what `/verify` and `/settle` are appended to.
-    pub fn new(client: reqwest::Client, url: &str, chain: Chain) -> Facilitator {
+#[derive(Deserialize)]
+struct Supported {
+    kinds: Vec<Value>,
+}
+
+impl<C> Facilitator<C> {
+    /// `url` is what `/verify`, `/settle` and `/supported` are appended to.
+    pub fn new(client: reqwest::Client, url: &str, chain: C) -> Facilitator<C> {
         Facilitator { client, url: url.trim_end_matches('/').to_owned(), chain }
     }
 
@@ -53,16 +60,9 @@ impl Facilitator {
         // A refusal is told with a status of 400 and the same body.
         response.json().await
     }
-}
 
-impl ExactEvm for Facilitator {
-    fn chain(&self) -> &Chain {
-        &self.chain
-    }
-
-    async fn verify(&self, payment: &Payment, requirement: &Requirement) -> Result<(), Rejection> {
-        let answer: Result<Verified, _> = self.post("/verify", &request(payment, requirement), VERIFY).await;
-        match answer {
+    pub(super) async fn ask_verify(&self, request: &Value) -> Result<(), Rejection> {
+        match self.post::<Verified>("/verify", request, VERIFY).await {
             Ok(Verified { is_valid: true, .. }) => Ok(()),
             Ok(Verified { invalid_reason, .. }) => {
                 Err(Rejection::Payment(invalid_reason.unwrap_or_else(|| "invalid_payment".into())))
@@ -71,9 +71,8 @@ impl ExactEvm for Facilitator {
         }
     }
 
-    async fn settle(&self, payment: &Payment, requirement: &Requirement) -> Outcome {
-        let answer: Result<Settled, _> = self.post("/settle", &request(payment, requirement), SETTLE).await;
-        match answer {
+    pub(super) async fn ask_settle(&self, request: &Value) -> Outcome {
+        match self.post::<Settled>("/settle", request, SETTLE).await {
             Ok(Settled { success: true, transaction, .. }) => {
                 Outcome::Settled { transaction: transaction.unwrap_or_default() }
             }
@@ -83,5 +82,35 @@ impl ExactEvm for Facilitator {
             }
             Err(error) => Outcome::Unknown { detail: error.without_url().to_string() },
         }
+    }
+
+    /// Whose signature pays for settlements on a network (CAIP-2), where it names one.
+    pub async fn fee_payer(&self, network: &str) -> Result<Option<Wallet>, reqwest::Error> {
+        let answer = self.client.get(format!("{}/supported", self.url)).timeout(VERIFY).send().await?;
+        let Supported { kinds } = answer.error_for_status()?.json().await?;
+        let is_it = |kind: &&Value| {
+            kind["x402Version"] == 2 && kind["scheme"] == "exact" && kind["network"] == network
+        };
+        let named = kinds.iter().find(is_it).and_then(|kind| kind["extra"]["feePayer"].as_str());
+        Ok(named.and_then(|address| address.parse().ok()))
+    }
+}
+
+impl ExactEvm for Facilitator<Chain> {
+    fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    async fn verify(&self, payment: &Payment, requirement: &Requirement) -> Result<(), Rejection> {
+        self.ask_verify(&request(payment, requirement)).await
+    }
+
+    async fn settle(&self, payment: &Payment, requirement: &Requirement) -> Outcome {
+        self.ask_settle(&request(payment, requirement)).await
+    }
+
+    /// It sends from an account of its own, and knows what it has sent.
+    async fn has_waiting(&self) -> Result<bool, ChainError> {
+        Ok(false)
     }
 }

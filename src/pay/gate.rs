@@ -1,16 +1,23 @@
 //! The rule of spending: one authorisation buys one thing, once; nothing is charged that is not delivered.
 //!
 //! ```text
-//!             verify      reserve       settle        deliver
-//!  offered ──▶ Reserved ──▶ Worked ──▶ Settling ──▶ Settled ──▶ Delivered
-//!                 │            │           │            └──▶ RefundDue ◀── the call failed by our fault
-//!                 └────────────┴───────────┴──▶ Released         │
-//!                                                            Refunding ──▶ Refunded   (super::refund)
+//!             verify, set aside        settle, hand over
+//!  offered ──▶ Reserved ──────▶ Settling ──────▶ (Settled) ──▶ Delivered
+//!                 │                 │                 └──▶ RefundDue ◀── the call failed by our fault
+//!                 └─────────────────┴──▶ Released             │
+//!                                                         Refunding ──▶ Refunded   (super::refund)
 //! ```
 //!
-//! Each arrow is a transaction of the store, so that a node that dies finds in [`Gate::recover`] how far
-//! each payment came. A settlement whose outcome is not known is looked up until it is; meanwhile the client
-//! is told to wait and never asked to pay again.
+//! Each arrow that a claim rests behind is one transaction of the store: the claim itself, what is set aside
+//! together with "the chain is about to be asked", and the settlement together with the answer (`Settled` is a
+//! row of the ledger alone). More are not needed: what the chain knows survives a crash by itself. `recovery`
+//! says what each crash leaves and what becomes of it. A settlement whose outcome is not known is looked up until
+//! it is; meanwhile the client is told to wait and never asked to pay again.
+
+mod hands;
+mod recovery;
+mod spending;
+mod undone;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,14 +29,16 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
-use super::settle::{Outcome, Rejection, Settler};
+use self::hands::Hands;
+use self::spending::Spending;
+pub use self::undone::gone;
+use super::settle::Settler;
 use crate::base::ClaimId;
 use crate::store::claims::{Change, Claim, ClaimState, Claimed, NewClaim};
 use crate::store::{Store, StoreError};
 
 /// How long a client waits for a settlement that is slow to be known.
 const PATIENCE: Duration = Duration::from_secs(25);
-const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 /// A look at the store where its change was not heard of.
 const GLANCE: Duration = Duration::from_millis(500);
 
@@ -45,6 +54,11 @@ pub trait Work: Send {
 
     /// Gives it back; no money has moved.
     fn cancel(&mut self) -> BoxFuture<'_, ()>;
+
+    /// Whether it can still be had for money that moves late: what cannot is not settled again.
+    fn is_available(&self) -> bool {
+        true
+    }
 }
 
 /// An HTTP answer in the family's shape.
@@ -79,10 +93,25 @@ pub struct Gate {
     settlers: Arc<HashMap<String, Arc<dyn Settler>>>,
     /// Told after each change of a claim.
     changed: Arc<Notify>,
+    hands: Hands,
+    /// Told where a buyer asks for a payment that is in nobody's.
+    left_lying: Arc<Notify>,
     tasks: TaskTracker,
+    pace: Pace,
+}
+
+#[derive(Clone, Copy)]
+struct Pace {
     /// First and last pause between two looks at the chain.
     look_again: (Duration, Duration),
+    /// A settlement of which nothing is known is not sent again before.
+    settle_again: Duration,
 }
+
+const PACE: Pace = Pace {
+    look_again: (Duration::from_millis(500), Duration::from_secs(15)),
+    settle_again: Duration::from_secs(20),
+};
 
 impl Gate {
     pub fn new(store: Store, settlers: HashMap<String, Arc<dyn Settler>>) -> Gate {
@@ -90,25 +119,17 @@ impl Gate {
             store,
             settlers: Arc::new(settlers),
             changed: Arc::default(),
+            hands: Hands::default(),
+            left_lying: Arc::default(),
             tasks: TaskTracker::new(),
-            look_again: LOOK_AGAIN,
+            pace: PACE,
         }
     }
 
     /// Spends a payment, which names the price exactly, on `work`. Goes on to its end where the client hangs
     /// up.
     pub async fn spend(&self, offer: NewClaim, work: Box<dyn Work>) -> Result<Spent, StoreError> {
-        let claim = match self.store.claim(&offer, Utc::now()).await? {
-            Claimed::Foreign => return Ok(Spent::Foreign),
-            Claimed::Again(claim) => return self.wait_for(claim).await,
-            Claimed::New(claim) => claim,
-        };
-        let Some(settler) = self.settlers.get(&claim.offer.network).cloned() else {
-            self.release(&claim, ClaimState::Reserved, "no settler for this network").await?;
-            return Ok(Spent::Unavailable { detail: "this network is not configured".into() });
-        };
-        let spending = Spending { gate: self.clone(), settler, work };
-        let task = self.tasks.spawn(spending.run(claim));
+        let task = self.tasks.spawn(self.clone().take(offer, work));
         match tokio::time::timeout(PATIENCE, task).await {
             Ok(Ok(spent)) => spent,
             Ok(Err(panic)) => {
@@ -117,6 +138,23 @@ impl Gate {
             }
             Err(_) => Ok(Spent::Pending),
         }
+    }
+
+    async fn take(self, offer: NewClaim, work: Box<dyn Work>) -> Result<Spent, StoreError> {
+        let hold = self.hands.hold(&offer);
+        let claim = match self.store.claim(&offer, Utc::now()).await? {
+            Claimed::New(claim) => claim,
+            Claimed::Again(claim) if is_same(&claim.offer.proof, &offer.proof) => {
+                drop(hold);
+                return self.wait_for(claim).await;
+            }
+            Claimed::Again(_) | Claimed::Foreign => return Ok(Spent::Foreign),
+        };
+        let Some(settler) = self.settlers.get(&claim.offer.network).cloned() else {
+            self.release(&claim, ClaimState::Reserved, "no settler for this network").await?;
+            return Ok(Spent::Unavailable { detail: "this network is not configured".into() });
+        };
+        Spending { gate: self, settler, claim, work, hold }.run().await
     }
 
     /// What came of this payment, where an equal request has had it before. It is asked before the request is
@@ -131,51 +169,7 @@ impl Gate {
         self.wait_for(claim).await.map(Some)
     }
 
-    /// Takes up what an earlier run of the node left. `restore` makes a work from what its `reserve` gave.
-    pub async fn recover(
-        &self,
-        restore: impl Fn(&Claim) -> Option<Box<dyn Work>>,
-    ) -> Result<usize, StoreError> {
-        let open = self.store.open_claims().await?;
-        for claim in &open {
-            let work = restore(claim).unwrap_or_else(|| Box::new(Undone(gone())));
-            let settler = self.settlers.get(&claim.offer.network).cloned();
-            match claim.state {
-                ClaimState::Reserved | ClaimState::Worked => self.give_up(claim, settler, work).await?,
-                ClaimState::Settling | ClaimState::Settled => {
-                    self.tasks.spawn(resume(self.clone(), settler, claim.clone(), work));
-                }
-                _ => {}
-            }
-        }
-        Ok(open.len())
-    }
-
-    /// What was set aside before a restart is given back, and so is money that its payer moved alone.
-    async fn give_up(
-        &self,
-        claim: &Claim,
-        settler: Option<Arc<dyn Settler>>,
-        mut work: Box<dyn Work>,
-    ) -> Result<(), StoreError> {
-        work.cancel().await;
-        let why = "the node stopped before the settlement";
-        match settler {
-            Some(settler) if settler.is_prepaid(&claim.offer) => {
-                let change = Change { detail: why.into(), ..Change::default() };
-                let moved = self.advance(claim, claim.state, ClaimState::Settling, change).await?;
-                if let Some(claim) = moved {
-                    let owed = Box::new(Undone(gone()));
-                    self.tasks.spawn(resume(self.clone(), Some(settler), claim, owed));
-                }
-                Ok(())
-            }
-            _ => self.release(claim, claim.state, why).await,
-        }
-    }
-
-    /// Waits for payments that are under way; those that a chain keeps waiting are recovered at the next
-    /// start.
+    /// Waits for payments that are under way; those that a chain keeps waiting are taken up at the next start.
     pub async fn close(&self, limit: Duration) {
         self.tasks.close();
         let _ = tokio::time::timeout(limit, self.tasks.wait()).await;
@@ -185,6 +179,10 @@ impl Gate {
     async fn wait_for(&self, claim: Claim) -> Result<Spent, StoreError> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         let mut claim = claim;
+        let is_known = known(&claim).is_some();
+        if !is_known && !self.hands.ask(&claim.offer) {
+            self.left_lying.notify_one();
+        }
         loop {
             if let Some(spent) = known(&claim) {
                 return Ok(spent);
@@ -204,31 +202,23 @@ impl Gate {
 
     async fn release(&self, claim: &Claim, from: ClaimState, why: &str) -> Result<(), StoreError> {
         let change = Change { detail: why.to_owned(), ..Change::default() };
-        self.advance(claim, from, ClaimState::Released, change).await.map(drop)
+        self.advance(claim, from, &[ClaimState::Released], change).await.map(drop)
     }
 
-    /// Notes what is set aside, and that the chain is about to be asked; `false` where the claim is not this
-    /// task's any more.
-    async fn note(&self, claim: &Claim, work: Value, detail: &str) -> Result<bool, StoreError> {
-        let change = Change { work: Some(work), detail: detail.into(), ..Change::default() };
-        let worked = self.advance(claim, ClaimState::Reserved, ClaimState::Worked, change).await?;
-        if worked.is_none() {
-            return Ok(false);
-        }
-        let change = Change { detail: "sent to the chain".into(), ..Change::default() };
-        let settling = self.advance(claim, ClaimState::Worked, ClaimState::Settling, change).await?;
-        Ok(settling.is_some())
-    }
-
+    /// Through these states to the last of them.
     async fn advance(
         &self,
         claim: &Claim,
         from: ClaimState,
-        to: ClaimState,
+        through: &[ClaimState],
         change: Change,
     ) -> Result<Option<Claim>, StoreError> {
-        let moved = self.store.advance(claim.id, from, to, change, Utc::now()).await?;
-        metrics::counter!("callbox_payments_total", "state" => to.as_str()).increment(1);
+        let moved = self.store.advance_through(claim.id, from, through, change, Utc::now()).await?;
+        if moved.is_some() {
+            for state in through {
+                metrics::counter!("callbox_payments_total", "state" => state.as_str()).increment(1);
+            }
+        }
         self.changed.notify_waiters();
         Ok(moved)
     }
@@ -261,145 +251,6 @@ fn known(claim: &Claim) -> Option<Spent> {
         }
         _ => None,
     }
-}
-
-/// One payment on its way.
-struct Spending {
-    gate: Gate,
-    settler: Arc<dyn Settler>,
-    work: Box<dyn Work>,
-}
-
-impl Spending {
-    async fn run(mut self, claim: Claim) -> Result<Spent, StoreError> {
-        if let Err(rejection) = self.settler.verify(&claim.offer).await {
-            self.gate.release(&claim, ClaimState::Reserved, &rejection.to_string()).await?;
-            return Ok(match rejection {
-                Rejection::Payment(reason) => Spent::Refused { reason },
-                Rejection::Unavailable(detail) => Spent::Unavailable { detail },
-            });
-        }
-        let (work, detail) = match self.work.reserve(claim.id).await {
-            Ok(work) => (work, "set aside"),
-            Err(answer) if self.settler.is_prepaid(&claim.offer) => {
-                self.work = Box::new(Undone(owed(answer)));
-                (Value::Null, "could not be done, and its payer has moved the money alone")
-            }
-            Err(answer) => {
-                let why = format!("the work could not be done ({})", answer.status);
-                self.gate.release(&claim, ClaimState::Reserved, &why).await?;
-                return Ok(Spent::NotDone { answer });
-            }
-        };
-        if !self.gate.note(&claim, work, detail).await? {
-            // Whoever moved the claim decides what becomes of it; without the note no money may move.
-            self.work.cancel().await;
-            return self.gate.wait_for(claim).await;
-        }
-        let outcome = self.settler.settle(&claim.offer).await;
-        let Spending { gate, settler, work } = self;
-        conclude(gate, settler, claim, work, outcome).await
-    }
-}
-
-/// After a restart.
-async fn resume(gate: Gate, settler: Option<Arc<dyn Settler>>, claim: Claim, work: Box<dyn Work>) {
-    let resumed = match (claim.state, settler) {
-        (ClaimState::Settled, _) => hand_over(gate, claim, work).await,
-        (_, Some(settler)) => {
-            let outcome = settler.look_up(&claim.offer).await;
-            conclude(gate, settler, claim, work, outcome).await
-        }
-        (_, None) => {
-            tracing::error!(claim = %claim.id, network = claim.offer.network, "a payment waits for a network that is not configured any more");
-            return;
-        }
-    };
-    if let Err(error) = resumed {
-        tracing::error!(%error, "a payment of an earlier run could not be taken up");
-    }
-}
-
-/// From the chain's first word to the end.
-async fn conclude(
-    gate: Gate,
-    settler: Arc<dyn Settler>,
-    claim: Claim,
-    mut work: Box<dyn Work>,
-    mut outcome: Outcome,
-) -> Result<Spent, StoreError> {
-    let (mut pause, longest) = gate.look_again;
-    loop {
-        match outcome {
-            Outcome::Settled { transaction } => {
-                let change =
-                    Change { settlement: Some(transaction), detail: "settled".into(), ..Change::default() };
-                let settled = gate.advance(&claim, ClaimState::Settling, ClaimState::Settled, change).await?;
-                return match settled {
-                    Some(claim) => hand_over(gate, claim, work).await,
-                    None => gate.wait_for(claim).await,
-                };
-            }
-            Outcome::Failed { reason } => {
-                work.cancel().await;
-                gate.release(&claim, ClaimState::Settling, &reason).await?;
-                return Ok(Spent::Refused { reason });
-            }
-            Outcome::Unknown { detail } => {
-                tracing::warn!(claim = %claim.id, detail, "the outcome of a settlement is not known; looking again");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(longest);
-                outcome = settler.look_up(&claim.offer).await;
-            }
-        }
-    }
-}
-
-async fn hand_over(gate: Gate, claim: Claim, mut work: Box<dyn Work>) -> Result<Spent, StoreError> {
-    let transaction = claim.settlement.clone().unwrap_or_default();
-    let (answer, to, detail) = match work.deliver(&transaction).await {
-        Ok(answer) => (answer, ClaimState::Delivered, "delivered"),
-        Err(answer) => (answer, ClaimState::RefundDue, "paid and could not be delivered"),
-    };
-    let stored = (answer.status, answer.body.to_string());
-    let change = Change { answer: Some(stored), detail: detail.into(), ..Change::default() };
-    gate.advance(&claim, ClaimState::Settled, to, change).await?;
-    Ok(match to {
-        ClaimState::Delivered => Spent::Delivered { answer, transaction },
-        _ => Spent::NotDone { answer },
-    })
-}
-
-/// A work that is not done, for this reason: it cannot be found again, or it was refused after its payer
-/// had moved the money alone.
-struct Undone(Answer);
-
-impl Work for Undone {
-    fn reserve(&mut self, _: ClaimId) -> BoxFuture<'_, Result<Value, Answer>> {
-        Box::pin(async { Err(self.0.clone()) })
-    }
-
-    fn deliver<'a>(&'a mut self, _: &'a str) -> BoxFuture<'a, Result<Answer, Answer>> {
-        Box::pin(async { Err(self.0.clone()) })
-    }
-
-    fn cancel(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(async {})
-    }
-}
-
-/// An answer that may say that nothing was charged, where something was.
-fn owed(mut answer: Answer) -> Answer {
-    if let Some(body) = answer.body.as_object_mut() {
-        body.insert("refund".into(), "due".into());
-    }
-    answer
-}
-
-fn gone() -> Answer {
-    let body =
-        serde_json::json!({ "success": false, "error": "what was paid for is gone; a refund is recorded" });
-    Answer { status: 500, body }
 }
 
 #[cfg(test)]

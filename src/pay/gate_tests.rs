@@ -1,11 +1,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::DateTime;
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use serde_json::json;
 
 use super::*;
 use crate::pay::network::NETWORKS;
+use crate::pay::settle::{Outcome, Rejection};
 use crate::pay::x402::{Authorization, Payment, Requirement, offer};
 use crate::store;
 
@@ -18,6 +20,7 @@ struct Chain {
     settled: AtomicUsize,
     looked: AtomicUsize,
     prepaid: bool,
+    under_way: bool,
 }
 
 impl Settler for Chain {
@@ -39,6 +42,10 @@ impl Settler for Chain {
 
     fn is_prepaid(&self, _: &NewClaim) -> bool {
         self.prepaid
+    }
+
+    fn is_under_way<'a>(&'a self, _: &'a NewClaim) -> BoxFuture<'a, bool> {
+        Box::pin(async { self.under_way })
     }
 }
 
@@ -65,6 +72,7 @@ struct Job {
     done: Arc<Done>,
     reserve_fails: bool,
     deliver_fails: bool,
+    is_gone: bool,
 }
 
 impl Work for Job {
@@ -90,6 +98,10 @@ impl Work for Job {
             self.done.cancelled.fetch_add(1, Ordering::SeqCst);
         })
     }
+
+    fn is_available(&self) -> bool {
+        !self.is_gone
+    }
 }
 
 fn requirement() -> Requirement {
@@ -98,6 +110,7 @@ fn requirement() -> Requirement {
         pay_to: "0x2222222222222222222222222222222222222222".parse().unwrap(),
         amount: "0.54".parse().unwrap(),
         timeout_secs: 300,
+        fee_payer: None,
     }
 }
 
@@ -118,19 +131,27 @@ fn payment(nonce: u8) -> Payment {
     }
 }
 
+const TICK: Duration = Duration::from_millis(1);
+
 async fn rig(chain: Chain) -> (Gate, Arc<Chain>, Store) {
     let memory = store::Config { data_dir: "/nowhere".into(), url: "sqlite::memory:".into() };
-    let store = Store::open(&memory).await.unwrap();
+    rig_over(Store::open(&memory).await.unwrap(), chain)
+}
+
+fn rig_over(store: Store, chain: Chain) -> (Gate, Arc<Chain>, Store) {
     let chain = Arc::new(chain);
     let settler: Arc<dyn Settler> = chain.clone();
     let mut gate = Gate::new(store.clone(), HashMap::from([("eip155:8453".into(), settler)]));
-    gate.look_again = (Duration::from_millis(1), Duration::from_millis(2));
+    gate.pace = Pace { look_again: (TICK, 2 * TICK), settle_again: TICK };
     (gate, chain, store)
 }
 
+fn offered(nonce: u8, body: &str) -> NewClaim {
+    offer(&payment(nonce), &requirement(), "POST /api/call".into(), body.into())
+}
+
 async fn spend(gate: &Gate, nonce: u8, body: &str, job: &Job) -> Spent {
-    let offer = offer(&payment(nonce), &requirement(), "POST /api/call".into(), body.into());
-    gate.spend(offer, Box::new(job.clone())).await.unwrap()
+    gate.spend(offered(nonce, body), Box::new(job.clone())).await.unwrap()
 }
 
 async fn states(store: &Store) -> Vec<ClaimState> {
@@ -150,7 +171,7 @@ async fn payment_is_settled_between_reserving_and_delivering() {
     assert_eq!(spend(&gate, 1, "a", &job).await, delivered());
     assert_eq!((job.done.counts(), chain.settled.load(Ordering::SeqCst)), ([1, 1, 0], 1));
     use ClaimState::*;
-    assert_eq!(states(&store).await, [Reserved, Worked, Settling, Settled, Delivered]);
+    assert_eq!(states(&store).await, [Reserved, Settling, Settled, Delivered]);
 }
 
 #[tokio::test]
@@ -169,6 +190,25 @@ async fn payment_buys_nothing_else() {
     spend(&gate, 1, "a", &job).await;
     assert_eq!(spend(&gate, 1, "another body", &job).await, Spent::Foreign);
     assert_eq!((job.done.counts(), chain.settled.load(Ordering::SeqCst)), ([1, 1, 0], 1));
+}
+
+/// At the same time as the payer's own, before either is known.
+#[tokio::test]
+async fn copy_with_another_signature_gets_nothing() {
+    let (gate, _, store) = rig(Chain::default()).await;
+    store.claim(&offered(1, "a"), Utc::now()).await.unwrap();
+    let copied = Payment { signature: "0x01".into(), ..payment(1) };
+    let copied = offer(&copied, &requirement(), "POST /api/call".into(), "a".into());
+    assert_eq!(gate.spend(copied, Box::new(Job::default())).await.unwrap(), Spent::Foreign);
+}
+
+#[tokio::test]
+async fn client_that_hangs_up_at_once_leaves_nothing_half_done() {
+    let (gate, _, store) = rig(Chain::default()).await;
+    let job = Job::default();
+    assert!(spend(&gate, 1, "a", &job).now_or_never().is_none());
+    gate.close(Duration::from_secs(60)).await;
+    assert_eq!(states(&store).await.last(), Some(&ClaimState::Delivered));
 }
 
 #[tokio::test]
@@ -224,58 +264,6 @@ async fn paid_work_that_cannot_be_delivered_is_owed() {
     assert_eq!(states(&store).await.last(), Some(&ClaimState::RefundDue));
 }
 
-/// A claim that a node left in `state` when it died.
-async fn left(store: &Store, state: ClaimState) -> Claim {
-    use ClaimState::*;
-    let offer = offer(&payment(1), &requirement(), "POST /api/call".into(), "a".into());
-    let Claimed::New(mut claim) = store.claim(&offer, Utc::now()).await.unwrap() else { panic!("not new") };
-    let way = [Reserved, Worked, Settling, Settled];
-    for step in way.windows(2) {
-        if claim.state == state {
-            break;
-        }
-        let work = Some(json!({ "job": 1 }));
-        let settlement = (step[1] == Settled).then(|| "0xabc".to_owned());
-        let change = Change { work, settlement, ..Change::default() };
-        claim = store.advance(claim.id, step[0], step[1], change, Utc::now()).await.unwrap().unwrap();
-    }
-    claim
-}
-
-#[tokio::test]
-async fn node_that_died_charges_nothing_twice_and_delivers_or_gives_back() {
-    use ClaimState::*;
-    let failed = || Outcome::Failed { reason: "expired".into() };
-    for (state, look, end, counts, asked) in [
-        (Reserved, None, Released, [0, 0, 1], 0),
-        (Worked, None, Released, [0, 0, 1], 0),
-        (Settling, None, Delivered, [0, 1, 0], 1),
-        (Settling, Some(failed()), Released, [0, 0, 1], 1),
-        (Settled, None, Delivered, [0, 1, 0], 0),
-    ] {
-        let (gate, chain, store) =
-            rig(Chain { looks: look.into_iter().collect::<Vec<_>>().into(), ..Chain::default() }).await;
-        let claim = left(&store, state).await;
-        let job = Job::default();
-        let restored = job.clone();
-        gate.recover(move |_| Some(Box::new(restored.clone()))).await.unwrap();
-        gate.close(Duration::from_secs(60)).await;
-        let now = store.claim_by_id(claim.id).await.unwrap().unwrap();
-        let looked = chain.looked.load(Ordering::SeqCst);
-        assert_eq!((now.state, job.done.counts(), looked), (end, counts, asked), "{state}");
-        assert_eq!(chain.settled.load(Ordering::SeqCst), 0, "{state}: settled again");
-    }
-}
-
-#[tokio::test]
-async fn paid_work_that_nobody_can_restore_is_owed() {
-    let (gate, _, store) = rig(Chain::default()).await;
-    let claim = left(&store, ClaimState::Settled).await;
-    gate.recover(|_| None).await.unwrap();
-    gate.close(Duration::from_secs(60)).await;
-    assert_eq!(store.claim_by_id(claim.id).await.unwrap().unwrap().state, ClaimState::RefundDue);
-}
-
 #[tokio::test]
 async fn prepaid_work_that_fails_is_owed_back_and_not_released() {
     let (gate, chain, store) = rig(Chain { prepaid: true, ..Chain::default() }).await;
@@ -300,3 +288,6 @@ async fn payment_offered_again_is_taken_as_it_is_now() {
     let claims = store.settled_claims().await.unwrap();
     assert_eq!(claims[0].offer.proof["signature"], "0x01");
 }
+
+#[path = "gate/recovery_tests.rs"]
+mod recovery;

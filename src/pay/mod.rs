@@ -14,7 +14,8 @@
 //! | [`tender`] | a payment of either |
 //! | [`challenge`] | the 402 with all its offers |
 //! | [`gate`] | the rule of spending |
-//! | [`settle`] | what verifies and settles: x402 by [`evm`] in process or [`facilitator`] by HTTP, MPP by [`tempo`] |
+//! | [`svm`] | x402 on Solana: its transactions, its rules, its chain |
+//! | [`settle`] | what verifies and settles: x402 by [`evm`] or [`svm`] in process or [`facilitator`] by HTTP, MPP by [`tempo`] |
 //! | [`refund`] | what is owed is paid back, once: [`purse`] signs and sends |
 //! | [`reorg`] | a second look at settlements |
 //! | [`audit`] | the ledger beside the chain |
@@ -35,6 +36,7 @@ pub mod refund;
 pub mod reorg;
 pub mod settle;
 pub mod siwx;
+pub mod svm;
 pub mod tempo;
 pub mod tender;
 pub mod x402;
@@ -75,12 +77,16 @@ pub enum Mode {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkConfig {
-    /// `base` or `base-sepolia` for x402, `tempo` for MPP.
+    /// `base`, `base-sepolia`, `solana` or `solana-devnet` for x402, `tempo` for MPP.
     pub network: String,
+    /// Of Solana: the wallet that payments go to.
+    #[serde(default)]
+    pub pay_to: String,
     /// JSON-RPC endpoint of the chain; its URL often holds a key.
     #[serde(default)]
     pub rpc: Pii<String>,
-    /// Private key of the account that sends settlements and pays their gas; hexadecimal.
+    /// Private key of the account that sends settlements and pays their gas; hexadecimal, on Solana base58 or
+    /// the bytes in a file of `solana-keygen`.
     #[serde(default)]
     pub settler_key: Pii<String>,
     /// Private key of the account that refunds are paid from; empty: the operator pays them by hand.
@@ -112,5 +118,9 @@ impl NetworkConfig {
     /// Paid by MPP; every other network by x402.
     pub fn is_tempo(&self) -> bool {
         self.network == TEMPO
+    }
+
+    pub fn is_solana(&self) -> bool {
+        network::Network::find(&self.network).is_some_and(network::Network::is_solana)
     }
 }

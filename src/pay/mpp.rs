@@ -134,12 +134,24 @@ impl Charges {
         route: String,
         body_sha256: String,
     ) -> Result<NewClaim, Mismatch> {
+        let claim = self.earlier(credential, amount, route, body_sha256)?;
+        match credential.sent.challenge.request.raw() == self.terms.request(amount).raw() {
+            true => Ok(claim),
+            false => Err(Mismatch::OtherCharge),
+        }
+    }
+
+    /// The claim that a credential had if it was sent before: the price may have changed since.
+    pub fn earlier(
+        &self,
+        credential: &Credential,
+        amount: Usd,
+        route: String,
+        body_sha256: String,
+    ) -> Result<NewClaim, Mismatch> {
         let challenge = &credential.sent.challenge;
         if !self.has_issued(challenge) {
             return Err(Mismatch::NotIssued);
-        }
-        if challenge.request.raw() != self.terms.request(amount).raw() {
-            return Err(Mismatch::OtherCharge);
         }
         Ok(NewClaim {
             scheme: "mpp".into(),
@@ -256,4 +268,4 @@ pub fn problem(detail: &str) -> Value {
 
 #[cfg(test)]
 #[path = "mpp_tests.rs"]
-mod tests;
+pub(super) mod tests;

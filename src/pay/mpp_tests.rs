@@ -5,7 +5,7 @@ use super::*;
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const PAYER: &str = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266";
 
-fn terms() -> Terms {
+pub fn terms() -> Terms {
     Terms {
         chain_id: 4217,
         currency: "0x20c0000000000000000000000000000000000000".parse().unwrap(),
@@ -14,7 +14,7 @@ fn terms() -> Terms {
     }
 }
 
-fn charges() -> Charges {
+pub fn charges() -> Charges {
     Charges::new("https://phone.example.com:8443/base", SECRET.to_owned().into(), terms()).unwrap()
 }
 
@@ -27,17 +27,31 @@ fn now() -> DateTime<Utc> {
 }
 
 fn issued() -> PaymentChallenge {
-    parse_www_authenticate(&charges().challenge(usd("0.54"), now())).unwrap()
+    issued_at(now())
 }
 
-/// What a client sends for a challenge, after `change` to its JSON.
-fn paid(challenge: &PaymentChallenge, change: impl Fn(&mut Value)) -> Result<Credential, Malformed> {
+/// A challenge for 0.54 dollars.
+fn issued_at(now: DateTime<Utc>) -> PaymentChallenge {
+    parse_www_authenticate(&charges().challenge(usd("0.54"), now)).unwrap()
+}
+
+/// What a client sends for a challenge.
+fn sent(challenge: &PaymentChallenge, payload: PaymentPayload) -> Value {
     let source = format!("did:pkh:eip155:4217:{PAYER}");
-    let payload = PaymentPayload::transaction("0x76c0");
-    let sent = PaymentCredential::with_source(challenge.to_echo(), source, payload);
-    let mut json = serde_json::to_value(sent).unwrap();
+    serde_json::to_value(PaymentCredential::with_source(challenge.to_echo(), source, payload)).unwrap()
+}
+
+/// The same, after `change` to its JSON.
+fn paid(challenge: &PaymentChallenge, change: impl Fn(&mut Value)) -> Result<Credential, Malformed> {
+    let mut json = sent(challenge, PaymentPayload::transaction("0x76c0"));
     change(&mut json);
     Credential::decode(&header(&json))
+}
+
+/// The claim of a challenge that was issued then and is paid so.
+pub fn claimed(issued: DateTime<Utc>, payload: PaymentPayload) -> NewClaim {
+    let credential = Credential::decode(&header(&sent(&issued_at(issued), payload))).unwrap();
+    offer(&credential, "0.54").unwrap()
 }
 
 fn header(json: &Value) -> String {
@@ -110,9 +124,12 @@ fn changed_challenge_is_not_this_nodes() {
 }
 
 #[test]
-fn challenge_for_another_price_pays_nothing() {
+fn challenge_for_another_price_pays_nothing_and_is_known_as_what_it_paid() {
     let credential = paid(&issued(), |_| {}).unwrap();
     assert_eq!(offer(&credential, "20.00"), Err(Mismatch::OtherCharge));
+    let (paid, body) = (offer(&credential, "0.54").unwrap(), "00".to_owned());
+    let now = charges().earlier(&credential, usd("20.00"), paid.route.clone(), body).unwrap();
+    assert_eq!((now.nonce, now.payer, now.proof), (paid.nonce, paid.payer, paid.proof));
 }
 
 #[test]

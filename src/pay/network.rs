@@ -1,7 +1,8 @@
 //! The chains on which payments are taken, and the stablecoin of each.
 //!
 //! Name and version of a token are those of its EIP-712 domain; they were compared with the contracts'
-//! `DOMAIN_SEPARATOR`, and a node does so again at start ([`super::evm`]).
+//! `DOMAIN_SEPARATOR`, and a node does so again at start ([`super::evm`]). Solana has neither these nor a number
+//! for its chains.
 
 /// A chain and its US dollar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,15 +11,17 @@ pub struct Network {
     pub name: &'static str,
     /// CAIP-2; x402 version 2 calls it so.
     pub caip2: &'static str,
+    /// Of EVM chains; else 0.
     pub chain_id: u64,
-    /// The token's contract, in EIP-55 spelling.
+    /// The token's contract in EIP-55 spelling, on Solana its mint.
     pub asset: &'static str,
     pub asset_name: &'static str,
+    /// Of EVM chains; else empty.
     pub asset_version: &'static str,
 }
 
 /// Circle's USDC has six decimals on each: one unit is one millionth of a dollar.
-pub const NETWORKS: [Network; 2] = [
+pub const NETWORKS: [Network; 4] = [
     Network {
         name: "base",
         caip2: "eip155:8453",
@@ -35,6 +38,22 @@ pub const NETWORKS: [Network; 2] = [
         asset_name: "USDC",
         asset_version: "2",
     },
+    Network {
+        name: "solana",
+        caip2: "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp",
+        chain_id: 0,
+        asset: "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v",
+        asset_name: "USDC",
+        asset_version: "",
+    },
+    Network {
+        name: "solana-devnet",
+        caip2: "solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1",
+        chain_id: 0,
+        asset: "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU",
+        asset_name: "USDC",
+        asset_version: "",
+    },
 ];
 
 impl Network {
@@ -43,8 +62,12 @@ impl Network {
         NETWORKS.iter().find(|network| network.name == name || network.caip2 == name)
     }
 
-    /// The token's contract as it is compared and stored.
+    /// The token's contract as it is compared and stored. Solana's addresses differ by case.
     pub fn asset_key(&self) -> String {
-        self.asset.to_ascii_lowercase()
+        if self.is_solana() { self.asset.to_owned() } else { self.asset.to_ascii_lowercase() }
+    }
+
+    pub fn is_solana(&self) -> bool {
+        self.caip2.starts_with("solana:")
     }
 }

@@ -38,6 +38,7 @@ pub struct BlockRun {
     pub list: Usd,
     pub call: Usd,
     pub lookup: Usd,
+    pub lookup_fraud: Usd,
 }
 
 /// What one request costs, and for what.

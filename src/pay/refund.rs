@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!  RefundDue ──sign──▶ Refunding ──receipt: success──▶ Refunded
-//!      ▲                 │ send, again and again
+//!      ▲                 │ send, again and again; sign it again with the same number and more for its gas
 //!      └─────────────────┘ receipt: reverted, or another transaction took its number
 //! ```
 //!
 //! The signed transaction is in the store before anybody else sees it, so that a node that dies sends the same
-//! bytes again and never signs twice for one debt. One refund is under way for a key at a time: its
+//! bytes again and never pays twice for one debt: what is signed again has the same number, of which a chain
+//! takes one, and the hashes of all are kept until one of them is mined. One refund is under way for a key at a time: its
 //! transactions are numbered, and one that hangs holds back those behind it.
 
 use std::sync::Arc;
@@ -26,6 +27,10 @@ const UNDER_WAY: Duration = Duration::from_secs(2);
 const IDLE: Duration = Duration::from_secs(10);
 /// What failed on the chain and cost gas is not tried again before.
 const TRY_AGAIN: TimeDelta = TimeDelta::minutes(10);
+/// What is in no block by now may offer too little for its gas.
+const REPRICE: TimeDelta = TimeDelta::seconds(20);
+/// How often one refund offers more; then it waits for the chain to become cheaper.
+const REPRICINGS: usize = 8;
 
 /// The account that refunds are paid from.
 pub trait Purse: Send + Sync + 'static {
@@ -34,6 +39,10 @@ pub trait Purse: Send + Sync + 'static {
 
     /// A transaction that pays `to`; it is not sent.
     fn sign<'a>(&'a self, to: &'a Wallet, amount: Usd) -> BoxFuture<'a, Result<Refund, ChainError>>;
+
+    /// The same payment with the same number and more for its gas, not sent; `None` where it offers what the
+    /// chain asks for.
+    fn reprice<'a>(&'a self, signed: &'a SignedRefund) -> BoxFuture<'a, Result<Option<Refund>, ChainError>>;
 
     /// Sends it, for the first time or again.
     fn send<'a>(&'a self, signed: &'a SignedRefund) -> BoxFuture<'a, Result<(), ChainError>>;
@@ -72,13 +81,13 @@ pub enum Step {
 pub struct Refunds {
     store: Store,
     /// CAIP-2.
-    network: &'static str,
+    network: String,
     purse: Arc<dyn Purse>,
 }
 
 impl Refunds {
-    pub fn new(store: Store, network: &'static str, purse: Arc<dyn Purse>) -> Refunds {
-        Refunds { store, network, purse }
+    pub fn new(store: Store, network: &str, purse: Arc<dyn Purse>) -> Refunds {
+        Refunds { store, network: network.to_owned(), purse }
     }
 
     /// Pays for as long as the store is open.
@@ -108,7 +117,7 @@ impl Refunds {
 
     async fn mine(&self, state: ClaimState) -> Result<Vec<Claim>, StoreError> {
         let mut claims = self.store.claims_in(state).await?;
-        claims.retain(|claim| claim.offer.network == self.network && claim.offer.scheme == "x402");
+        claims.retain(|claim| claim.offer.network == self.network);
         Ok(claims)
     }
 
@@ -153,33 +162,91 @@ impl Refunds {
     }
 
     async fn follow(&self, claim: &Claim, now: DateTime<Utc>) -> Result<Step, StoreError> {
-        let Some(Refund { transaction, signed: Some(signed) }) = &claim.refund else {
+        let Some(refund @ Refund { transaction, signed: Some(signed) }) = &claim.refund else {
             tracing::error!(claim = %claim.id, "a refund is under way and its transaction is not known");
             return Ok(Step::UnderWay);
         };
-        let fate = match self.purse.fate(transaction, signed).await {
-            Ok(fate) => fate,
+        let (mined, fate) = match self.fate(transaction, signed).await {
+            Ok(found) => found,
             Err(error) => {
                 tracing::warn!(claim = %claim.id, %error, "what became of a refund is not known; looking again");
                 return Ok(Step::UnderWay);
             }
         };
         let (to, detail) = match fate {
-            Fate::Paid => (ClaimState::Refunded, format!("paid by {transaction}")),
-            Fate::Reverted => (ClaimState::RefundDue, format!("{transaction} was reverted")),
+            Fate::Paid => (ClaimState::Refunded, format!("paid by {mined}")),
+            Fate::Reverted => (ClaimState::RefundDue, format!("{mined} was reverted")),
             Fate::Replaced => {
-                (ClaimState::RefundDue, format!("{transaction} cannot come: its number was used by another"))
+                (ClaimState::RefundDue, format!("{mined} cannot come: its number was used by another"))
             }
-            Fate::Waiting => {
-                self.send(claim, &Refund { transaction: transaction.clone(), signed: Some(signed.clone()) })
-                    .await;
-                return Ok(Step::UnderWay);
-            }
+            Fate::Waiting => return self.press(claim, refund, signed, now).await,
         };
-        let change = Change { detail, ..Change::default() };
+        let refund = Refund { transaction: mined.to_owned(), signed: Some(signed.clone()) };
+        let change = Change { refund: Some(refund), detail, ..Change::default() };
         self.store.advance(claim.id, ClaimState::Refunding, to, change, now).await?;
         metrics::counter!("callbox_refunds_total", "fate" => to.as_str()).increment(1);
         Ok(Step::Ended)
+    }
+
+    /// Of all that have its number: the one that is mined, or else the last.
+    async fn fate<'a>(
+        &self,
+        transaction: &'a str,
+        signed: &'a SignedRefund,
+    ) -> Result<(&'a str, Fate), ChainError> {
+        let mut fate = Fate::Replaced;
+        for hash in signed.earlier.iter().map(String::as_str).chain([transaction]) {
+            match self.purse.fate(hash, signed).await? {
+                known @ (Fate::Paid | Fate::Reverted) => return Ok((hash, known)),
+                Fate::Waiting => fate = Fate::Waiting,
+                Fate::Replaced => {}
+            }
+        }
+        Ok((transaction, fate))
+    }
+
+    /// Sends it again, with more for its gas where that is what it lacks.
+    async fn press(
+        &self,
+        claim: &Claim,
+        refund: &Refund,
+        signed: &SignedRefund,
+        now: DateTime<Utc>,
+    ) -> Result<Step, StoreError> {
+        let mut dearer = None;
+        if now - claim.updated_at > REPRICE && signed.earlier.len() < REPRICINGS {
+            dearer = self.dearer(claim, refund, signed, now).await?;
+        }
+        self.send(claim, dearer.as_ref().unwrap_or(refund)).await;
+        Ok(Step::UnderWay)
+    }
+
+    /// In the store, as the first was, before anybody sees it.
+    async fn dearer(
+        &self,
+        claim: &Claim,
+        refund: &Refund,
+        signed: &SignedRefund,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Refund>, StoreError> {
+        let mut dearer = match self.purse.reprice(signed).await {
+            Ok(Some(dearer)) => dearer,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                tracing::warn!(claim = %claim.id, %error, "what a refund's gas costs now is not known");
+                return Ok(None);
+            }
+        };
+        if let Some(again) = &mut dearer.signed {
+            again.earlier.clone_from(&signed.earlier);
+            again.earlier.push(refund.transaction.clone());
+        }
+        let detail = format!("to be paid by {}, which offers more for its gas", dearer.transaction);
+        let change = Change { refund: Some(dearer.clone()), detail, ..Change::default() };
+        let state = ClaimState::Refunding;
+        let moved = self.store.advance(claim.id, state, state, change, now).await?;
+        metrics::counter!("callbox_refunds_repriced_total").increment(1);
+        Ok(moved.map(|_| dearer))
     }
 }
 

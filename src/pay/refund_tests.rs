@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::store;
+use crate::store::claims::tests::offer;
 use crate::store::claims::{Claimed, NewClaim};
 
 pub const NETWORK: &str = "eip155:8453";
@@ -21,16 +22,7 @@ pub async fn claim(store: &Store, nonce: u8, state: ClaimState) -> Claim {
     let pay_to = "0x2222222222222222222222222222222222222222";
     let nonce = format!("0x{}", hex::encode([nonce; 32]));
     let offer = NewClaim {
-        scheme: "x402".into(),
-        network: NETWORK.into(),
-        asset: "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913".into(),
-        payer: payer.parse().unwrap(),
         nonce: nonce.clone(),
-        amount: "0.54".parse().unwrap(),
-        pay_to: pay_to.parse().unwrap(),
-        valid_before: Utc::now(),
-        route: "POST /api/call".into(),
-        body_sha256: "aa".into(),
         proof: json!({
             "version": 2, "network": NETWORK, "signature": "0x00",
             "authorization": {
@@ -38,9 +30,10 @@ pub async fn claim(store: &Store, nonce: u8, state: ClaimState) -> Claim {
                 "validAfter": "0", "validBefore": "4000000000", "nonce": nonce,
             },
         }),
+        ..offer("")
     };
     let Claimed::New(mut claim) = store.claim(&offer, Utc::now()).await.unwrap() else { panic!("not new") };
-    for step in [Reserved, Worked, Settling, Settled, Delivered, RefundDue].windows(2) {
+    for step in [Reserved, Settling, Settled, Delivered, RefundDue].windows(2) {
         if claim.state == state {
             break;
         }
@@ -58,6 +51,9 @@ struct Account {
     signed: Mutex<u64>,
     sent: Mutex<Vec<String>>,
     empty: Mutex<bool>,
+    /// Whether the chain asks for more than was offered, and how often more was offered.
+    is_dear: bool,
+    dearer: Mutex<usize>,
     reorganised: bool,
 }
 
@@ -83,8 +79,20 @@ impl Purse for Account {
             }
             let mut nonce = self.signed.lock();
             *nonce += 1;
-            let signed = SignedRefund { raw: format!("raw{nonce}"), nonce: *nonce };
+            let signed = SignedRefund { raw: format!("raw{nonce}"), nonce: *nonce, earlier: Vec::new() };
             Ok(Refund { transaction: format!("tx{nonce}"), signed: Some(signed) })
+        })
+    }
+
+    fn reprice<'a>(&'a self, _: &'a SignedRefund) -> BoxFuture<'a, Result<Option<Refund>, ChainError>> {
+        Box::pin(async {
+            let mut dearer = self.dearer.lock();
+            if !self.is_dear {
+                return Ok(None);
+            }
+            *dearer += 1;
+            let signed = SignedRefund { raw: format!("dearer{dearer}"), nonce: 1, earlier: Vec::new() };
+            Ok(Some(Refund { transaction: format!("dearer{dearer}"), signed: Some(signed) }))
         })
     }
 
@@ -139,7 +147,7 @@ async fn refunds_are_paid_one_after_another() {
 async fn node_that_died_sends_the_bytes_it_had_signed() {
     let (store, account) = (books().await, Arc::new(Account::default()));
     let owed = claim(&store, 1, ClaimState::RefundDue).await;
-    let signed = SignedRefund { raw: "kept".into(), nonce: 7 };
+    let signed = SignedRefund { raw: "kept".into(), nonce: 7, earlier: Vec::new() };
     let refund = Some(Refund { transaction: "tx".into(), signed: Some(signed) });
     let change = Change { refund: refund.clone(), ..Change::default() };
     let (from, to) = (ClaimState::RefundDue, ClaimState::Refunding);
@@ -197,4 +205,44 @@ async fn no_transaction_pays_two_claims_back() {
             store.advance(owed.id, ClaimState::RefundDue, ClaimState::Refunded, change, Utc::now()).await;
         assert_eq!(done.is_ok(), booked);
     }
+}
+
+#[tokio::test]
+async fn refund_that_offers_too_little_offers_more_and_one_of_all_pays() {
+    for mined in ["tx1", "dearer1", "dearer2"] {
+        let (store, account) = (books().await, Arc::new(Account { is_dear: true, ..Account::default() }));
+        let refunds = refunds(&store, &account);
+        let owed = claim(&store, 1, ClaimState::RefundDue).await;
+        refunds.step(Utc::now()).await.unwrap();
+        refunds.step(Utc::now()).await.unwrap();
+        assert_eq!(account.sent(), ["raw1", "raw1"], "it has time");
+        let mut later = Utc::now();
+        for _ in 0..2 {
+            later += REPRICE + TimeDelta::seconds(1);
+            refunds.step(later).await.unwrap();
+            refunds.step(later).await.unwrap();
+        }
+        assert_eq!(account.sent()[2..], ["dearer1", "dearer1", "dearer2", "dearer2"]);
+        // The two others cannot come any more.
+        for hash in ["tx1", "dearer1", "dearer2"] {
+            account.decide(hash, if hash == mined { Fate::Paid } else { Fate::Replaced });
+        }
+        refunds.step(later).await.unwrap();
+        let paid = store.claim_by_id(owed.id).await.unwrap().unwrap();
+        assert_eq!((paid.state, paid.refund.unwrap().transaction.as_str()), (ClaimState::Refunded, mined));
+        assert_eq!(*account.signed.lock(), 1, "no second number");
+    }
+}
+
+#[tokio::test]
+async fn refund_does_not_offer_more_for_ever() {
+    let (store, account) = (books().await, Arc::new(Account { is_dear: true, ..Account::default() }));
+    let refunds = refunds(&store, &account);
+    claim(&store, 1, ClaimState::RefundDue).await;
+    let mut now = Utc::now();
+    for _ in 0..2 * REPRICINGS {
+        refunds.step(now).await.unwrap();
+        now += REPRICE + TimeDelta::seconds(1);
+    }
+    assert_eq!(*account.dearer.lock(), REPRICINGS);
 }

@@ -35,7 +35,7 @@ pub enum Standing {
 pub trait Witness: Send + Sync + 'static {
     fn standing<'a>(
         &'a self,
-        authorization: &'a Authorization,
+        claim: &'a Claim,
         confirmations: u64,
     ) -> BoxFuture<'a, Result<Standing, ChainError>>;
 }
@@ -70,8 +70,7 @@ impl Watch {
             if claim.offer.network != self.network {
                 continue;
             }
-            let Ok(payment) = serde_json::from_value::<Payment>(claim.offer.proof.clone()) else { continue };
-            match self.chain.standing(&payment.authorization, self.confirmations).await {
+            match self.chain.standing(&claim, self.confirmations).await {
                 Ok(standing) => self.judge(&claim, standing, now).await?,
                 // Neither will the others be answered.
                 Err(error) => {
@@ -133,10 +132,17 @@ impl Chain {
 impl Witness for Chain {
     fn standing<'a>(
         &'a self,
-        authorization: &'a Authorization,
+        claim: &'a Claim,
         confirmations: u64,
     ) -> BoxFuture<'a, Result<Standing, ChainError>> {
-        self.standing(authorization, confirmations).boxed()
+        async move {
+            match serde_json::from_value::<Payment>(claim.offer.proof.clone()) {
+                Ok(payment) => self.standing(&payment.authorization, confirmations).await,
+                // The ledger shows what it is; nothing can be said of it.
+                Err(_) => Ok(Standing::Recent),
+            }
+        }
+        .boxed()
     }
 }
 

@@ -8,7 +8,7 @@ struct Blocks(Mutex<Standing>);
 impl Witness for Blocks {
     fn standing<'a>(
         &'a self,
-        _: &'a Authorization,
+        _: &'a Claim,
         confirmations: u64,
     ) -> BoxFuture<'a, Result<Standing, ChainError>> {
         assert_eq!(confirmations, 12);

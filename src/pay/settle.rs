@@ -1,6 +1,7 @@
 //! What verifies and settles a payment.
 
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
 
 use crate::store::claims::NewClaim;
 
@@ -11,11 +12,33 @@ pub trait Settler: Send + Sync + 'static {
     /// Whether the payment is good now: signature, balance, authorisation unused. Moves nothing.
     fn verify<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Result<(), Rejection>>;
 
-    /// Moves the money. Asked once for each authorisation.
+    /// Moves the money. What it calls failed was never sent, or cannot come any more.
     fn settle<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Outcome>;
 
     /// What became of an authorisation, by what the chain says now.
     fn look_up<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Outcome>;
+
+    /// Whether a settlement that was begun may be on its way still, as far as the chain can tell. Another try
+    /// moves nothing twice, since an authorisation is spent once, but may cost gas.
+    fn is_under_way<'a>(&'a self, _: &'a NewClaim) -> BoxFuture<'a, bool> {
+        ready(false).boxed()
+    }
+
+    /// Moves the money where an earlier try may have moved it or not: after a crash, or a lost answer. What is
+    /// refused now may still come by the earlier try, so that only [`Settler::look_up`] calls it failed.
+    fn settle_again<'a>(&'a self, offer: &'a NewClaim) -> BoxFuture<'a, Outcome> {
+        async move {
+            let known = self.look_up(offer).await;
+            if !matches!(known, Outcome::Unknown { .. }) || self.is_under_way(offer).await {
+                return known;
+            }
+            match self.settle(offer).await {
+                Outcome::Failed { reason } => Outcome::Unknown { detail: reason },
+                outcome => outcome,
+            }
+        }
+        .boxed()
+    }
 
     /// Whether the payer has moved the money already. What then cannot be done is owed back.
     fn is_prepaid(&self, _: &NewClaim) -> bool {

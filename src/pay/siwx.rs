@@ -98,9 +98,10 @@ impl SignIn {
 
     /// The body of a 402, and what its header carries in base64.
     pub fn challenge(&self, resource: &x402::Resource, networks: &[&Network], now: DateTime<Utc>) -> Value {
-        let evm = networks.first().map_or("eip155:8453", |network| network.caip2);
+        let evm = || networks.iter().filter(|network| !network.is_solana());
         let mut supported: Vec<Value> =
-            networks.iter().map(|n| json!({ "chainId": n.caip2, "type": "eip191" })).collect();
+            evm().map(|n| json!({ "chainId": n.caip2, "type": "eip191" })).collect();
+        let evm = evm().next().map_or("eip155:8453", |network| network.caip2);
         if supported.is_empty() {
             supported.push(json!({ "chainId": evm, "type": "eip191" }));
         }

@@ -52,8 +52,8 @@ const NOT_MINED_YET: i64 = 4;
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Tempo {
-    terms: Terms,
-    provider: TempoProvider,
+    pub(super) terms: Terms,
+    pub(super) provider: TempoProvider,
     charges: ChargeMethod<TempoProvider>,
     /// Done at the first payment: a node starts without its chain.
     checked: Arc<OnceCell<()>>,
@@ -90,6 +90,15 @@ impl Tempo {
         // Single use is the store's rule, so that the crate needs no store of its own.
         let charges = ChargeMethod::new(provider.clone());
         Ok(Tempo { terms, charges, provider, checked: Arc::default() })
+    }
+
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// CAIP-2.
+    pub fn network(&self) -> String {
+        self.terms.network()
     }
 
     /// Compares the chain's id and the token's decimals with what this node offers.

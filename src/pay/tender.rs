@@ -1,5 +1,6 @@
 //! A payment as it comes with a request, whatever its protocol.
 
+use super::svm::exact;
 use super::{mpp, x402};
 use crate::base::Wallet;
 
@@ -7,6 +8,8 @@ use crate::base::Wallet;
 #[derive(Debug, Clone)]
 pub enum Tender {
     X402(Box<x402::Payment>),
+    /// x402 on Solana.
+    Svm(Box<exact::Payment>),
     Mpp(Box<mpp::Credential>),
 }
 
@@ -26,7 +29,11 @@ impl Tender {
     pub fn read<'a>(header: impl Fn(&str) -> Option<&'a [u8]>) -> Result<Option<Tender>, Malformed> {
         if let Some(sent) = header(x402::PAYMENT_SIGNATURE).or_else(|| header(x402::X_PAYMENT)) {
             let text = str::from_utf8(sent).map_err(|_| Malformed::NotText)?;
-            return Ok(Some(Tender::X402(Box::new(x402::Payment::decode(text)?))));
+            let sent = x402::open(text)?;
+            return Ok(Some(match exact::Payment::is_one(&sent) {
+                true => Tender::Svm(Box::new(exact::Payment::decode(sent)?)),
+                false => Tender::X402(Box::new(x402::Payment::decode(sent)?)),
+            }));
         }
         match header(mpp::AUTHORIZATION).and_then(|sent| str::from_utf8(sent).ok()) {
             Some(text) if mpp::Credential::is_one(text) => {
@@ -40,6 +47,7 @@ impl Tender {
     pub fn payer(&self) -> &Wallet {
         match self {
             Tender::X402(payment) => &payment.authorization.from,
+            Tender::Svm(payment) => &payment.payer,
             Tender::Mpp(credential) => &credential.payer,
         }
     }
@@ -48,6 +56,7 @@ impl Tender {
     pub fn receipt(&self, transaction: &str) -> (&'static str, String) {
         match self {
             Tender::X402(payment) => payment.receipt(transaction),
+            Tender::Svm(payment) => payment.receipt(transaction),
             Tender::Mpp(_) => (mpp::PAYMENT_RECEIPT, mpp::receipt(transaction)),
         }
     }

@@ -1,5 +1,6 @@
 //! x402 as it is on the wire, versions 1 and 2 of the protocol (github.com/coinbase/x402,
-//! specs/x402-specification-v1.md and -v2.md), scheme `exact` on EVM chains: an EIP-3009 authorisation.
+//! specs/x402-specification-v1.md and -v2.md), scheme `exact` on EVM chains: an EIP-3009 authorisation. What is
+//! paid on Solana has the same envelope and is read by [`super::svm::exact`].
 //!
 //! Both versions describe one thing, so both are read into one [`Payment`]. Only stable fields are compared
 //! with what was offered: clients rebuild `extra`, add extensions and spell addresses as they like.
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::network::Network;
+use super::svm::FeePayer;
 use crate::base::{Usd, Wallet};
 use crate::store::claims::NewClaim;
 
@@ -34,6 +36,33 @@ pub struct Requirement {
     pub pay_to: Wallet,
     pub amount: Usd,
     pub timeout_secs: u64,
+    /// Of Solana: who pays the fee of the settlement.
+    pub fee_payer: Option<Wallet>,
+}
+
+/// Where x402 is taken: a chain, and whose wallet on it.
+#[derive(Debug, Clone)]
+pub struct Receiver {
+    pub network: &'static Network,
+    pub pay_to: Wallet,
+    /// Of Solana; an EVM chain has none.
+    pub fee_payer: Option<FeePayer>,
+}
+
+impl Receiver {
+    pub fn evm(network: &'static Network, pay_to: Wallet) -> Receiver {
+        Receiver { network, pay_to, fee_payer: None }
+    }
+
+    /// `None` while nobody is known who would pay for the settlement.
+    pub fn requirement(&self, amount: Usd, timeout_secs: u64) -> Option<Requirement> {
+        let fee_payer = match &self.fee_payer {
+            Some(known) => Some(known.get()?),
+            None => None,
+        };
+        let (network, pay_to) = (self.network, self.pay_to.clone());
+        Some(Requirement { network, pay_to, amount, timeout_secs, fee_payer })
+    }
 }
 
 /// What is sold under a URL.
@@ -75,6 +104,9 @@ impl Requirement {
 
     /// No other key: a published SDK rebuilds this from these two and compares.
     fn extra(&self) -> Value {
+        if let Some(fee_payer) = &self.fee_payer {
+            return json!({ "feePayer": fee_payer });
+        }
         json!({ "name": self.network.asset_name, "version": self.network.asset_version })
     }
 }
@@ -102,6 +134,15 @@ pub fn challenge_v2(requirements: &[Requirement], resource: &Resource, error: &s
 
 pub fn encode(value: &Value) -> String {
     STANDARD.encode(value.to_string())
+}
+
+/// Reads the value of [`PAYMENT_SIGNATURE`] or [`X_PAYMENT`], whatever it pays by.
+pub fn open(header: &str) -> Result<Value, Malformed> {
+    if header.len() > LONGEST {
+        return Err(Malformed(format!("it is longer than {LONGEST} bytes")));
+    }
+    let bytes = STANDARD.decode(header.trim()).map_err(|_| Malformed("it is not base64".into()))?;
+    serde_json::from_slice(&bytes).map_err(|e| describe(&e))
 }
 
 /// A payment as a client sent it.
@@ -142,6 +183,12 @@ pub struct Authorization {
 #[error("the payment header is malformed: {0}")]
 pub struct Malformed(String);
 
+impl Malformed {
+    pub(super) fn new(what: &str) -> Malformed {
+        Malformed(what.into())
+    }
+}
+
 /// A payment that is not the one asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Mismatch {
@@ -160,13 +207,8 @@ pub enum Mismatch {
 }
 
 impl Payment {
-    /// Reads the value of [`PAYMENT_SIGNATURE`] or [`X_PAYMENT`].
-    pub fn decode(header: &str) -> Result<Payment, Malformed> {
-        if header.len() > LONGEST {
-            return Err(Malformed(format!("it is longer than {LONGEST} bytes")));
-        }
-        let bytes = STANDARD.decode(header.trim()).map_err(|_| Malformed("it is not base64".into()))?;
-        let sent: Sent = serde_json::from_slice(&bytes).map_err(|e| Malformed(describe(&e)))?;
+    pub fn decode(sent: Value) -> Result<Payment, Malformed> {
+        let sent: Sent = serde_json::from_value(sent).map_err(|e| describe(&e))?;
         sent.into_payment()
     }
 
@@ -224,15 +266,19 @@ impl Payment {
 
     /// The header of an answer after settlement: its name and its value.
     pub fn receipt(&self, transaction: &str) -> (&'static str, String) {
-        let name = if self.version == 1 { X_PAYMENT_RESPONSE } else { PAYMENT_RESPONSE };
-        let receipt = json!({
-            "success": true,
-            "transaction": transaction,
-            "network": self.network,
-            "payer": self.authorization.from,
-        });
-        (name, encode(&receipt))
+        receipt(self.version, &self.network, &self.authorization.from, transaction)
     }
+}
+
+pub(super) fn receipt(
+    version: u8,
+    network: &str,
+    payer: &Wallet,
+    transaction: &str,
+) -> (&'static str, String) {
+    let name = if version == 1 { X_PAYMENT_RESPONSE } else { PAYMENT_RESPONSE };
+    let receipt = json!({ "success": true, "transaction": transaction, "network": network, "payer": payer });
+    (name, encode(&receipt))
 }
 
 /// The claim of a payment: what is bound together.
@@ -261,6 +307,7 @@ pub fn offered(offer: &NewClaim) -> Option<(Payment, Requirement)> {
         pay_to: offer.pay_to.clone(),
         amount: offer.amount,
         timeout_secs: valid_for.num_seconds().unsigned_abs(),
+        fee_payer: None,
     };
     Some((payment, requirement))
 }
@@ -271,14 +318,14 @@ fn seconds(text: &str) -> DateTime<Utc> {
     DateTime::from_timestamp(seconds, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
+/// What surrounds a payment of any kind.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Sent {
+pub(super) struct Terms {
     x402_version: u8,
     scheme: Option<String>,
     network: Option<String>,
     accepted: Option<SentAccepted>,
-    payload: Payload,
 }
 
 #[derive(Deserialize)]
@@ -290,13 +337,21 @@ struct SentAccepted {
 }
 
 #[derive(Deserialize)]
+struct Sent {
+    #[serde(flatten)]
+    terms: Terms,
+    payload: Payload,
+}
+
+#[derive(Deserialize)]
 struct Payload {
     signature: String,
     authorization: Authorization,
 }
 
-impl Sent {
-    fn into_payment(self) -> Result<Payment, Malformed> {
+impl Terms {
+    /// Version, network, and what the client accepted.
+    pub(super) fn read(self) -> Result<(u8, String, Option<Accepted>), Malformed> {
         let (scheme, network, accepted) = match (self.x402_version, self.accepted) {
             (1, _) => (self.scheme, self.network, None),
             (2, Some(accepted)) => (Some(accepted.scheme), Some(accepted.network), Some(accepted.accepted)),
@@ -306,13 +361,16 @@ impl Sent {
         if scheme.as_deref() != Some("exact") {
             return Err(Malformed("`scheme` is not `exact`".into()));
         }
-        let payment = Payment {
-            version: self.x402_version,
-            network: network.ok_or_else(|| Malformed("`network` is missing".into()))?,
-            accepted,
-            signature: self.payload.signature,
-            authorization: self.payload.authorization,
-        };
+        let network = network.ok_or_else(|| Malformed("`network` is missing".into()))?;
+        Ok((self.x402_version, network, accepted))
+    }
+}
+
+impl Sent {
+    fn into_payment(self) -> Result<Payment, Malformed> {
+        let (version, network, accepted) = self.terms.read()?;
+        let Payload { signature, authorization } = self.payload;
+        let payment = Payment { version, network, accepted, signature, authorization };
         payment.check_shape()?;
         Ok(payment)
     }
@@ -345,14 +403,14 @@ fn is_hex(text: &str, bytes: Option<usize>) -> bool {
 }
 
 /// Where it is wrong, and nothing of what stands there.
-fn describe(error: &serde_json::Error) -> String {
+pub(super) fn describe(error: &serde_json::Error) -> Malformed {
     use serde_json::error::Category;
-    match error.classify() {
+    Malformed(match error.classify() {
         Category::Data => {
             "it lacks a field of an x402 payment of scheme `exact`, or one has the wrong type".into()
         }
         _ => format!("no valid JSON at line {} column {}", error.line(), error.column()),
-    }
+    })
 }
 
 #[cfg(test)]

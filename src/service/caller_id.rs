@@ -39,6 +39,11 @@ impl CallerIds for LeaseNumber {
     fn may_show<'a>(&'a self, wallet: &'a Wallet, number: &'a E164) -> BoxFuture<'a, bool> {
         async move { self.numbers.is_owner(wallet, number, Utc::now()).await.unwrap_or(false) }.boxed()
     }
+
+    fn is_leased<'a>(&'a self, number: &'a E164) -> BoxFuture<'a, bool> {
+        let owner = async move { self.numbers.owner_of(number, Utc::now()).await };
+        owner.map(|owner| matches!(owner, Ok(Some(_)))).boxed()
+    }
 }
 
 impl LeaseNumber {
@@ -65,6 +70,21 @@ impl LeaseNumber {
                     Err(CallerIdFailure::WrongWallet { actual_owner, owned: active(&leases, now) })
                 }
             },
+        }
+    }
+}
+
+impl LeaseNumber {
+    /// A number that somebody may show, while it is not known who asks.
+    pub async fn somebodys_caller_id(
+        &self,
+        requested: &str,
+        now: DateTime<Utc>,
+    ) -> Result<E164, CallerIdFailure> {
+        let number = e164("from", requested).map_err(CallerIdFailure::Field)?;
+        match self.numbers.owner_of(&number, now).await? {
+            Some(_) => Ok(number),
+            None => Err(CallerIdFailure::WrongWallet { actual_owner: None, owned: Vec::new() }),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What is wrong with one field of a request, and what to do about it.
 
+use chrono::TimeDelta;
+
 /// An error of one field. The texts go to the client as they are and quote no task and no speech.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}; {fix}")]
@@ -8,6 +10,8 @@ pub struct FieldError {
     pub verdict: Verdict,
     pub problem: String,
     pub fix: String,
+    /// Seconds until the same value may do, where that is known.
+    pub retry_after: Option<u64>,
 }
 
 /// Whether a value makes no sense, or makes sense and is not allowed: ever, or now.
@@ -55,8 +59,19 @@ impl FieldError {
         problem: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        FieldError { field: field.into(), verdict, problem: problem.into(), fix: fix.into() }
+        let (field, problem, fix) = (field.into(), problem.into(), fix.into());
+        FieldError { field, verdict, problem, fix, retry_after: None }
     }
+
+    /// Says when the same value may do. Part of a second counts as one.
+    pub fn retry_in(self, wait: TimeDelta) -> Self {
+        FieldError { retry_after: Some(seconds(wait)), ..self }
+    }
+}
+
+/// Whole seconds, rounded up, at least one.
+fn seconds(wait: TimeDelta) -> u64 {
+    u64::try_from((wait.num_milliseconds() + 999) / 1000).unwrap_or_default().max(1)
 }
 
 /// Gathers the errors of all fields, so that one answer names them all.

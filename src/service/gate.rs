@@ -5,10 +5,11 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
     field::{FieldError, FieldErrors, Verdict},
-    policy::{self, Policy, Refusal, Ruling},
+    policy::{self, Crowded, Policy, Refusal, Ruling, Until},
     ports::{CallerIds, NoLeases},
     request::Caller,
 };
@@ -18,12 +19,17 @@ use crate::{
     store::{Recent, Store, StoreError},
 };
 
+/// The field of the number to transfer to.
+const TRANSFER: &str = "transfer_phone_number";
+
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Gate {
     policy: Arc<Policy>,
-    store: Store,
+    pub(super) store: Store,
     caller_ids: Arc<dyn CallerIds>,
+    /// Held from a look at the rules to the record that the next look counts.
+    turn: Arc<Mutex<()>>,
 }
 
 /// What one rule says of a number, for people.
@@ -36,7 +42,7 @@ pub struct Finding {
 
 impl Gate {
     pub fn new(policy: Policy, store: Store) -> Gate {
-        Gate { policy: Arc::new(policy), store, caller_ids: Arc::new(NoLeases) }
+        Gate { policy: Arc::new(policy), store, caller_ids: Arc::new(NoLeases), turn: Arc::default() }
     }
 
     pub fn with_caller_ids(mut self, caller_ids: Arc<dyn CallerIds>) -> Gate {
@@ -48,8 +54,13 @@ impl Gate {
         &self.policy
     }
 
+    /// One call at a time is placed or transferred.
+    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
     /// Whether a call may be placed as things are. The rules hold for the number to transfer to as well, but
-    /// for the caps: nothing is dialled there yet. Whoever transfers asks [`Gate::number`] again.
+    /// for the caps: nothing is dialled there yet, and the number is asked about again when it is.
     pub async fn pass(
         &self,
         plan: &CallPlan,
@@ -62,15 +73,53 @@ impl Gate {
         };
         errors.check(self.number("phone_number", to, now).await?);
         if let Some(transfer) = &plan.transfer_to {
-            errors.check(self.number("transfer_phone_number", transfer, now).await?);
+            errors.check(self.number(TRANSFER, transfer, now).await?);
         }
         if let (Some(from), Some(wallet)) = (&plan.from, &plan.owner) {
             errors.check(self.leased(wallet, from).await);
         }
-        for (_, ruling) in self.policy.caps().judge(&self.recent(to, plan.owner.as_ref(), now).await?) {
-            errors.check(ruling.map_err(|refusal| refusal.of("phone_number")));
+        let owner = plan.owner.as_ref();
+        for (_, ruling) in self.policy.caps().judge(&self.recent(to, owner, now).await?) {
+            if let Err(crowded) = ruling {
+                errors.push(self.dated(crowded, to, owner, now).await?.of("phone_number"));
+            }
         }
         Ok(errors.into_result())
+    }
+
+    /// Whether a live call may be transferred to a number now. The caps on that number hold as for a call to it;
+    /// those on the wallet do not, since it has placed no other call.
+    pub(super) async fn transfer(
+        &self,
+        to: &E164,
+        now: DateTime<Utc>,
+    ) -> Result<Result<(), FieldError>, StoreError> {
+        if let Err(error) = self.number(TRANSFER, to, now).await? {
+            return Ok(Err(error));
+        }
+        let rulings = self.policy.caps().judge(&self.recent(to, None, now).await?);
+        match rulings.into_iter().find_map(|(_, ruling)| ruling.err()) {
+            Some(crowded) => Ok(Err(self.dated(crowded, to, None, now).await?.of(TRANSFER))),
+            None => Ok(Ok(())),
+        }
+    }
+
+    /// The refusal with how long it holds.
+    async fn dated(
+        &self,
+        crowded: Crowded,
+        to: &E164,
+        owner: Option<&Wallet>,
+        now: DateTime<Utc>,
+    ) -> Result<Refusal, StoreError> {
+        let until = match crowded.until {
+            Until::Ended => self.store.live_call_ends_by(to, now).await?,
+            Until::Older { of, nth, than } => {
+                let newest = self.store.nth_newest_call(of, nth, (to, policy::block(to), owner)).await?;
+                newest.map(|placed| placed + than)
+            }
+        };
+        Ok(crowded.refusal.lasting(until.map(|until| until - now)))
     }
 
     /// What each rule says of a number, in order; one that refuses hides none after it. `from` is a number to
@@ -85,7 +134,8 @@ impl Gate {
         let (number, mut rulings) = self.policy.explain(text, now);
         if let Some(number) = number {
             rulings.push(("do-not-call list", self.listed(&number).await?));
-            rulings.extend(self.policy.caps().judge(&self.recent(&number, by.wallet(), now).await?));
+            let caps = self.policy.caps().judge(&self.recent(&number, by.wallet(), now).await?);
+            rulings.extend(caps.map(|(cap, ruling)| (cap, ruling.map_err(|crowded| crowded.refusal))));
         }
         let finding = |(rule, ruling): (_, Ruling)| Finding {
             rule,
@@ -132,6 +182,15 @@ impl Gate {
         }
         let fix = "do not try this number again: whoever has it does not want to be called";
         Ok(Err(Refusal::new(Verdict::DoNotCall, "is on the do-not-call list", fix)))
+    }
+
+    /// Whether whoever asks, and may be anybody, can have the number to show.
+    pub(super) async fn leased_by_anybody(&self, from: &E164) -> Result<(), FieldError> {
+        if self.caller_ids.is_leased(from).await {
+            return Ok(());
+        }
+        let fix = "leave it out to use the trunk's number, or name one that your wallet leases";
+        Err(FieldError::refused("from", "is not a number that anybody leases", fix))
     }
 
     async fn leased(&self, wallet: &Wallet, from: &E164) -> Result<(), FieldError> {

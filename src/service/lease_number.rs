@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     caller_id::active,
@@ -84,6 +84,9 @@ pub enum RenewFailure {
     Field(FieldError),
     #[error("the number belongs to another wallet")]
     WrongWallet { actual_owner: Wallet, owned: Vec<E164> },
+    /// Others have it, or are about to.
+    #[error(transparent)]
+    Taken(FieldError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -104,7 +107,7 @@ impl LeaseNumber {
         let criteria = criteria(request).map_err(BuyFailure::Fields)?;
         let offers = self.numbers.offers(now).await?;
         if !offers.iter().any(|offer| offer.country == criteria.country) {
-            return Err(BuyFailure::Fields(vec![not_sold(request.names.country, &criteria, &offers)]));
+            return Err(BuyFailure::NoneLeft(not_sold(request.names.country, &criteria, &offers)));
         }
         if !offers.iter().any(|offer| offer.free > 0 && offer.matches(&criteria)) {
             return Err(BuyFailure::NoneLeft(none_left(&request.names, &criteria, &offers)));
@@ -151,6 +154,36 @@ impl LeaseNumber {
         self.confirm(claim, wallet, family, now).await
     }
 
+    /// Checks a top-up before its price is asked: of a lease that stands, or of one that is over while the
+    /// number is free. Anybody may top up; `payer`, where it is known, is told if the number that it leased
+    /// once is another's by now.
+    pub async fn quote_top_up(
+        &self,
+        number: &str,
+        payer: Option<&Wallet>,
+        now: DateTime<Utc>,
+    ) -> Result<Lease, RenewFailure> {
+        let number = e164("phone_number", number).map_err(RenewFailure::Field)?;
+        let lease = self.numbers.check_top_up(&number, now).await.map_err(|error| refused(error, now))?;
+        if let Some(payer) = payer.filter(|payer| **payer != lease.owner)
+            && self.numbers.has_leased(&number, payer).await.map_err(|error| refused(error, now))?
+        {
+            return Err(RenewFailure::Taken(taken_over()));
+        }
+        Ok(lease)
+    }
+
+    /// Keeps the number of a lease that is over for the payment `claim`; of one that stands there is nothing
+    /// to keep. [`LeaseNumber::cancel`] gives it back.
+    pub async fn reserve_top_up(
+        &self,
+        claim: &str,
+        number: &E164,
+        now: DateTime<Utc>,
+    ) -> Result<(), RenewFailure> {
+        self.numbers.hold_lapsed(number, claim, now).await.map(drop).map_err(|error| refused(error, now))
+    }
+
     /// Checks a renewal before its price is asked; gives the lease as it stands.
     pub async fn quote_renew(
         &self,
@@ -173,6 +206,18 @@ impl LeaseNumber {
     ) -> Result<Lease, RenewFailure> {
         let topped_up = self.numbers.top_up(number, owner, claim, now).await;
         self.renewed(topped_up, owner, now).await
+    }
+
+    /// Checks that there is a lease to end.
+    pub async fn quote_release(
+        &self,
+        number: &str,
+        owner: Owner<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<(), RenewFailure> {
+        let number = e164("phone_number", number).map_err(RenewFailure::Field)?;
+        let checked = self.numbers.check_leased(&number, owner).await;
+        self.renewed(checked, owner, now).await.map(drop)
     }
 
     /// Ends a lease at once; nothing is paid back.
@@ -208,10 +253,29 @@ impl LeaseNumber {
                 let owned = active(&self.numbers.owned_by(wallet, now).await?, now);
                 RenewFailure::WrongWallet { actual_owner, owned }
             }
-            (LeaseError::Store(error), _) => RenewFailure::Store(error),
-            (error, _) => RenewFailure::Field(not_renewable(&error)),
+            (error, _) => refused(error, now),
         })
     }
+}
+
+fn refused(error: LeaseError, now: DateTime<Utc>) -> RenewFailure {
+    match error {
+        LeaseError::Store(error) => RenewFailure::Store(error),
+        LeaseError::Held { until } => RenewFailure::Taken(held(until - now)),
+        LeaseError::NotOwner { .. } => RenewFailure::Taken(taken_over()),
+        error => RenewFailure::Field(not_renewable(&error)),
+    }
+}
+
+fn held(left: TimeDelta) -> FieldError {
+    let problem = "is free, and somebody is about to buy it";
+    FieldError::refused("phone_number", problem, "try again in some minutes, or buy another number")
+        .retry_in(left)
+}
+
+fn taken_over() -> FieldError {
+    let problem = "is no longer this wallet's: its lease ran out, and another wallet leases the number now";
+    FieldError::refused("phone_number", problem, "buy another number")
 }
 
 fn reserve_failure(error: LeaseError) -> ReserveFailure {

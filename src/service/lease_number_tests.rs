@@ -56,8 +56,8 @@ async fn wrong_fields_are_all_named_as_the_client_names_them() {
 async fn what_is_not_there_is_told_before_any_payment_and_says_what_is() {
     let (desk, _) = desk(&["+14155550100", "+12125550100", "+14165550100"]).await;
     let failure = desk.quote_buy(&asks(Some("DE"), None, true), at(0)).await;
-    let Err(BuyFailure::Fields(errors)) = failure else { panic!("{failure:?}") };
-    assert!(errors[0].fix.contains("CA, US"), "{}", errors[0]);
+    let Err(BuyFailure::NoneLeft(error)) = failure else { panic!("{failure:?}") };
+    assert!(error.fix.contains("CA, US"), "{error}");
 
     let failure = desk.quote_buy(&asks(None, Some("907"), true), at(0)).await;
     let Err(BuyFailure::NoneLeft(error)) = failure else { panic!("{failure:?}") };
@@ -114,6 +114,36 @@ async fn what_cannot_be_renewed_names_the_field_and_the_fix() {
     buys(&desk, "pay-1", &wallet(ALICE), day(0)).await;
     let refused = desk.quote_renew("+14155550100", Owner::Anyone, day(37)).await;
     assert!(matches!(refused, Err(RenewFailure::Field(error)) if error.problem.contains("expired")));
+}
+
+#[tokio::test]
+async fn anybody_tops_up_a_lease_that_is_over_while_the_number_is_free() {
+    let (desk, _) = desk(&["+14155550100"]).await;
+    let (alice, bob) = (wallet(ALICE), wallet(BOB));
+    let one = buys(&desk, "pay-1", &alice, day(0)).await;
+    let lease = desk.quote_top_up(one.as_str(), Some(&bob), day(90)).await.unwrap();
+    desk.reserve_top_up("up-1", &one, day(90)).await.unwrap();
+    let held = desk.quote_top_up(one.as_str(), None, day(90)).await;
+    let Err(RenewFailure::Taken(error)) = held else { panic!("{held:?}") };
+    assert_eq!(error.retry_after, Some(180), "{error}");
+    let back = desk.renew("up-1", &one, Owner::Only(&lease.owner), day(90)).await.unwrap();
+    assert_eq!((back.owner, back.expires_at), (alice.clone(), day(120)));
+    desk.cancel("up-1").await.unwrap();
+    assert_eq!(desk.list(&alice, day(91)).await.unwrap().len(), 1, "what is paid is not given back");
+}
+
+#[tokio::test]
+async fn whose_number_another_leases_by_now_is_told_so_and_pays_nothing() {
+    let (desk, _) = desk(&["+14155550100"]).await;
+    let (alice, bob) = (wallet(ALICE), wallet(BOB));
+    let one = buys(&desk, "pay-1", &alice, day(0)).await;
+    buys(&desk, "pay-2", &bob, day(60)).await;
+    let refused = desk.quote_top_up(one.as_str(), Some(&alice), day(61)).await;
+    let Err(RenewFailure::Taken(error)) = refused else { panic!("{refused:?}") };
+    assert!(error.problem.contains("another wallet leases the number"), "{error}");
+    for payer in [None, Some(&bob)] {
+        assert_eq!(desk.quote_top_up(one.as_str(), payer, day(61)).await.unwrap().owner, bob);
+    }
 }
 
 #[tokio::test]

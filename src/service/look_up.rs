@@ -1,5 +1,6 @@
-//! Look a number up: its kind and country by the numbering plan ([`line`](mod@line)), and whether it has
-//! iMessage and FaceTime by whoever the operator names ([`reachability`]).
+//! Look a number up: its kind and country by the numbering plan ([`line`](mod@line)), whether it has
+//! iMessage and FaceTime by whoever the operator names ([`reachability`]), and its carrier and signs of fraud
+//! by another ([`carriers`]).
 //!
 //! ```text
 //!  check ──▶ open ──▶ (payment) ──▶ begin ──▶ token ──▶ status … pending … complete | error
@@ -9,6 +10,7 @@
 //! within the hour, least of all where the first answer was an error ([`LookUp::again`]).
 
 mod bluebubbles;
+pub mod carriers;
 mod countries;
 pub mod line;
 mod over_http;
@@ -21,6 +23,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+pub use carriers::{Carriers, Depth, Known};
 pub use line::Line;
 pub use reachability::{Config, Provider, Reachability};
 pub use token::TokenError;
@@ -30,7 +33,7 @@ use crate::{
     base::{E164, LookupId, Pii, Wallet},
     store::{
         Store, StoreError,
-        lookups::{Lookup, LookupState, Reach},
+        lookups::{Found, Lookup, LookupState},
     },
 };
 
@@ -38,6 +41,8 @@ use crate::{
 const FRESH: TimeDelta = TimeDelta::minutes(60);
 /// Questions to the provider at once.
 const AT_ONCE: usize = 4;
+/// Questions about carriers at once. More are refused before they are paid.
+const INQUIRIES: usize = 16;
 /// Lookups that wait for it. More are refused before they are paid.
 const WAITING: usize = 64;
 const PAUSE: Duration = Duration::from_secs(1);
@@ -47,18 +52,24 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct LookUp {
     store: Store,
     provider: Arc<dyn Reachability>,
+    carriers: Arc<dyn Carriers>,
     tokens: token::Tokens,
     /// Lookups whose answer is on its way.
     running: Arc<Mutex<HashSet<LookupId>>>,
     turns: Arc<Semaphore>,
+    /// Places for questions about carriers, which somebody waits for.
+    inquiries: Arc<Semaphore>,
     /// Before a question that failed is put once more.
     pause: Duration,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum LookUpFailure {
-    #[error("{WAITING} lookups wait for an answer already")]
+    #[error("as many lookups as this node makes at once wait for an answer already")]
     Busy,
+    /// The cause is in the log.
+    #[error("whoever knows about carriers did not answer")]
+    NoAnswer,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -79,7 +90,7 @@ pub enum StatusFailure {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Status {
     Pending,
-    Complete { number: E164, reach: Reach, line: Option<Line>, checked_at: NaiveDate },
+    Complete { number: E164, found: Found, line: Option<Line>, checked_at: NaiveDate },
     Failed(String),
 }
 
@@ -89,11 +100,36 @@ impl LookUp {
         LookUp {
             store,
             provider,
+            carriers: Arc::new(carriers::NoCarriers),
             tokens: token::Tokens::new(secret),
             running: Arc::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
+            inquiries: Arc::new(Semaphore::new(INQUIRIES)),
             pause: PAUSE,
         }
+    }
+
+    /// Says who knows carriers; nobody does until then.
+    pub fn with_carriers(self, carriers: Arc<dyn Carriers>) -> LookUp {
+        LookUp { carriers, ..self }
+    }
+
+    /// Whether anybody is asked about carriers and signs of fraud.
+    pub fn knows_carriers(&self) -> bool {
+        self.carriers.knows()
+    }
+
+    /// What is known of a number's carrier, asked now. Only so many questions go
+    /// out at once; another is refused.
+    pub async fn carrier(&self, number: &E164, depth: Depth) -> Result<Known, LookUpFailure> {
+        if !self.carriers.knows() {
+            return Ok(Known::default());
+        }
+        let Ok(_turn) = self.inquiries.try_acquire() else { return Err(LookUpFailure::Busy) };
+        self.carriers.ask(number, depth).await.map_err(|error| {
+            tracing::warn!(%error, "a question about a carrier failed");
+            LookUpFailure::NoAnswer
+        })
     }
 
     /// Whether anybody is asked about iMessage and FaceTime.
@@ -166,10 +202,10 @@ impl LookUp {
         Ok(match lookup.state {
             LookupState::Pending => Status::Pending,
             LookupState::Failed(problem) => Status::Failed(problem),
-            LookupState::Complete { reach, at } => Status::Complete {
+            LookupState::Complete { found, at } => Status::Complete {
                 line: line::line(&lookup.number),
                 number: lookup.number,
-                reach,
+                found,
                 checked_at: at.date_naive(),
             },
         })
@@ -197,6 +233,20 @@ impl LookUp {
         });
     }
 
+    /// The carrier is no more than an addition: where nobody says it, the rest is told.
+    async fn with_carrier(&self, number: &E164, found: Found) -> Found {
+        match self.carriers.ask(number, Depth::Carrier).await {
+            Ok(Known { carrier: Some(carrier), .. }) => {
+                Found { carrier: carrier.name, number_type: carrier.kind, ..found }
+            }
+            Ok(_) => found,
+            Err(error) => {
+                tracing::warn!(%error, "the carrier of a number that is looked up stays unknown");
+                found
+            }
+        }
+    }
+
     async fn answer(&self, lookup: &Lookup) {
         // The semaphore is never closed.
         let Ok(_turn) = self.turns.acquire().await else { return };
@@ -205,6 +255,10 @@ impl LookUp {
             tokio::time::sleep(self.pause).await;
             told = self.provider.ask(&lookup.number).await;
         }
+        let told = match told {
+            Ok(reach) => Ok(self.with_carrier(&lookup.number, reach.into()).await),
+            Err(error) => Err(error),
+        };
         let outcome = if told.is_ok() { "complete" } else { "error" };
         metrics::counter!("callbox_lookups_total", "outcome" => outcome).increment(1);
         let answer = told.map_err(|error| {

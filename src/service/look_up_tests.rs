@@ -12,12 +12,19 @@ use serde_json::{Value, json};
 
 use super::reachability::{Nobody, Provider as Kind, ReachError};
 use super::*;
-use crate::store::{self, lookups::Presence};
+use crate::store::{
+    self,
+    lookups::{Presence, Reach},
+};
 
 const WAIT: Duration = Duration::from_secs(20);
 
 fn number(text: &str) -> E164 {
     text.parse().unwrap()
+}
+
+fn nobody() -> carriers::Config {
+    carriers::Config { url: String::new(), token: Pii::default(), timeout_secs: 1 }
 }
 
 async fn store() -> Store {
@@ -75,7 +82,8 @@ async fn one_answer_serves_all_wallets_for_an_hour() {
     let (one, other) = (wallet('1'), wallet('2'));
     let token = paid(&desk, "+14155550123", &one).await;
     let status = settled(&desk, &token, &one).await;
-    let Status::Complete { reach, line, .. } = &status else { panic!("{status:?}") };
+    let Status::Complete { found, line, .. } = &status else { panic!("{status:?}") };
+    let reach = &found.reach;
     assert_eq!(*reach, Reach { imessage: Presence::Available, facetime: Presence::Unavailable });
     assert_eq!(line.as_ref().unwrap().country.as_ref().unwrap().iso2, "US");
     let second = paid(&desk, "+14155550123", &other).await;
@@ -135,8 +143,13 @@ async fn serve(routes: Router) -> String {
 }
 
 fn provider(kind: Kind, url: &str) -> Arc<dyn Reachability> {
-    let config =
-        Config { provider: kind, url: url.into(), password: "p&ss word".to_owned().into(), timeout_secs: 10 };
+    let config = Config {
+        provider: kind,
+        url: url.into(),
+        password: "p&ss word".to_owned().into(),
+        timeout_secs: 10,
+        carrier: nobody(),
+    };
     config.build().unwrap()
 }
 
@@ -205,7 +218,12 @@ async fn any_program_may_tell_over_http() {
 
 #[test]
 fn a_provider_needs_an_address() {
-    let config =
-        Config { provider: Kind::Http, url: "mac.local".into(), password: Pii::default(), timeout_secs: 1 };
+    let config = Config {
+        provider: Kind::Http,
+        url: "mac.local".into(),
+        password: Pii::default(),
+        timeout_secs: 1,
+        carrier: nobody(),
+    };
     assert!(config.build().is_err());
 }

@@ -1,4 +1,4 @@
-//! Use cases without transport: place a call, read a call, watch a call, lease a number, look a number up,
+//! Use cases without transport: place a call, transfer it, read a call, watch a call, lease a number, look a number up,
 //! who may be called.
 //!
 //! In come raw requests, as an API received them; out go a [`CallPlan`](crate::call::record::CallPlan)
@@ -18,6 +18,7 @@ pub mod policy;
 pub mod ports;
 pub mod read_call;
 pub mod request;
+pub mod transfer_call;
 pub mod watch_call;
 
 pub use caller_id::CallerIdFailure;
@@ -32,4 +33,5 @@ pub use ports::{
 };
 pub use read_call::ReadCall;
 pub use request::{CallRequest, Caller};
+pub use transfer_call::TransferCall;
 pub use watch_call::{Update, WatchCall};

@@ -11,7 +11,6 @@ mod fields;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::Mutex;
 use tracing::Instrument;
 
 use self::fields::Against;
@@ -35,6 +34,8 @@ use crate::{
 pub const TASK_MAX: usize = 4000;
 /// Characters a first sentence or a voicemail message may have.
 pub const SENTENCE_MAX: usize = 500;
+/// Bytes of JSON that metadata may have.
+pub const METADATA_MAX: usize = 8192;
 /// Minutes a call may last.
 pub const MINUTES: std::ops::RangeInclusive<i64> = 1..=30;
 /// Language models a call may ask for; the configuration says what each is.
@@ -53,8 +54,6 @@ pub struct PlaceCall {
     voices: Arc<dyn Voices>,
     calls: Arc<dyn Calls>,
     store: Store,
-    /// Held from the last look at the rules to the record of the call.
-    turn: Arc<Mutex<()>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -72,8 +71,13 @@ pub enum PlaceFailure {
 impl PlaceCall {
     /// Wallets show no number of their own until [`PlaceCall::with_caller_ids`].
     pub fn new(policy: Policy, voices: Arc<dyn Voices>, calls: Arc<dyn Calls>, store: Store) -> PlaceCall {
-        let gate = Gate::new(policy, store.clone());
-        PlaceCall { gate, voices, calls, store, turn: Arc::default() }
+        PlaceCall::behind(Gate::new(policy, store), voices, calls)
+    }
+
+    /// Behind a gate that others use too.
+    pub fn behind(gate: Gate, voices: Arc<dyn Voices>, calls: Arc<dyn Calls>) -> PlaceCall {
+        let store = gate.store.clone();
+        PlaceCall { gate, voices, calls, store }
     }
 
     /// Says which numbers wallets may show.
@@ -96,6 +100,9 @@ impl PlaceCall {
     ) -> Result<CallPlan, PlaceFailure> {
         let against = Against { policy: self.gate.policy(), voices: self.voices.as_ref(), by: &by, now };
         let plan = against.plan(request).map_err(refused)?;
+        if let (Caller::Unknown, Some(from)) = (&by, &plan.from) {
+            self.gate.leased_by_anybody(from).await.map_err(|error| refused(vec![error]))?;
+        }
         self.pass(&plan, now).await?;
         Ok(plan)
     }
@@ -115,7 +122,7 @@ impl PlaceCall {
     }
 
     async fn place_at(&self, plan: CallPlan, now: DateTime<Utc>) -> Result<CallId, PlaceFailure> {
-        let _turn = self.turn.lock().await;
+        let _turn = self.gate.turn().await;
         self.pass(&plan, now).await?;
         let call = self.calls.place(plan.clone())?;
         if let Err(error) = self.keep(call, plan, now).await {

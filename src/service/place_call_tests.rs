@@ -209,6 +209,55 @@ impl CallerIds for OneLease {
     fn may_show<'a>(&'a self, _: &'a Wallet, number: &'a E164) -> BoxFuture<'a, bool> {
         Box::pin(std::future::ready(*number == self.0))
     }
+
+    fn is_leased<'a>(&'a self, number: &'a E164) -> BoxFuture<'a, bool> {
+        Box::pin(std::future::ready(*number == self.0))
+    }
+}
+
+#[tokio::test]
+async fn a_number_that_nobody_leases_is_refused_before_it_is_known_who_asks() {
+    let (place, _, _) = desk(FakeCalls::default()).await;
+    let place = place.with_caller_ids(Arc::new(OneLease("+14155550177".parse().unwrap())));
+    let showing = |number: &str| CallRequest { from: Some(number.into()), ..request() };
+    let denied = plan_by(&place, showing("+14155550100"), Caller::Unknown).await.unwrap_err();
+    assert_eq!((denied[0].field.as_str(), denied[0].verdict), ("from", Verdict::Refused));
+    assert!(plan_by(&place, showing("+14155550177"), Caller::Unknown).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_refusal_that_passes_says_when() {
+    let rate = |hour| Rate { hour, day: 0 };
+    let caps = Caps { live_per_callee: 1, destination: rate(2), ..Caps::default() };
+    let (place, _, store) = desk_with(FakeCalls::default(), caps).await;
+    let begun = Utc::now();
+    let call = place.place(plan(&place, request()).await.unwrap()).await.unwrap();
+    let wait = async |now| {
+        let refused = fields(place.check(request(), Caller::Operator, now).await.unwrap_err());
+        (refused[0].verdict, refused[0].retry_after.unwrap())
+    };
+    // Five minutes and the time that a telephone rings, from a moment that the test does not know exactly.
+    let (verdict, seconds) = wait(begun).await;
+    assert_eq!(verdict, Verdict::OnACall);
+    assert!((360..=365).contains(&seconds), "{seconds}");
+
+    let ending = Ending {
+        status: CallStatus::Completed,
+        ended_by: EndedBy::Callee,
+        fault: None,
+        reason: "the callee hung up".into(),
+        length_secs: Some(3.0),
+    };
+    let end = async |call| {
+        let change = CallChange::Ended(Box::new(ending.clone()));
+        store.apply(&CallEvent { call, at: Utc::now(), change }).await.unwrap();
+    };
+    end(call).await;
+    end(place.place(plan(&place, request()).await.unwrap()).await.unwrap()).await;
+    let (verdict, seconds) = wait(begun + TimeDelta::minutes(10)).await;
+    assert_eq!(verdict, Verdict::TooOften);
+    assert!((3000..=3005).contains(&seconds), "fifty minutes: {seconds}");
+    assert!(place.check(request(), Caller::Operator, begun + TimeDelta::minutes(61)).await.is_ok());
 }
 
 #[tokio::test]

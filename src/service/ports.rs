@@ -51,6 +51,9 @@ impl Voices for Vec<String> {
 /// Which numbers a wallet may show to those it calls: the ones it leases.
 pub trait CallerIds: Send + Sync + 'static {
     fn may_show<'a>(&'a self, wallet: &'a Wallet, number: &'a E164) -> BoxFuture<'a, bool>;
+
+    /// Whether any wallet may.
+    fn is_leased<'a>(&'a self, number: &'a E164) -> BoxFuture<'a, bool>;
 }
 
 /// Nobody leases a number.
@@ -58,6 +61,10 @@ pub struct NoLeases;
 
 impl CallerIds for NoLeases {
     fn may_show<'a>(&'a self, _: &'a Wallet, _: &'a E164) -> BoxFuture<'a, bool> {
+        std::future::ready(false).boxed()
+    }
+
+    fn is_leased<'a>(&'a self, _: &'a E164) -> BoxFuture<'a, bool> {
         std::future::ready(false).boxed()
     }
 }

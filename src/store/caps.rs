@@ -6,7 +6,7 @@ use sqlx::FromRow;
 use super::{Store, StoreError};
 use crate::{
     base::{E164, Wallet},
-    call::record::CallDirection,
+    call::record::{CallDirection, TransferStatus},
 };
 
 /// Calls that this node placed, whatever became of them.
@@ -18,7 +18,7 @@ pub struct Recent {
     pub destination: Placed,
     /// To numbers that begin alike.
     pub prefix: Placed,
-    /// To the number in the last hour, and not ended. No call lives longer: an older row without an ending is
+    /// To the number in the last hour, and not ended; a transfer to it counts while it rings or is spoken to. No call lives longer: an older row without an ending is
     /// one whose ending was lost.
     pub live: u32,
 }
@@ -29,6 +29,28 @@ pub struct Placed {
     pub hour: u32,
     pub day: u32,
 }
+
+/// The calls placed that meet a condition, newest first: one, after as many as ?3 says.
+macro_rules! newest {
+    ($condition:literal) => {
+        concat!(
+            "SELECT created_at FROM calls WHERE ",
+            $condition,
+            " AND direction = ?2 ORDER BY created_at DESC LIMIT 1 OFFSET ?3"
+        )
+    };
+}
+
+/// Which calls are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallsOf {
+    Wallet,
+    Destination,
+    Prefix,
+}
+
+/// Seconds that a telephone may ring beyond what a call may last.
+const RINGING: TimeDelta = TimeDelta::seconds(60);
 
 #[derive(FromRow)]
 struct Counts {
@@ -42,7 +64,7 @@ struct Counts {
 }
 
 impl Store {
-    /// Counts the calls placed by `owner`, to `to`, and to numbers that begin with `prefix`. One pass over the
+    /// Counts the calls placed by `owner`, placed or transferred to `to`, and to numbers that begin with `prefix`. One pass over the
     /// rows of the last day, which an index by time gives.
     pub async fn recent_calls(
         &self,
@@ -54,12 +76,15 @@ impl Store {
         let counts: Counts = sqlx::query_as(
             "SELECT count(*) FILTER (WHERE owner = ?1 AND created_at > ?5) AS wallet_hour, \
              count(*) FILTER (WHERE owner = ?1) AS wallet_day, \
-             count(*) FILTER (WHERE to_number = ?2 AND created_at > ?5) AS to_hour, \
-             count(*) FILTER (WHERE to_number = ?2) AS to_day, \
-             count(*) FILTER (WHERE substr(to_number, 1, length(?3)) = ?3 AND created_at > ?5) AS prefix_hour, \
-             count(*) FILTER (WHERE substr(to_number, 1, length(?3)) = ?3) AS prefix_day, \
-             count(*) FILTER (WHERE to_number = ?2 AND ended_at IS NULL AND created_at > ?5) AS live \
-             FROM calls WHERE created_at > ?6 AND direction = ?4",
+             count(*) FILTER (WHERE ?2 IN (to_number, transfer_number) AND created_at > ?5) AS to_hour, \
+             count(*) FILTER (WHERE ?2 IN (to_number, transfer_number)) AS to_day, \
+             count(*) FILTER (WHERE in_block AND created_at > ?5) AS prefix_hour, \
+             count(*) FILTER (WHERE in_block) AS prefix_day, \
+             count(*) FILTER (WHERE ended_at IS NULL AND created_at > ?5 AND (to_number = ?2 \
+                 OR transfer_number = ?2 AND transfer IN (?7, ?8))) AS live \
+             FROM (SELECT *, substr(to_number, 1, length(?3)) = ?3 \
+                 OR substr(coalesce(transfer_number, ''), 1, length(?3)) = ?3 AS in_block FROM calls \
+                 WHERE created_at > ?6 AND direction = ?4)",
         )
         .bind(owner.map(|owner| owner.as_str().to_owned()))
         .bind(to.as_str().to_owned())
@@ -67,6 +92,8 @@ impl Store {
         .bind(CallDirection::Outbound.as_str())
         .bind(now - TimeDelta::hours(1))
         .bind(now - TimeDelta::days(1))
+        .bind(TransferStatus::Ringing.as_str())
+        .bind(TransferStatus::Answered.as_str())
         .fetch_one(&self.pool)
         .await?;
         Ok(Recent {
@@ -75,6 +102,52 @@ impl Store {
             prefix: Placed { hour: counts.prefix_hour, day: counts.prefix_day },
             live: counts.live,
         })
+    }
+}
+
+impl Store {
+    /// When the `nth` newest call of that kind was placed; the other arguments are those of
+    /// [`Store::recent_calls`].
+    pub async fn nth_newest_call(
+        &self,
+        of: CallsOf,
+        nth: u32,
+        (to, prefix, owner): (&E164, &str, Option<&Wallet>),
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let (sql, value) = match of {
+            CallsOf::Wallet => (newest!("owner = ?1"), owner.map(|owner| owner.as_str().to_owned())),
+            CallsOf::Destination => (newest!("to_number = ?1"), Some(to.as_str().to_owned())),
+            CallsOf::Prefix => (newest!("substr(to_number, 1, length(?1)) = ?1"), Some(prefix.to_owned())),
+        };
+        let at = sqlx::query_scalar(sql)
+            .bind(value)
+            .bind(CallDirection::Outbound.as_str())
+            .bind(nth.saturating_sub(1))
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(at)
+    }
+
+    /// When the live call to a number is over at the latest.
+    pub async fn live_call_ends_by(
+        &self,
+        to: &E164,
+        now: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let live: Option<(DateTime<Utc>, Option<DateTime<Utc>>, i64)> = sqlx::query_as(
+            "SELECT created_at, answered_at, json_extract(plan, '$.max_duration_secs') FROM calls \
+             WHERE to_number = ? AND direction = ? AND ended_at IS NULL AND created_at > ? \
+             ORDER BY created_at DESC LIMIT 1",
+        )
+        .bind(to.as_str().to_owned())
+        .bind(CallDirection::Outbound.as_str())
+        .bind(now - TimeDelta::hours(1))
+        .fetch_optional(&self.pool)
+        .await?;
+        let ends = |(created, answered, secs): (DateTime<Utc>, Option<DateTime<Utc>>, i64)| {
+            answered.unwrap_or(created + RINGING) + TimeDelta::seconds(secs)
+        };
+        Ok(live.map(ends))
     }
 }
 
@@ -127,6 +200,21 @@ mod tests {
             live: 1,
         };
         assert_eq!(recent, expected);
+        let newest = |of, nth| store.nth_newest_call(of, nth, (&here, "+1415555", Some(&alice)));
+        let micros = |at: DateTime<Utc>| at.timestamp_micros();
+        for (of, nth, expected) in [
+            (CallsOf::Wallet, 2, Some(ago(59))),
+            (CallsOf::Destination, 3, Some(ago(61))),
+            (CallsOf::Prefix, 1, Some(ago(5))),
+            (CallsOf::Prefix, 9, None),
+        ] {
+            let found = newest(of, nth).await.unwrap();
+            assert_eq!(found.map(micros), expected.map(micros), "{of:?} {nth}");
+        }
+        let ends = store.live_call_ends_by(&here, now).await.unwrap().unwrap();
+        let lasts = i64::try_from(plan().max_duration_secs).unwrap();
+        assert_eq!(micros(ends), micros(ago(5) + RINGING + TimeDelta::seconds(lasts)));
+        assert_eq!(store.live_call_ends_by(&neighbour, now).await.unwrap(), None);
         let operator = store.recent_calls(&here, "+1415555", None, now).await.unwrap();
         assert_eq!(operator, Recent { wallet: Placed::default(), ..expected });
     }

@@ -16,15 +16,13 @@ use super::{Store, StoreError};
 use crate::base::{ClaimId, Usd, Wallet, words::text_enum};
 
 text_enum! {
-    /// Where a payment is. The way is down the list; `Released` is reached from the first three alone.
+    /// Where a payment is. The way is down the list; `Released` is reached from the first two alone.
     ClaimState {
         /// It is this request's, and nothing has been done for it.
         Reserved = "reserved",
-        /// What it buys is set aside; no money has moved.
-        Worked = "worked",
-        /// The chain has been asked. Until it answers, nobody knows.
+        /// What it buys is set aside, and the chain is asked. Until it answers, nobody knows.
         Settling = "settling",
-        /// The money has moved; what it buys is not handed over yet.
+        /// The money has moved. A row of the ledger: the claim goes on to the next state at the same time.
         Settled = "settled",
         /// Bought and handed over.
         Delivered = "delivered",
@@ -95,6 +93,8 @@ pub struct SignedRefund {
     pub raw: String,
     /// The transaction's number in its account.
     pub nonce: u64,
+    /// Hashes of those with the same number that offered less for their gas. One of all is mined, whichever.
+    pub earlier: Vec<String>,
 }
 
 /// Whose an authorisation is.
@@ -171,16 +171,30 @@ impl Store {
         change: Change,
         now: DateTime<Utc>,
     ) -> Result<Option<Claim>, StoreError> {
+        self.advance_through(id, from, &[to], change, now).await
+    }
+
+    /// Moves a claim to the last of these states at once, with a ledger row for each. The change is the last
+    /// one's.
+    pub async fn advance_through(
+        &self,
+        id: ClaimId,
+        from: ClaimState,
+        through: &[ClaimState],
+        change: Change,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Claim>, StoreError> {
+        let Some((last, passed)) = through.split_last() else { return Ok(None) };
         let mut tx = self.money.begin_with("BEGIN IMMEDIATE").await?;
-        if !update(&mut tx, id, from, to, &change, now).await? {
-            return Ok(None);
+        let Some(claim) = update(&mut tx, id, from, *last, &change, now).await? else { return Ok(None) };
+        let mut before = from;
+        for state in passed {
+            log(&mut tx, &claim, (before, *state), state.as_str(), now).await?;
+            before = *state;
         }
-        let claim = by_id(&mut tx, id).await?;
-        if let Some(claim) = &claim {
-            log(&mut tx, claim, (from, to), &change.detail, now).await?;
-        }
+        log(&mut tx, &claim, (before, *last), &change.detail, now).await?;
         tx.commit().await?;
-        Ok(claim)
+        Ok(Some(claim))
     }
 
     pub async fn claim_by_id(&self, id: ClaimId) -> Result<Option<Claim>, StoreError> {
@@ -311,16 +325,18 @@ async fn update(
     to: ClaimState,
     change: &Change,
     now: DateTime<Utc>,
-) -> Result<bool, StoreError> {
+) -> Result<Option<Claim>, StoreError> {
     let (status, answer) = change.answer.as_ref().map(|(s, a)| (i64::from(*s), a.as_str())).unzip();
     let signed = change.refund.as_ref().and_then(|refund| refund.signed.as_ref());
     let refund_nonce = signed.map(|signed| i64::try_from(signed.nonce).unwrap_or(i64::MAX));
-    let updated = sqlx::query(
+    let earlier = signed.map(|signed| serde_json::json!(signed.earlier).to_string());
+    let updated: Option<ClaimRow> = sqlx::query_as(
         "UPDATE claims SET state = ?1, updated_at = ?2, work = coalesce(?3, work), \
          settlement = coalesce(?4, settlement), status = coalesce(?5, status), \
          answer = coalesce(?6, answer), \
          refund = coalesce(?9, refund), refund_raw = iif(?9 IS NULL, refund_raw, ?10), \
-         refund_nonce = iif(?9 IS NULL, refund_nonce, ?11) WHERE id = ?7 AND state = ?8",
+         refund_nonce = iif(?9 IS NULL, refund_nonce, ?11), \
+         refund_earlier = iif(?9 IS NULL, refund_earlier, ?12) WHERE id = ?7 AND state = ?8 RETURNING *",
     )
     .bind(to.as_str())
     .bind(now)
@@ -333,9 +349,10 @@ async fn update(
     .bind(change.refund.as_ref().map(|refund| refund.transaction.as_str()))
     .bind(signed.map(|signed| signed.raw.as_str()))
     .bind(refund_nonce)
-    .execute(db)
+    .bind(earlier)
+    .fetch_optional(db)
     .await?;
-    Ok(updated.rows_affected() == 1)
+    updated.map(ClaimRow::into_claim).transpose()
 }
 
 /// What is offered again may differ in all but its key: another signature, another transaction.
@@ -401,6 +418,7 @@ struct ClaimRow {
     refund: Option<String>,
     refund_raw: Option<String>,
     refund_nonce: Option<i64>,
+    refund_earlier: Option<String>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -409,7 +427,10 @@ impl ClaimRow {
     fn into_claim(self) -> Result<Claim, StoreError> {
         let status = self.status.and_then(|status| u16::try_from(status).ok());
         let nonce = self.refund_nonce.and_then(|nonce| u64::try_from(nonce).ok());
-        let signed = self.refund_raw.zip(nonce).map(|(raw, nonce)| SignedRefund { raw, nonce });
+        let earlier =
+            self.refund_earlier.as_deref().map(|hashes| json("refund_earlier", hashes)).transpose()?;
+        let earlier = earlier.and_then(|hashes| serde_json::from_value(hashes).ok()).unwrap_or_default();
+        let signed = self.refund_raw.zip(nonce).map(|(raw, nonce)| SignedRefund { raw, nonce, earlier });
         Ok(Claim {
             id: read("id", &self.id)?,
             offer: NewClaim {
@@ -468,4 +489,4 @@ fn json(column: &'static str, text: &str) -> Result<serde_json::Value, StoreErro
 
 #[cfg(test)]
 #[path = "claims_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -30,11 +30,27 @@ impl Reach {
     pub const UNKNOWN: Reach = Reach { imessage: Presence::Unknown, facetime: Presence::Unknown };
 }
 
+/// The answer of a lookup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub reach: Reach,
+    /// None where nobody could say.
+    pub carrier: Option<String>,
+    /// `mobile`, `landline` and what else whoever knows carriers calls it.
+    pub number_type: Option<String>,
+}
+
+impl From<Reach> for Found {
+    fn from(reach: Reach) -> Found {
+        Found { reach, carrier: None, number_type: None }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LookupState {
     Pending,
     Complete {
-        reach: Reach,
+        found: Found,
         at: DateTime<Utc>,
     },
     /// Why, for the client.
@@ -146,20 +162,22 @@ impl Store {
     pub async fn finish_lookup(
         &self,
         id: LookupId,
-        answer: &Result<Reach, String>,
+        answer: &Result<Found, String>,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let (state, reach, problem) = match answer {
-            Ok(reach) => ("complete", Some(*reach), None),
+        let (state, found, problem) = match answer {
+            Ok(found) => ("complete", Some(found), None),
             Err(problem) => ("error", None, Some(problem.as_str())),
         };
         sqlx::query(
-            "UPDATE lookups SET state = ?, imessage = ?, facetime = ?, problem = ?, finished_at = ? \
-             WHERE id = ? AND state = 'pending'",
+            "UPDATE lookups SET state = ?, imessage = ?, facetime = ?, carrier = ?, number_type = ?, problem = ?, \
+             finished_at = ? WHERE id = ? AND state = 'pending'",
         )
         .bind(state)
-        .bind(reach.map(|reach| reach.imessage.as_str()))
-        .bind(reach.map(|reach| reach.facetime.as_str()))
+        .bind(found.map(|found| found.reach.imessage.as_str()))
+        .bind(found.map(|found| found.reach.facetime.as_str()))
+        .bind(found.and_then(|found| found.carrier.as_deref()))
+        .bind(found.and_then(|found| found.number_type.as_deref()))
         .bind(problem)
         .bind(now)
         .bind(id.to_string())
@@ -176,6 +194,8 @@ struct Row {
     state: String,
     imessage: Option<String>,
     facetime: Option<String>,
+    carrier: Option<String>,
+    number_type: Option<String>,
     problem: Option<String>,
     finished_at: Option<DateTime<Utc>>,
 }
@@ -187,9 +207,13 @@ impl Row {
         };
         let state = match (self.state.as_str(), self.finished_at) {
             ("complete", Some(at)) => LookupState::Complete {
-                reach: Reach {
-                    imessage: presence("imessage", self.imessage)?,
-                    facetime: presence("facetime", self.facetime)?,
+                found: Found {
+                    reach: Reach {
+                        imessage: presence("imessage", self.imessage)?,
+                        facetime: presence("facetime", self.facetime)?,
+                    },
+                    carrier: self.carrier,
+                    number_type: self.number_type,
                 },
                 at,
             },
@@ -241,10 +265,11 @@ mod tests {
         let (store, now) = (store().await, Utc::now());
         let id = store.open_lookup(&number(), now, now).await.unwrap();
         let reach = Reach { imessage: Presence::Available, facetime: Presence::Unknown };
-        store.finish_lookup(id, &Ok(reach), now).await.unwrap();
+        let found = Found { carrier: Some("Example".into()), ..reach.into() };
+        store.finish_lookup(id, &Ok(found.clone()), now).await.unwrap();
         store.finish_lookup(id, &Err("late".into()), now).await.unwrap();
         let kept = store.lookup(id).await.unwrap().unwrap();
-        assert!(matches!(kept.state, LookupState::Complete { reach: told, .. } if told == reach));
+        assert!(matches!(kept.state, LookupState::Complete { found: told, .. } if told == found));
         let next_day = now + TimeDelta::hours(25);
         store.open_lookup(&number(), next_day, next_day).await.unwrap();
         assert_eq!(store.lookup(id).await.unwrap(), None);

@@ -24,7 +24,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-pub use caps::{Placed, Recent};
+pub use caps::{CallsOf, Placed, Recent};
 pub use do_not_call::Listed;
 pub use numbers::Numbers;
 pub use read::{Page, Snapshot};

@@ -6,12 +6,14 @@
 //! or a job: whether a hold or a lease still stands is a comparison with the `now` of whoever asks.
 //!
 //! A lease is active until it expires; then, for a grace period, it can only be renewed, and nobody else
-//! gets the number; then the number is free.
+//! gets the number; then the number is free, and whoever comes first has it: a buyer, or somebody who tops
+//! the lease up.
 
 mod hold;
 mod read;
 mod region;
 mod renew;
+mod revive;
 mod rows;
 mod stock;
 
@@ -145,6 +147,11 @@ impl Lease {
         }
     }
 
+    /// Whether its time ran out, and it was not ended before.
+    pub fn ran_out(&self, now: DateTime<Utc>) -> bool {
+        self.expires_at <= now && self.released_at.is_none_or(|ended| ended >= self.expires_at)
+    }
+
     /// Whole days until it expires.
     pub fn days_left(&self, now: DateTime<Utc>) -> i64 {
         (self.expires_at - now).num_days().max(0)
@@ -182,6 +189,8 @@ pub enum LeaseError {
     Lapsed { expired_at: DateTime<Utc> },
     #[error("another wallet leases the number")]
     NotOwner { owner: Wallet },
+    #[error("the number is held for a buyer")]
+    Held { until: DateTime<Utc> },
     #[error("the number is being taken out of service")]
     Retired,
     #[error(transparent)]

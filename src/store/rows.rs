@@ -28,6 +28,7 @@ pub(super) struct CallRow {
     voice_used: Option<String>,
     length_secs: Option<f64>,
     summary: Option<String>,
+    transfer: Option<String>,
     recording: Option<String>,
     pub(super) revision: i64,
     pub(super) closed: bool,
@@ -51,6 +52,7 @@ impl CallRow {
             length_secs: self.length_secs,
             turns,
             summary: self.summary.map(Pii::new),
+            transfer: optional_word("transfer", self.transfer)?,
             recording: self.recording,
         })
     }

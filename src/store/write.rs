@@ -8,7 +8,7 @@ use crate::{
     base::CallId,
     call::{
         event::{CallChange, CallEvent, Ending},
-        record::{CallDirection, CallPlan, CallStatus, TurnRecord},
+        record::{CallDirection, CallPlan, CallStatus, TransferStatus, TurnRecord},
     },
 };
 
@@ -62,6 +62,7 @@ async fn write(db: &mut SqliteConnection, event: &CallEvent) -> Result<(), Store
             }
             add_turn(db, *call, turn).await?
         }
+        CallChange::Transfer { status } => transfer(db, *call, *status).await?,
         CallChange::Ended(ending) => end(db, *call, *at, ending).await?,
         CallChange::Summary { text } => {
             set_text(db, "UPDATE calls SET summary = ? WHERE id = ?", *call, text.expose()).await?
@@ -108,6 +109,19 @@ async fn set_status(db: &mut SqliteConnection, call: CallId, status: CallStatus)
         .bind(call.to_string())
         .execute(db)
         .await
+}
+
+/// A number that rings is one that was dialled.
+async fn transfer(db: &mut SqliteConnection, call: CallId, status: TransferStatus) -> Written {
+    sqlx::query(
+        "UPDATE calls SET transfer = ?1, transfer_number = \
+         CASE ?1 WHEN ?2 THEN json_extract(plan, '$.transfer_to') ELSE transfer_number END WHERE id = ?3",
+    )
+    .bind(status.as_str())
+    .bind(TransferStatus::Ringing.as_str())
+    .bind(call.to_string())
+    .execute(db)
+    .await
 }
 
 async fn set_text(db: &mut SqliteConnection, sql: &'static str, call: CallId, text: &str) -> Written {

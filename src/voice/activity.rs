@@ -57,6 +57,11 @@ impl Activity {
         Activity { config, frame, state: State::Silent { run: 0 } }
     }
 
+    /// Nothing has been heard yet.
+    pub fn reset(&mut self) {
+        self.state = State::Silent { run: 0 };
+    }
+
     /// Takes the probability of the frame that ended at `now`.
     pub fn handle_frame(&mut self, now: Instant, probability: f32) -> Option<Event> {
         let speech = probability >= self.config.speech_threshold;

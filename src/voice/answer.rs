@@ -10,6 +10,7 @@ use crate::voice::event::{AnswerId, ClauseId, EngineKind};
 use crate::voice::greeting::Clue;
 use crate::voice::heard::{heard_prefix, unheard_rest};
 use crate::voice::latency::{Marks, mark};
+use crate::voice::transfer::promises_transfer;
 use crate::voice::{Conversation, prompt};
 
 /// What the agent says in one turn: phrases of its own, then what the LLM gives.
@@ -23,10 +24,17 @@ pub(super) struct Answer {
     chunker: Chunker,
     clauses: Vec<Clause>,
     started: Option<Instant>,
-    /// Hang up once it has been said.
-    then: Option<Closing>,
+    /// What follows once it has been said.
+    then: Option<Then>,
     /// The last of the clauses that have to be said whatever the caller does: the disclosure.
     protected: Option<ClauseId>,
+}
+
+/// What an answer leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    HangUp(Closing),
+    Transfer,
 }
 
 /// How the agent comes to say a clause.
@@ -96,6 +104,11 @@ impl Answer {
     pub(super) fn is_protected(&self) -> bool {
         let due = |clause: &Clause| Some(clause.id) <= self.protected && clause.progress != Progress::Played;
         self.clauses.iter().any(due)
+    }
+
+    /// From here on nothing interrupts what it holds.
+    fn protect(&mut self) {
+        self.protected = self.clauses.last().map(|clause| clause.id);
     }
 
     pub(super) fn is_audible(&self) -> bool {
@@ -178,7 +191,7 @@ impl Conversation {
             self.speak(now, &line, Voicing::Line);
         }
         if let Some(answer) = &mut self.answer {
-            answer.protected = answer.clauses.last().map(|clause| clause.id);
+            answer.protect();
         }
         if let Some(line) = first {
             self.speak(now, &line, Voicing::Line);
@@ -223,7 +236,7 @@ impl Conversation {
         self.settle_cut();
         self.begin_answer(now, Marks::default());
         if let Some(answer) = &mut self.answer {
-            answer.then = Some(closing);
+            answer.then = Some(Then::HangUp(closing));
         }
         self.speak(now, phrase, Voicing::Line);
         self.answer_progressed(now);
@@ -238,8 +251,19 @@ impl Conversation {
             self.speak(now, &clause, Voicing::Line);
         }
         if let Some(answer) = &mut self.answer {
-            answer.then = Some(closing);
-            answer.protected = answer.clauses.last().map(|clause| clause.id);
+            answer.then = Some(Then::HangUp(closing));
+            answer.protect();
+        }
+        self.answer_progressed(now);
+    }
+
+    /// Says that the caller is being connected, then hands the call over.
+    pub(super) fn say_and_transfer(&mut self, now: Instant) {
+        self.begin_answer(now, Marks::default());
+        self.speak(now, &self.config.phrases.connecting.clone(), Voicing::Line);
+        if let Some(answer) = &mut self.answer {
+            answer.then = Some(Then::Transfer);
+            answer.protect();
         }
         self.answer_progressed(now);
     }
@@ -289,23 +313,44 @@ impl Conversation {
                 let clauses = answer.chunker.push(&text);
                 self.speak_generated(now, clauses);
             }
-            Delta::ToolCall { name, .. } if name == prompt::HANG_UP => answer.then = Some(Closing::AgentDone),
-            Delta::ToolCall { .. } => {}
+            Delta::ToolCall { name, .. } => self.handle_tool_call(&name),
             Delta::Done { .. } => self.handle_generated(now),
             Delta::Failed { .. } => self.handle_llm_failed(now),
         }
     }
 
-    /// The LLM has finished; an answer without a word gets one.
+    /// A caller who is to be handed over is not hung up on.
+    fn handle_tool_call(&mut self, name: &str) {
+        let may_transfer = self.may_transfer();
+        let Some(answer) = &mut self.answer else { return };
+        match name {
+            prompt::HANG_UP => drop(answer.then.get_or_insert(Then::HangUp(Closing::AgentDone))),
+            prompt::TRANSFER if may_transfer => answer.then = Some(Then::Transfer),
+            _ => {}
+        }
+    }
+
+    /// The LLM has finished; an answer without a word gets one, and one that promises a person keeps it.
     fn handle_generated(&mut self, now: Instant) {
         self.outage_over(EngineKind::Llm);
         let Some(rest) = self.stop_generating() else { return };
         self.speak_generated(now, rest);
-        let Some(answer) = &self.answer else { return };
+        let may_transfer = self.may_transfer();
+        let Some(answer) = &mut self.answer else { return };
+        if may_transfer && answer.clauses.iter().any(|clause| promises_transfer(&clause.text)) {
+            answer.then = Some(Then::Transfer);
+        }
         if answer.clauses.iter().all(|clause| clause.aside) {
             let phrases = &self.config.phrases;
-            let phrase = if answer.then.is_some() { &phrases.goodbye } else { &phrases.did_not_catch };
+            let phrase = match answer.then {
+                Some(Then::HangUp(_)) => &phrases.goodbye,
+                Some(Then::Transfer) => &phrases.connecting,
+                None => &phrases.did_not_catch,
+            };
             self.speak(now, &phrase.clone(), Voicing::Line);
+        }
+        if let Some(answer) = self.answer.as_mut().filter(|answer| answer.then == Some(Then::Transfer)) {
+            answer.protect();
         }
         self.answer_progressed(now);
     }
@@ -378,8 +423,10 @@ impl Conversation {
             self.record_turn(Speaker::Agent, text, (started, now), false, answer.marks.split());
             self.note(now, Clue::AgentSpoke);
         }
-        if let Some(closing) = answer.then {
-            self.hang_up(now, closing);
+        match answer.then {
+            Some(Then::HangUp(closing)) => self.hang_up(now, closing),
+            Some(Then::Transfer) => self.hand_over(now),
+            None => {}
         }
     }
 

@@ -142,6 +142,9 @@ impl Conversation {
         if protected || self.caller != CallerTurn::Silent {
             return; // The agent has to say its lines, or the caller goes on: the next final asks with both.
         }
+        if self.caller_wants_a_person() {
+            return self.say_and_transfer(now);
+        }
         let marks = Marks {
             last_speech: Some(turn.last_speech),
             decided: Some(turn.decided),

@@ -15,6 +15,7 @@ use crate::voice::latency::LatencySplit;
 use crate::voice::prompt::{self, History};
 use crate::voice::recovery::Outages;
 use crate::voice::silence::Watchdog;
+use crate::voice::transfer::Transfer;
 use crate::voice::voicemail::{Screen, Screening};
 
 /// What one call asks of its conversation.
@@ -30,6 +31,8 @@ pub struct Setup {
     pub max_duration: Duration,
     /// Find out who answered; `None` where the far end called.
     pub screening: Option<Screening>,
+    /// There is a person whom the caller may be handed to.
+    pub transfers: bool,
 }
 
 /// A conversation: feed it events, then drain its effects, then wait for its timeout.
@@ -49,6 +52,7 @@ pub struct Conversation {
     pub(super) watchdog: Watchdog,
     pub(super) outages: Outages,
     pub(super) screen: Screen,
+    pub(super) transfer: Transfer,
     pub(super) opened: bool,
     pub(super) last_id: u64,
     ended: bool,
@@ -57,7 +61,7 @@ pub struct Conversation {
 impl Conversation {
     pub fn new(mut config: Config, setup: Setup) -> Self {
         config.phrases = config.phrases_for(&setup.language).clone();
-        let system = prompt::system(setup.task.expose(), &setup.language);
+        let system = prompt::system(setup.task.expose(), &setup.language, setup.transfers);
         let warm = Effect::WarmLlm { messages: vec![system.clone()] };
         Conversation {
             config,
@@ -74,6 +78,7 @@ impl Conversation {
             watchdog: Watchdog::default(),
             outages: Outages::default(),
             screen: Screen::Off,
+            transfer: Transfer::default(),
             opened: false,
             last_id: 0,
             ended: false,
@@ -83,6 +88,9 @@ impl Conversation {
     pub fn handle(&mut self, now: Instant, event: Event) {
         if self.ended {
             return self.handle_afterwards(event);
+        }
+        if self.stands_aside() {
+            return self.handle_aside(now, event);
         }
         match event {
             Event::Answered => self.handle_answered(now),
@@ -108,6 +116,8 @@ impl Conversation {
             Event::EngineFailed { engine: EngineKind::Llm, .. } => self.handle_llm_failed(now),
             Event::Beep { length } => self.screen(now, Clue::Beeps { length }),
             Event::MediaLost => self.hang_up(now, Closing::MediaLost),
+            // Of a transfer that is not under way.
+            Event::TransferAnswered | Event::TransferFailed | Event::TransferOver => {}
         }
         self.yield_turn(now);
     }
@@ -116,6 +126,9 @@ impl Conversation {
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.ended {
             return;
+        }
+        if self.stands_aside() {
+            return self.aside_timeout(now);
         }
         self.screen_timeout(now);
         if self.ended {
@@ -130,6 +143,9 @@ impl Conversation {
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.ended {
             return None;
+        }
+        if self.stands_aside() {
+            return self.aside_deadline();
         }
         let screening = [self.caller_deadline(), self.screen_deadline()];
         let watching = [self.recovery_deadline(), self.silence_deadline()];

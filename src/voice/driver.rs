@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::Pii;
 use crate::engine::worker::{AsrHandle, LlmConversation, LlmHandle, TtsHandle, TurnHandle, VadHandle};
-use crate::engine::{ChatMessage, Completion, Delta, EngineError};
+use crate::engine::{ChatMessage, Completion, Delta, EngineError, ToolSpec};
 use crate::media::{BeepDetector, MediaEvent, MediaHandle};
 use crate::voice::conversation::Setup;
 use crate::voice::effect::{AnsweredBy, Closing, Effect, Speaker, TurnRecord};
@@ -40,8 +40,15 @@ pub struct Voices {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Notice {
     Turn(TurnRecord),
-    Live { speaker: Speaker, text: Pii<String> },
+    Live {
+        speaker: Speaker,
+        text: Pii<String>,
+    },
     AnsweredBy(AnsweredBy),
+    /// The caller is to be handed to a person; [`Talk::events`] takes what becomes of it.
+    Transfer,
+    /// A key that the caller pressed, for that person.
+    Digit(char),
 }
 
 /// A conversation and its engines, before and during the call.
@@ -51,6 +58,7 @@ pub struct Talk {
     config: Config,
     voice: VoiceChoice,
     llm: LlmConversation,
+    tools: Vec<ToolSpec>,
     tasks: JoinSet<()>,
     events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
     notices: mpsc::Sender<Notice>,
@@ -73,6 +81,7 @@ impl Talk {
         notices: mpsc::Sender<Notice>,
     ) -> Self {
         let mut talk = Talk {
+            tools: prompt::tools(setup.transfers),
             conversation: Conversation::new(config.clone(), setup),
             llm: engines.llm.conversation(),
             engines,
@@ -86,6 +95,11 @@ impl Talk {
             talk.warm(messages);
         }
         talk
+    }
+
+    /// Where the call tells what becomes of a transfer.
+    pub fn events(&self) -> mpsc::Sender<Event> {
+        self.events.0.clone()
     }
 
     /// Converses until one side ends it. `over` is cancelled when the far end has hung up. Gives the
@@ -130,6 +144,8 @@ impl Talk {
     async fn hear(&mut self, senses: &mut Senses, event: MediaEvent) {
         let clause = |utterance: crate::media::UtteranceId| ClauseId(utterance.0);
         match event {
+            // Who stands aside listens to nothing, and no engine is kept busy.
+            MediaEvent::Frame { .. } if self.conversation.stands_aside() => {}
             MediaEvent::Frame { pcm, .. } => {
                 if self.conversation.listens_for_beeps()
                     && let Some(beep) = senses.beeps.hear(&pcm)
@@ -174,6 +190,9 @@ impl Talk {
                 Effect::Turn(turn) => self.notify(Notice::Turn(turn)).await,
                 Effect::Live { speaker, text } => self.notify(Notice::Live { speaker, text }).await,
                 Effect::AnsweredBy(who) => self.notify(Notice::AnsweredBy(who)).await,
+                Effect::Transfer => self.notify(Notice::Transfer).await,
+                Effect::PassDigit { digit } => self.notify(Notice::Digit(digit)).await,
+                Effect::ListenAnew => senses.ear.listen_anew(),
                 Effect::HangUp { closing } => return Some(closing),
             }
         }
@@ -186,7 +205,7 @@ impl Talk {
     }
 
     fn warm(&mut self, messages: Vec<ChatMessage>) {
-        if let Err(error) = self.llm.warm(messages, prompt::tools()) {
+        if let Err(error) = self.llm.warm(messages, self.tools.clone()) {
             tracing::warn!(%error, "the prompt was not evaluated ahead of the call");
         }
     }
@@ -227,7 +246,7 @@ impl Talk {
     fn ask(&mut self, answer: AnswerId, messages: Vec<ChatMessage>) {
         let mut deltas = self.llm.start(Completion {
             messages,
-            tools: prompt::tools(),
+            tools: self.tools.clone(),
             max_tokens: self.config.max_answer_tokens,
             temperature: self.config.temperature,
         });

@@ -31,6 +31,8 @@ pub enum Closing {
     MaxDuration,
     /// No media comes from the far end.
     MediaLost,
+    /// Whom the caller was handed to hung up.
+    TransferOver,
     /// An engine stayed away for longer than the patience set.
     EngineLost,
 }
@@ -74,6 +76,15 @@ pub enum Effect {
     },
     /// Who answered is known. Comes once at most.
     AnsweredBy(AnsweredBy),
+    /// Call the person whom the caller is handed to; a [`TransferAnswered`](super::Event::TransferAnswered) or
+    /// [`TransferFailed`](super::Event::TransferFailed) follows.
+    Transfer,
+    /// Press a key to the person whom the caller was handed to.
+    PassDigit {
+        digit: char,
+    },
+    /// The agent listens again: what was heard before is forgotten.
+    ListenAnew,
     HangUp {
         closing: Closing,
     },
@@ -110,6 +121,9 @@ impl Effect {
             Effect::Turn(_) => "record a turn",
             Effect::Live { .. } => "show live text",
             Effect::AnsweredBy(_) => "tell who answered",
+            Effect::Transfer => "transfer",
+            Effect::PassDigit { .. } => "pass a digit on",
+            Effect::ListenAnew => "listen anew",
             Effect::HangUp { .. } => "hang up",
         }
     }

@@ -53,6 +53,12 @@ pub enum Event {
     Dtmf { digit: char },
     /// A beep of the far end (400 to 2 200 Hz, 150 ms to 2 s) has just ended.
     Beep { length: Duration },
+    /// The person to whom the caller is handed has answered: the two hear each other.
+    TransferAnswered,
+    /// That person cannot be had.
+    TransferFailed,
+    /// That person has hung up.
+    TransferOver,
     /// Nothing has come from the far end for this long (RTP timeout of the media session).
     MediaLost,
 }
@@ -79,6 +85,9 @@ impl Event {
             Event::EngineFailed { .. } => "engine failed",
             Event::Dtmf { .. } => "key pressed",
             Event::Beep { .. } => "beep",
+            Event::TransferAnswered => "transfer answered",
+            Event::TransferFailed => "transfer failed",
+            Event::TransferOver => "transfer over",
             Event::MediaLost => "media lost",
         }
     }

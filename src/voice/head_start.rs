@@ -8,6 +8,7 @@ use crate::voice::caller_turn::CallerTurn;
 use crate::voice::conversation::Conversation;
 use crate::voice::effect::Effect;
 use crate::voice::event::AnswerId;
+use crate::voice::transfer::asks_for_a_person;
 
 /// An answer that nobody has asked for yet.
 #[derive(Debug)]
@@ -27,8 +28,14 @@ impl Conversation {
         let waits = self.turn_end().is_some_and(|end| end > now) && !self.wants_more_words();
         let alone = self.answer.is_none() && self.cut.is_none() && self.finishing.is_none();
         let may = self.config.turn.head_start && self.opened && !self.is_machine();
+        let wants_a_person = self.may_transfer() && asks_for_a_person(&words);
         let known = self.head_start.as_ref().is_some_and(|head| head.words == words);
-        if known || words.is_empty() || !(waits && alone && may) || self.outages.llm_is_out() {
+        if known
+            || words.is_empty()
+            || !(waits && alone && may)
+            || wants_a_person
+            || self.outages.llm_is_out()
+        {
             return;
         }
         self.drop_head_start();

@@ -152,6 +152,15 @@ impl Ear {
         self.asr.restart();
     }
 
+    /// Begins again after a time in which nothing was listened to.
+    pub fn listen_anew(&mut self) {
+        self.activity.reset();
+        self.memory.clear();
+        self.frame.clear();
+        self.turn = 0;
+        self.drop_utterance();
+    }
+
     /// The turn under way at 16 kHz, or its last eight seconds.
     pub fn turn(&self) -> Vec<i16> {
         let from = self.memory.len().saturating_sub(self.turn);

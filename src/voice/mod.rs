@@ -14,6 +14,7 @@
 //! | `recovery` | what is said and done when an engine fails |
 //! | [`greeting`] | whether a person or an answering machine answered |
 //! | [`voicemail`] | what is done about a machine: hang up, leave a message, go on |
+//! | `transfer` | the caller is handed to a person |
 //! | [`chunk`] | text from the LLM is cut into clauses that can be spoken |
 //! | [`heard`] | which words of a clause went over the wire |
 //! | [`latency`] | where the time of a turn went |
@@ -41,9 +42,13 @@ mod recovery;
 mod scenarios;
 mod silence;
 mod tongues;
+mod transfer;
+#[cfg(test)]
+mod transfer_scenarios;
 pub mod voicemail;
 #[cfg(test)]
 mod voicemail_scenarios;
+mod words;
 #[cfg(test)]
 mod world;
 
@@ -132,6 +137,10 @@ pub struct Phrases {
     pub apology: String,
     pub wrap_up: String,
     pub goodbye: String,
+    /// Before the caller is handed to a person.
+    pub connecting: String,
+    /// When that person did not answer.
+    pub not_reached: String,
 }
 
 impl Default for Config {
@@ -186,6 +195,9 @@ impl Default for Phrases {
             apology: "Sorry, I have a technical problem. One moment, please.".into(),
             wrap_up: "I'm sorry, but our time is up, so I have to end the call now. Goodbye.".into(),
             goodbye: "Goodbye.".into(),
+            connecting: "One moment, please, I'll connect you.".into(),
+            not_reached: "I'm sorry, I could not reach anybody there. Can I help you with anything else?"
+                .into(),
         }
     }
 }

@@ -6,12 +6,19 @@ use crate::engine::{ChatMessage, Role, ToolSpec};
 /// Name of the tool by which the model ends the call.
 pub const HANG_UP: &str = "hang_up";
 
+/// Name of the tool by which the model hands the caller to a person.
+pub const TRANSFER: &str = "transfer";
+
 /// Rules that make written language speakable.
 const SPEAKING_RULES: &str = "You are on a live telephone call and your words are spoken aloud. \
 Speak like a person: one or two short sentences, then let the other side talk. \
 No lists, no markup, no emoji. Say numbers and times in words. \
 Say only what you know from the task and this conversation. \
 When the task is done or the other side says goodbye, say a short goodbye and call the tool hang_up.";
+
+/// Added where there is a person to hand the call to.
+const TRANSFER_RULE: &str = " If the other side asks for a human, or the task says to connect them, \
+say that you connect them and call the tool transfer.";
 
 /// Small models know languages by their names better than by their codes (ISO 639-1).
 const LANGUAGES: [(&str, &str); 30] = [
@@ -47,8 +54,8 @@ const LANGUAGES: [(&str, &str); 30] = [
     ("zh", "Mandarin Chinese"),
 ];
 
-/// The first message of every conversation.
-pub fn system(task: &str, language: &str) -> ChatMessage {
+/// The first message of every conversation. `transfers`: there is a person to hand the call to.
+pub fn system(task: &str, language: &str, transfers: bool) -> ChatMessage {
     let primary = language.split('-').next().unwrap_or(language).to_ascii_lowercase();
     let tongue = match primary.as_str() {
         "en" => String::new(),
@@ -57,7 +64,8 @@ pub fn system(task: &str, language: &str) -> ChatMessage {
             None => format!(" Speak only the language with the code `{primary}`."),
         },
     };
-    ChatMessage::new(Role::System, format!("{SPEAKING_RULES}{tongue}\nYour task: {task}"))
+    let transfer = if transfers { TRANSFER_RULE } else { "" };
+    ChatMessage::new(Role::System, format!("{SPEAKING_RULES}{transfer}{tongue}\nYour task: {task}"))
 }
 
 /// What the model is told when it should open the call.
@@ -65,12 +73,16 @@ pub fn opening_cue() -> ChatMessage {
     ChatMessage::new(Role::User, "(The call was answered. Greet the other side and say why you call.)")
 }
 
-pub fn tools() -> Vec<ToolSpec> {
-    vec![ToolSpec {
-        name: HANG_UP.into(),
-        description: "End the telephone call. Say goodbye first.".into(),
+/// The same through a whole call, since the tools are part of the prompt that the model keeps.
+pub fn tools(transfers: bool) -> Vec<ToolSpec> {
+    let tool = |name: &str, description: &str| ToolSpec {
+        name: name.into(),
+        description: description.into(),
         parameters: serde_json::json!({ "type": "object", "properties": {} }),
-    }]
+    };
+    let hang_up = tool(HANG_UP, "End the telephone call. Say goodbye first.");
+    let transfer = tool(TRANSFER, "Connect the other side to a human. Say first that you do.");
+    [Some(hang_up), transfers.then_some(transfer)].into_iter().flatten().collect()
 }
 
 /// The messages of a conversation. Two turns of one side in a row become one message, as chat
@@ -103,6 +115,11 @@ impl History {
         self.messages.last().is_some_and(|last| last.role == Role::User)
     }
 
+    /// What the caller has said since the agent last spoke.
+    pub fn open_question(&self) -> Option<&str> {
+        self.messages.last().filter(|last| last.role == Role::User).map(|last| last.content.as_str())
+    }
+
     /// The messages for a question, which end with the user's: a model that has to open the call, or to
     /// go on after a break, gets a cue.
     pub fn question(&self) -> Vec<ChatMessage> {
@@ -126,7 +143,7 @@ mod tests {
 
     #[test]
     fn two_turns_of_one_side_become_one_message() {
-        let mut history = History::new(system("Book a table.", "en"));
+        let mut history = History::new(system("Book a table.", "en", false));
         history.push(Role::User, "I would like");
         history.push(Role::User, "a table for two.");
         history.push(Role::Assistant, "");
@@ -137,9 +154,18 @@ mod tests {
 
     #[test]
     fn a_model_that_opens_the_call_gets_a_cue() {
-        let history = History::new(system("Book a table.", "de-DE"));
+        let history = History::new(system("Book a table.", "de-DE", false));
         assert!(history.messages()[0].content.contains("Speak only German."));
-        assert!(system("Book a table.", "tlh").content.contains("`tlh`"));
+        assert!(system("Book a table.", "tlh", false).content.contains("`tlh`"));
         assert_eq!(history.question().last(), Some(&opening_cue()));
+    }
+
+    #[test]
+    fn only_a_call_with_somebody_to_transfer_to_has_the_tool() {
+        let names = |transfers| tools(transfers).into_iter().map(|tool| tool.name).collect::<Vec<_>>();
+        assert_eq!(names(false), [HANG_UP]);
+        assert_eq!(names(true), [HANG_UP, TRANSFER]);
+        let told = |transfers| system("Book a table.", "en", transfers).content.contains("tool transfer");
+        assert!(told(true) && !told(false));
     }
 }

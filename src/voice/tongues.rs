@@ -19,6 +19,8 @@ fn german() -> Phrases {
         apology: "Entschuldigung, ich habe ein technisches Problem. Einen Moment, bitte.".into(),
         wrap_up: "Leider ist unsere Zeit um, ich muss das Gespräch jetzt beenden. Auf Wiederhören.".into(),
         goodbye: "Auf Wiederhören.".into(),
+        connecting: "Einen Moment, bitte, ich verbinde Sie.".into(),
+        not_reached: "Leider habe ich dort niemanden erreicht. Kann ich Ihnen sonst weiterhelfen?".into(),
     }
 }
 
@@ -32,6 +34,8 @@ fn spanish() -> Phrases {
         apology: "Perdone, tengo un problema técnico. Un momento, por favor.".into(),
         wrap_up: "Lo siento, se nos ha acabado el tiempo y tengo que terminar la llamada. Adiós.".into(),
         goodbye: "Adiós.".into(),
+        connecting: "Un momento, por favor, le paso.".into(),
+        not_reached: "Lo siento, no he podido localizar a nadie. ¿Puedo ayudarle en algo más?".into(),
     }
 }
 
@@ -45,5 +49,7 @@ fn french() -> Phrases {
         apology: "Excusez-moi, j'ai un problème technique. Un instant, s'il vous plaît.".into(),
         wrap_up: "Je suis désolé, notre temps est écoulé et je dois mettre fin à l'appel. Au revoir.".into(),
         goodbye: "Au revoir.".into(),
+        connecting: "Un instant, s'il vous plaît, je vous passe quelqu'un.".into(),
+        not_reached: "Je suis désolé, je n'ai pu joindre personne. Puis-je vous aider autrement ?".into(),
     }
 }

@@ -13,7 +13,7 @@ use crate::voice::activity::Activity;
 use crate::voice::conversation::Setup;
 use crate::voice::effect::{AnsweredBy, Closing, Effect, Speaker, TurnRecord};
 use crate::voice::event::{AnswerId, ClauseId, EngineKind};
-use crate::voice::{Config, Conversation, Event, ms};
+use crate::voice::{Config, Conversation, Event, ms, prompt};
 
 const VAD_FRAME: Duration = ms(32);
 /// Pace of the synthetic voice, per character.
@@ -43,6 +43,10 @@ pub struct World {
     pub questions: Vec<String>,
     pub answered_by: Vec<(Duration, AnsweredBy)>,
     pub hung_up: Option<(Duration, Closing)>,
+    /// When somebody was to be called.
+    pub transfers: Vec<Duration>,
+    /// Keys pressed to that person.
+    pub passed: String,
 }
 
 enum Happening {
@@ -58,7 +62,7 @@ pub struct Script {
     text: String,
     first_token: Duration,
     between: Duration,
-    hang_up: bool,
+    tool_call: Option<&'static str>,
 }
 
 impl Script {
@@ -68,7 +72,12 @@ impl Script {
     }
 
     pub fn and_hangs_up(&mut self) -> &mut Self {
-        self.hang_up = true;
+        self.tool_call = Some(prompt::HANG_UP);
+        self
+    }
+
+    pub fn and_transfers(&mut self) -> &mut Self {
+        self.tool_call = Some(prompt::TRANSFER);
         self
     }
 }
@@ -82,6 +91,7 @@ pub fn setup() -> Setup {
         recorded: false,
         max_duration: ms(600_000),
         screening: None,
+        transfers: false,
     }
 }
 
@@ -116,6 +126,8 @@ impl World {
             questions: Vec::new(),
             answered_by: Vec::new(),
             hung_up: None,
+            transfers: Vec::new(),
+            passed: String::new(),
         };
         world.at(Duration::ZERO, Happening::Event(Event::Answered));
         world.at(VAD_FRAME, Happening::VadFrame);
@@ -131,7 +143,7 @@ impl World {
     }
 
     pub fn llm_answers(&mut self, text: &str) -> &mut Script {
-        let script = Script { text: text.to_owned(), first_token: ms(150), between: ms(30), hang_up: false };
+        let script = Script { text: text.to_owned(), first_token: ms(150), between: ms(30), tool_call: None };
         self.answers.push_back(script);
         self.answers.back_mut().expect("an answer was just added")
     }
@@ -303,6 +315,12 @@ impl World {
             Effect::StartUtterance => {
                 self.finished_until = self.finished_until.max(self.now.saturating_sub(ms(250)));
             }
+            Effect::Transfer => self.transfers.push(self.now),
+            Effect::PassDigit { digit } => self.passed.push(digit),
+            Effect::ListenAnew => {
+                self.activity.reset();
+                self.finished_until = self.now;
+            }
             Effect::WarmLlm { .. } | Effect::DropUtterance | Effect::Live { .. } => {}
         }
     }
@@ -325,8 +343,8 @@ impl World {
             self.after(at, Happening::Token { answer, delta: Delta::Text { text: word.to_owned() } });
             at += script.between;
         }
-        if script.hang_up {
-            let call = Delta::ToolCall { name: "hang_up".into(), arguments: serde_json::json!({}) };
+        if let Some(name) = script.tool_call {
+            let call = Delta::ToolCall { name: name.into(), arguments: serde_json::json!({}) };
             self.after(at, Happening::Token { answer, delta: call });
         }
         self.after(at, Happening::Token { answer, delta: Delta::Done { usage: Usage::default() } });

@@ -12,8 +12,9 @@ use callbox::{
 use serde_json::{Value, json};
 
 use crate::{
+    schema::{problems, resolve},
     support::{Answer, Node},
-    till::{get_with, header, selling},
+    till::{Wallet, get_with, header, selling, selling_all, stock},
 };
 
 const SOME_CALL: &str = "call_00000000000070008000000000000000";
@@ -37,7 +38,7 @@ async fn probe(node: &Node, offer: &Offer) -> Answer {
 
 #[tokio::test]
 async fn every_offer_answers_as_the_table_says() {
-    let (node, prices) = (selling(&[]).await, prices());
+    let (node, prices) = (selling_all().await, prices());
     for offer in OFFERS {
         let answer = probe(&node, offer).await;
         let what = format!("{} {}: {:?}", offer.method, offer.path, answer.json);
@@ -111,72 +112,218 @@ async fn openapi(node: &Node) -> Value {
     get_with(node, "/openapi.json", None).await.json
 }
 
-fn body(document: &Value, path: &str) -> Value {
-    document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"].clone()
+/// OpenAPI 3.1, as far as this document uses it (OAI's specification, "Schema"): what must be there is, and no
+/// reference points nowhere.
+#[tokio::test]
+async fn the_document_is_openapi() {
+    for node in [selling_all().await, selling(&[]).await, Node::new().await] {
+        let document = openapi(&node).await;
+        assert_eq!(document["openapi"], "3.1.0");
+        for member in ["title", "version", "description"] {
+            assert!(document["info"][member].is_string(), "info.{member}");
+        }
+        assert!(document["servers"][0]["url"].as_str().is_some_and(|url| !url.ends_with('/')));
+        references(&document, &document);
+        let tags: Vec<&Value> = document["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).collect();
+        let mut ids = Vec::new();
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                let what = format!("{method} {path}");
+                let offer = OFFERS
+                    .iter()
+                    .find(|offer| offer.path == path && offer.method.as_str().eq_ignore_ascii_case(method));
+                assert!(offer.is_some(), "{what} is no route");
+                ids.push(operation["operationId"].as_str().expect(&what).to_owned());
+                assert!(operation["summary"].is_string(), "{what}");
+                operation["tags"].as_array().unwrap().iter().for_each(|tag| assert!(tags.contains(&tag)));
+                is_payment_info(&operation["x-payment-info"], &what);
+                are_parameters(&operation["parameters"], path, &what);
+                for (status, response) in operation["responses"].as_object().expect(&what) {
+                    assert!(status == "default" || status.parse::<u16>().is_ok(), "{what}: {status}");
+                    assert!(response["description"].is_string(), "{what}: {status}");
+                }
+                let schemes = &document["components"]["securitySchemes"];
+                for scheme in operation["security"].as_array().into_iter().flatten() {
+                    let name = scheme.as_object().unwrap().keys().next().unwrap();
+                    assert!(schemes[name]["type"].is_string(), "{what}: {name} is no scheme");
+                }
+            }
+        }
+        let all = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), all, "operation ids are unique");
+    }
+}
+
+fn references(document: &Value, part: &Value) {
+    match part {
+        Value::Object(members) => {
+            if let Some(reference) = members.get("$ref") {
+                resolve(document, reference);
+            }
+            members.values().for_each(|member| references(document, member));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(document, item)),
+        _ => {}
+    }
+}
+
+/// As StablePhone's document has it.
+fn is_payment_info(info: &Value, what: &str) {
+    if info.is_null() {
+        return;
+    }
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "price": {
+                "type": "object",
+                "properties": {
+                    "mode": { "const": "fixed" },
+                    "currency": { "const": "USD" },
+                    "amount": { "type": "string" },
+                },
+                "required": ["mode", "currency", "amount"],
+                "additionalProperties": false,
+            },
+            "protocols": { "type": "array", "items": { "type": "object" } },
+        },
+        "required": ["price", "protocols"],
+        "additionalProperties": false,
+    });
+    assert_eq!(problems(&schema, &schema, info), Vec::<String>::new(), "{what}");
+    assert!(info["price"]["amount"].as_str().unwrap().parse::<Usd>().is_ok(), "{what}");
+    assert!(info["protocols"].as_array().is_some_and(|all| !all.is_empty()), "{what}");
+}
+
+/// Every `{name}` of a path is a parameter of the path, and no other is.
+fn are_parameters(parameters: &Value, path: &str, what: &str) {
+    let of_path: Vec<&str> = path.split(['{', '}']).skip(1).step_by(2).collect();
+    let mut found = Vec::new();
+    for parameter in parameters.as_array().into_iter().flatten() {
+        assert!(parameter["name"].is_string() && parameter["schema"].is_object(), "{what}");
+        match parameter["in"].as_str() {
+            Some("path") => {
+                assert_eq!(parameter["required"], true, "{what}");
+                found.push(parameter["name"].as_str().unwrap());
+            }
+            Some("query") => {}
+            other => panic!("{what}: a parameter in {other:?}"),
+        }
+    }
+    assert_eq!(found, of_path, "{what}");
 }
 
 #[tokio::test]
-async fn stablephone_takes_what_its_published_schema_says() {
-    let document = openapi(&selling(&[]).await).await;
-    let nanp = json!({ "type": "string", "pattern": "^\\+1\\d{10}$" });
-    let call = json!({
-        "type": "object",
-        "properties": {
-            "phone_number": nanp,
-            "from": nanp,
-            "task": { "type": "string", "minLength": 1, "maxLength": 4000 },
-            "first_sentence": { "type": "string", "maxLength": 500 },
-            "voice": { "type": "string" },
-            "max_duration": { "type": "integer", "minimum": 1, "maximum": 30 },
-            "wait_for_greeting": { "type": "boolean" },
-            "record": { "type": "boolean" },
-            "model": { "type": "string", "enum": ["base", "turbo"] },
-            "transfer_phone_number": { "type": "string", "pattern": "^\\+[1-9]\\d{1,14}$" },
-            "voicemail_action": { "type": "string", "enum": ["hangup", "leave_message", "ignore"] },
-            "voicemail_message": { "type": "string", "maxLength": 500 },
-            "metadata": {
-                "type": "object",
-                "propertyNames": { "type": "string" },
-                "additionalProperties": {},
-            },
-        },
-        "required": ["phone_number", "task"],
-        "additionalProperties": false,
-    });
-    let number = json!({
-        "type": "object",
-        "properties": {
-            "area_code": { "type": "string", "pattern": "^\\d{3}$" },
-            "country_code": { "default": "US", "type": "string", "enum": ["US", "CA"] },
-        },
-        "additionalProperties": false,
-    });
-    let of_number = json!({
-        "type": "object",
-        "properties": { "phone_number": nanp },
-        "required": ["phone_number"],
-        "additionalProperties": false,
-    });
-    for (path, schema) in [
-        ("/api/call", &call),
-        ("/api/number", &number),
-        ("/api/number/topup", &of_number),
-        ("/api/lookup", &of_number),
-    ] {
-        assert_eq!(body(&document, path), *schema, "{path}");
+async fn every_paid_operation_and_no_other_is_listed_for_x402_clients() {
+    for node in [selling_all().await, selling(&[]).await] {
+        let document = openapi(&node).await;
+        let paths = document["paths"].as_object().unwrap();
+        let mut paid: Vec<String> = paths
+            .iter()
+            .filter(|(_, methods)| {
+                methods.as_object().unwrap().values().any(|one| one["x-payment-info"].is_object())
+            })
+            .map(|(path, _)| format!("https://phone.example.com{path}"))
+            .collect();
+        paid.sort_unstable();
+        let listed = get_with(&node, "/.well-known/x402", None).await.json["resources"].clone();
+        let mut listed: Vec<String> = serde_json::from_value(listed).unwrap();
+        listed.sort_unstable();
+        assert_eq!(listed, paid);
+        for url in paid {
+            let path = url.strip_prefix("https://phone.example.com").unwrap();
+            let request = Request::builder().method("POST").uri(path).body(Body::empty()).unwrap();
+            assert_eq!(node.send(request).await.status(), StatusCode::PAYMENT_REQUIRED, "{path}");
+        }
     }
-    let placed = &document["paths"]["/api/call"]["post"]["responses"]["200"]["content"]["application/json"];
-    let expected = json!({
-        "type": "object",
-        "properties": {
-            "success": { "type": "boolean", "const": true },
-            "call_id": { "type": "string" },
-            "message": { "type": "string" },
-        },
-        "required": ["success", "call_id", "message"],
-        "additionalProperties": false,
-    });
-    assert_eq!(placed["schema"], expected);
+}
+
+/// One route as `/llms.txt` tells it.
+struct Told {
+    method: String,
+    path: String,
+    terms: String,
+    example: Option<String>,
+    response: String,
+}
+
+fn told(page: &str) -> Vec<Told> {
+    let sections = page.split("\n### ").skip(1).map(|section| section.split("\n## ").next().unwrap());
+    sections
+        .map(|section| {
+            let line = |prefix: &str| {
+                let found = section.lines().find_map(|line| line.strip_prefix(prefix));
+                found.map(str::to_owned)
+            };
+            let route = section.lines().nth(2).expect(section);
+            let (route, terms) = route.split_once(" (").expect(section);
+            let (method, path) = route.split_once(' ').expect(section);
+            let response = section.lines().find(|line| line.starts_with("Response")).expect(section);
+            Told {
+                method: method.into(),
+                path: path.into(),
+                terms: terms.trim_end_matches(')').into(),
+                example: line("Example: "),
+                response: response.split_once(": ").expect(section).1.into(),
+            }
+        })
+        .collect()
+}
+
+/// What the page says is done: each example is sent as it stands.
+#[tokio::test]
+async fn every_request_of_llms_txt_is_answered_as_it_says() {
+    let (node, wallet) = (selling_all().await, Wallet::new());
+    // What its examples name: a number to buy, and one that is leased.
+    stock(&node, &["+14155550199", "+14155551234"]).await;
+    let buy = json!({ "area_code": "415" });
+    for _ in 0..2 {
+        crate::till::buy(&node, &wallet, "/api/number", &buy).await;
+    }
+    stock(&node, &["+14155550198"]).await;
+    let call = crate::till::buy(&node, &wallet, "/api/call", &crate::support::least()).await.json;
+    let call = call["call_id"].as_str().unwrap();
+    let page = String::from_utf8(get_with(&node, "/llms.txt", None).await.bytes).unwrap();
+    let routes = told(&page);
+    assert_eq!(routes.len(), OFFERS.iter().filter(|offer| offer.is_public()).count());
+    for route in routes {
+        let what = format!("{} {}", route.method, route.path);
+        serde_json::from_str::<Value>(&route.response).expect(&what);
+        let path = route.path.replace("{call_id}", call).replace("{id}", call);
+        let (query, body) = match &route.example {
+            Some(example) if example.starts_with('?') => (example.as_str(), ""),
+            Some(example) => ("", example.as_str()),
+            None => ("", ""),
+        };
+        let request = Request::builder().method(route.method.as_str()).uri(format!("{path}{query}"));
+        let request = request.header("content-type", "application/json");
+        let answer = Answer::of(node.send(request.body(Body::from(body.to_owned())).unwrap()).await).await;
+        let expected = if route.terms == "free" { StatusCode::OK } else { StatusCode::PAYMENT_REQUIRED };
+        assert_eq!(answer.status, expected, "{what} {:?}: {}", route.example, answer.json);
+        match route.terms.strip_prefix('$') {
+            Some(price) => {
+                let amount = &answer.json["accepts"][0]["maxAmountRequired"];
+                assert_eq!(*amount, json!(price.parse::<Usd>().unwrap().micros().to_string()), "{what}");
+                assert!(body.is_empty() || serde_json::from_str::<Value>(body).is_ok(), "{what}");
+            }
+            None if route.terms == "SIWX, free" => {
+                assert!(answer.json["extensions"]["sign-in-with-x"].is_object(), "{what}");
+            }
+            None => {
+                // Free: what comes has the members that the page shows.
+                let shown: Value = route.response.parse().unwrap();
+                let missing: Vec<&String> = shown
+                    .as_object()
+                    .unwrap()
+                    .keys()
+                    .filter(|name| answer.json.get(name.as_str()).is_none())
+                    .collect();
+                assert!(missing.is_empty(), "{what} lacks {missing:?}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -212,7 +359,7 @@ async fn pages_of_a_node_that_sells_nothing_say_so() {
 
 #[tokio::test]
 async fn llms_txt_names_every_offer_with_its_price() {
-    let (node, prices) = (selling(&[]).await, prices());
+    let (node, prices) = (selling_all().await, prices());
     let answer = get_with(&node, "/llms.txt", None).await;
     let page = String::from_utf8(answer.bytes).unwrap();
     assert!(page.contains("https://phone.example.com") && page.contains("USDC on Base"));
@@ -231,7 +378,7 @@ async fn llms_txt_names_every_offer_with_its_price() {
 
 #[tokio::test]
 async fn x402_discovery_lists_what_is_paid_for() {
-    let answer = get_with(&selling(&[]).await, "/.well-known/x402", None).await.json;
+    let answer = get_with(&selling_all().await, "/.well-known/x402", None).await.json;
     assert_eq!(answer["version"], 1);
     let paid = OFFERS.iter().filter(|offer| offer.price(&prices()).is_some());
     let expected: Vec<String> = paid.map(|o| format!("https://phone.example.com{}", o.path)).collect();
@@ -243,12 +390,14 @@ async fn unknown_paths_point_to_the_pages() {
     let node = selling(&[]).await;
     for path in ["/api/nothing", "/api/x402", "/api/v1/voice"] {
         let answer = get_with(&node, path, None).await;
-        assert_eq!(
-            (answer.status, &answer.json["error"]["code"]),
-            (StatusCode::NOT_FOUND, &json!("not_found"))
-        );
+        // Each in the shape of the family that it might belong to.
+        let (code, fix) = match path.starts_with("/api/v1/") {
+            true => (&answer.json["error"], &answer.json["fix"]),
+            false => (&answer.json["error"]["code"], &answer.json["error"]["fix"]),
+        };
+        assert_eq!((answer.status, code), (StatusCode::NOT_FOUND, &json!("not_found")));
         assert_eq!(answer.json["discovery"]["openapi"], "https://phone.example.com/openapi.json");
-        assert!(answer.json["error"]["fix"].as_str().unwrap().contains("/llms.txt"));
+        assert!(fix.as_str().unwrap().contains("/llms.txt"));
     }
     assert_eq!(get_with(&node, "/nothing", None).await.json["discovery"], Value::Null);
 }

@@ -18,7 +18,7 @@ fn status_of(token: &Value) -> String {
     format!("/api/lookup/status?token={}", token.as_str().unwrap())
 }
 
-async fn completed(node: &Node, wallet: &Wallet, path: &str) -> Answer {
+pub async fn completed(node: &Node, wallet: &Wallet, path: &str) -> Answer {
     let poll = async {
         loop {
             let answer = read(node, wallet, path).await;

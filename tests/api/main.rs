@@ -4,15 +4,21 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod blockrun;
 mod client;
+mod contract;
 mod discovery;
 mod errors;
 mod events;
 mod lookup;
 mod operator;
+mod options;
+mod order;
 mod policy;
 mod recordings;
 mod restoring;
+mod schema;
 mod stablephone;
 mod support;
 mod till;
+mod topup;

@@ -57,6 +57,52 @@ async fn calls_over_a_cap_are_too_many() {
     assert_eq!(code(&node).await, (StatusCode::TOO_MANY_REQUESTS, "too_often".into()));
 }
 
+/// Seconds, in the header and in the body.
+async fn retry_after(node: &Node) -> u64 {
+    let answer = node.post("/api/call", least()).await;
+    let told = answer.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert_eq!(answer.json["retry_after"], told);
+    told
+}
+
+#[tokio::test]
+async fn what_may_be_later_says_when() {
+    let node = Node::with(&[("policy.caps.destination.hour", "1")]).await;
+    node.place().await;
+    // The call that is counted was placed a moment ago.
+    assert!((3590..=3600).contains(&retry_after(&node).await));
+
+    let node = Node::with(&[("policy.caps.live_per_callee", "1")]).await;
+    let call = node.place().await;
+    let ringing = retry_after(&node).await;
+    assert!((350..=360).contains(&ringing), "five minutes, and a minute to answer: {ringing}");
+    node.happen(call, vec![ended(CallStatus::Busy, "busy here (486)")]).await;
+    assert_eq!(code(&node).await.0, StatusCode::OK);
+
+    let mut body = least();
+    body["phone_number"] = "+1911".into();
+    let never = node.post("/api/call", body).await;
+    assert!(!never.headers.contains_key("retry-after"), "later is as wrong as now");
+    assert_eq!(never.json.get("retry_after"), None);
+}
+
+#[tokio::test]
+async fn a_request_outside_the_hours_says_when_they_begin() {
+    // One minute of the day that is not now, nor soon.
+    let far = Utc::now() + chrono::TimeDelta::hours(6);
+    let hours = format!("{}-{}", far.format("%H:00"), far.format("%H:01"));
+    let node = Node::with(&[("policy.hours", &hours), ("policy.allowed_prefixes", r#"["+44"]"#)]).await;
+    let mut body = least();
+    body["phone_number"] = "+442079460123".into();
+    let answer = node.post("/api/call", body).await;
+    assert_eq!(answer.json["error"]["code"], "outside_hours", "{}", answer.json);
+    let seconds = answer.json["retry_after"].as_i64().unwrap();
+    let next = Utc::now() + chrono::TimeDelta::seconds(seconds);
+    let told = answer.json["error"]["fix"].as_str().unwrap().to_owned();
+    let shown = next.format("%Y-%m-%dT%H:%M").to_string();
+    assert!(told.contains(&shown), "{told} and {shown}");
+}
+
 #[tokio::test]
 async fn calls_outside_the_hours_are_forbidden_until_then() {
     let node = Node::with(&[("policy.hours", "03:00-03:01")]).await;

@@ -3,6 +3,7 @@
 use callbox::{
     api::wares,
     pay::gate::{Answer, Work},
+    service::BuyRequest,
     store::{
         Numbers,
         claims::{Claim, ClaimState, NewClaim},
@@ -81,4 +82,32 @@ async fn paid_number_of_which_nothing_else_is_known_is_owed() {
     let node = Node::new().await;
     stock(&node, "+14155550177", "415").await;
     assert!(deliver(&node, Value::Null).await.is_err());
+}
+
+/// A top-up of a lease that is over: the number was held for it when the node stopped.
+#[tokio::test]
+async fn a_paid_top_up_of_a_lease_that_is_over_is_handed_over_or_given_back() {
+    for paid in [true, false] {
+        let node = Node::new().await;
+        stock(&node, "+14155550177", "415").await;
+        let (desk, now) = (&node.api.numbers, Utc::now());
+        let then = now - chrono::TimeDelta::days(200);
+        let wallet = BUYER.parse().unwrap();
+        let criteria = desk.quote_buy(&BuyRequest::default(), then).await.unwrap();
+        let number = desk.buy("pay_1", &criteria, &wallet, "x402phone", then).await.unwrap().number;
+        desk.reserve_top_up(CLAIM, &number, now).await.unwrap();
+        let ticket = json!({
+            "kind": "renewal", "claim": CLAIM, "number": number, "wallet": BUYER, "family": "x402phone",
+        });
+        let claim = Claim { work: Some(ticket), ..claim(Value::Null) };
+        let mut work = wares::restore(&node.api, &claim).expect("a top-up is restored");
+        if paid {
+            let first = work.deliver("0xabc").await.unwrap();
+            assert_eq!(work.deliver("0xabc").await.unwrap(), first, "handed over twice, added once");
+            assert_eq!(desk.list(&wallet, now).await.unwrap().len(), 1);
+        } else {
+            work.cancel().await;
+            assert!(desk.quote_buy(&BuyRequest::default(), now).await.is_ok(), "the number is free again");
+        }
+    }
 }

@@ -37,6 +37,8 @@ pub struct FakeCalls {
     pub hung_up: Mutex<Vec<CallId>>,
     /// The call that was hung up last.
     pub hung_up_at: watch::Sender<Option<CallId>>,
+    /// The call that was placed last.
+    pub placed: watch::Sender<Option<CallId>>,
     pub refusal: Mutex<Option<PlaceError>>,
     pub over: AtomicBool,
     /// Stands for a bug.
@@ -49,8 +51,10 @@ impl Calls for FakeCalls {
         match self.refusal.lock().clone() {
             Some(refusal) => Err(refusal),
             None => {
+                let call = CallId::generate();
                 self.plans.lock().push(plan);
-                Ok(CallId::generate())
+                self.placed.send_replace(Some(call));
+                Ok(call)
             }
         }
     }
@@ -104,6 +108,11 @@ impl Node {
             ("policy.caller_ids", r#"["+14155550100"]"#),
             ("policy.hours", ""),
             ("policy.caps.destination.hour", "0"),
+            ("policy.caps.destination.day", "0"),
+            ("policy.caps.prefix.hour", "0"),
+            ("policy.caps.prefix.day", "0"),
+            ("policy.caps.wallet.hour", "0"),
+            ("policy.caps.wallet.day", "0"),
             ("policy.caps.live_per_callee", "0"),
         ];
         all.extend(set);
@@ -119,10 +128,12 @@ impl Node {
         health.add_store(books.store.clone());
         let recordings = config.store.recordings();
         std::fs::create_dir_all(&recordings).unwrap();
-        let voices: Vec<String> = ["nat", "josh"].map(String::from).into();
+        let catalog = callbox::models::Catalog::load(None).unwrap();
+        let voices: Vec<String> = catalog.voice_presets.iter().map(|preset| preset.name.clone()).collect();
         let till = payments::till(&config, books.store.clone(), &health).unwrap();
         let numbers = LeaseNumber::new(Numbers::new(books.store.clone(), config.numbers));
-        let look_up = LookUp::new(books.store.clone(), config.lookup.build().unwrap(), vec![7; 32].into());
+        let look_up = LookUp::new(books.store.clone(), config.lookup.build().unwrap(), vec![7; 32].into())
+            .with_carriers(config.lookup.carrier.build().unwrap());
         let place =
             PlaceCall::new(Policy::new(config.policy), Arc::new(voices), calls.clone(), books.store.clone());
         let api = Api {
@@ -155,6 +166,23 @@ impl Node {
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         let request = keyed("POST", path).header(header::CONTENT_TYPE, "application/json");
         Answer::of(self.send(request.body(Body::from(body.to_string())).unwrap()).await).await
+    }
+
+    /// From now on every call that is placed rings at once, so that whoever pays for it need not wait.
+    pub fn ring(&self) {
+        let (mut placed, store, events) =
+            (self.calls.placed.subscribe(), self.books.store.clone(), self.books.events.clone());
+        tokio::spawn(async move {
+            while placed.changed().await.is_ok() {
+                let Some(call) = *placed.borrow_and_update() else { continue };
+                // The record is written by whoever placed it.
+                while store.call(call).await.unwrap().is_none() {
+                    tokio::task::yield_now().await;
+                }
+                let change = CallChange::Status { status: CallStatus::Ringing };
+                events.send(CallEvent { call, at: Utc::now(), change }).await.unwrap();
+            }
+        });
     }
 
     /// A placed call's id.

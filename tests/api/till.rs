@@ -8,6 +8,14 @@ use axum::{
     routing::post,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use callbox::{
+    base::E164,
+    store::{
+        Numbers,
+        numbers::{Capability, Country, Number, area_code},
+    },
+};
+use chrono::Utc;
 use serde_json::{Value, json};
 use siwx::SiwxMessage;
 
@@ -28,7 +36,14 @@ pub async fn selling(set: &[(&str, &str)]) -> Node {
         ("http.public_url", "https://phone.example.com"),
     ];
     all.extend(set);
-    Node::with(&all).await
+    let node = Node::with(&all).await;
+    node.ring();
+    node
+}
+
+/// A node that sells all there is: it has somebody to ask about carriers, though nobody is there.
+pub async fn selling_all() -> Node {
+    selling(&[("lookup.carrier.url", "http://127.0.0.1:9")]).await
 }
 
 async fn facilitator() -> String {
@@ -48,6 +63,15 @@ pub struct Wallet(PrivateKeySigner);
 impl Wallet {
     pub fn new() -> Wallet {
         Wallet(PrivateKeySigner::random())
+    }
+
+    pub fn address(&self) -> String {
+        self.0.address().to_string()
+    }
+
+    /// As the node keeps it.
+    pub fn wallet(&self) -> callbox::base::Wallet {
+        self.address().parse().unwrap()
     }
 
     /// The value of `X-PAYMENT` for what a 402 asks.
@@ -104,6 +128,23 @@ pub async fn get_with(node: &Node, path: &str, header: Option<(&str, &str)>) -> 
         request = request.header(name, value);
     }
     Answer::of(node.send(request.body(Body::empty()).unwrap()).await).await
+}
+
+/// Numbers to lease.
+pub async fn stock(node: &Node, numbers: &[&str]) {
+    let number = |text: &&str| {
+        let number: E164 = text.parse().unwrap();
+        Number {
+            country: Country::of(&number).unwrap(),
+            area_code: area_code(&number).unwrap_or_default().to_owned(),
+            number,
+            trunk: "carrier".into(),
+            capabilities: vec![Capability::Voice],
+        }
+    };
+    let numbers: Vec<Number> = numbers.iter().map(number).collect();
+    let config = callbox::node::config::Sources::default().load().unwrap().config.numbers;
+    Numbers::new(node.books.store.clone(), config).import(&numbers, Utc::now()).await.unwrap();
 }
 
 /// Asks, pays, and asks again.

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use callbox::media::{self, MediaEvent, MediaHandle, MediaPlane, SessionConfig, UtteranceId};
+use callbox::eval::phone::session_of;
+use callbox::media::{self, MediaEvent, MediaHandle, MediaPlane, UtteranceId};
 use callbox::sip::sdp::{self, Local};
 use callbox::sip::{self, IncomingCall, Signal, SipNode, TrunkConfig};
 use parking_lot::Mutex;
@@ -129,16 +130,7 @@ async fn talk(call: IncomingCall, media: &MediaPlane, manner: &Manner, ear: &Mut
     let local = Local::new(leg.local_addr(), 7);
     call.ring().await.unwrap();
     let (answer, agreed) = sdp::answer(&local, call.offer.as_deref().unwrap()).unwrap();
-    let session = SessionConfig {
-        codec: agreed.codec,
-        payload_type: agreed.payload_type,
-        telephone_event: agreed.telephone_event,
-        remote: agreed.remote,
-        direction: agreed.direction,
-        jitter: media.config().jitter,
-        rtp_timeout: Duration::from_secs(30),
-        seed: 42,
-    };
+    let session = session_of(&agreed, media.config());
     let (handle, mut events) = leg.start(session).unwrap();
     if let Some(length) = manner.early {
         call.play_early(answer.clone()).await.unwrap();

@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used)] // a test may panic
 
 mod callee;
+mod exchange;
 #[path = "../sip/peers.rs"]
 mod peers;
 mod rig;
+mod transfer;
 
 use std::time::Duration;
 

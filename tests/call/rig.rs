@@ -9,7 +9,9 @@ use callbox::base::{CallId, Pii};
 use callbox::call::directory::{Directory, Parts};
 use callbox::call::event::{CallChange, CallEvent, Ending};
 use callbox::call::persona::Persona;
-use callbox::call::record::{AnsweredBy, CallPlan, CallStatus, Speaker, TurnRecord, VoicemailAction};
+use callbox::call::record::{
+    AnsweredBy, CallPlan, CallStatus, Speaker, TransferStatus, TurnRecord, VoicemailAction,
+};
 use callbox::call::{self};
 use callbox::engine::EngineError;
 use callbox::engine::registry::{self, EngineConfig, Engines, Surroundings};
@@ -30,6 +32,8 @@ pub struct Script {
     password: Option<String>,
     ring_timeout_secs: u64,
     lines: usize,
+    leave: bool,
+    transfer_ring_secs: u64,
 }
 
 impl Script {
@@ -40,6 +44,8 @@ impl Script {
             password: None,
             ring_timeout_secs: 20,
             lines: 4,
+            leave: true,
+            transfer_ring_secs: 20,
         }
     }
 
@@ -54,10 +60,8 @@ impl Script {
         self
     }
 
-    pub fn hangs_up_with(mut self, text: &str) -> Self {
-        let answer = format!("text = {text:?}\ntool_call = {{ name = \"hang_up\", arguments = {{}} }}");
-        self.answers.push(toml::Value::Table(toml::from_str(&answer).unwrap()));
-        self
+    pub fn hangs_up_with(self, text: &str) -> Self {
+        self.calls_tool(text, "hang_up")
     }
 
     pub fn llm_dies(mut self) -> Self {
@@ -77,6 +81,23 @@ impl Script {
 
     pub fn with_lines(mut self, lines: usize) -> Self {
         self.lines = lines;
+        self
+    }
+
+    /// The rules refuse every transfer.
+    pub fn refuses_transfers(mut self) -> Self {
+        self.leave = false;
+        self
+    }
+
+    pub fn rings_target_for(mut self, seconds: u64) -> Self {
+        self.transfer_ring_secs = seconds;
+        self
+    }
+
+    pub fn calls_tool(mut self, text: &str, tool: &str) -> Self {
+        let answer = format!("text = {text:?}\ntool_call = {{ name = {tool:?}, arguments = {{}} }}");
+        self.answers.push(toml::Value::Table(toml::from_str(&answer).unwrap()));
         self
     }
 
@@ -161,6 +182,7 @@ impl Rig {
             config: call::Config {
                 max_concurrent: script.lines,
                 ring_timeout_secs: script.ring_timeout_secs,
+                transfer_ring_secs: script.transfer_ring_secs,
                 inbound_persona: "test".into(),
                 summary: true,
                 ..call::Config::default()
@@ -175,6 +197,7 @@ impl Rig {
                 Voices { asr, llm, tts, vad, turn, hears }
             }),
             voices: Arc::new(|_, _| VoiceChoice { name: "tone-0".into(), speed: 1.0 }),
+            transfers: Arc::new(move |_, _| Box::pin(std::future::ready(script.leave))),
             personas: BTreeMap::from([("test".to_owned(), Persona::default())]),
             recordings: recordings.path().to_owned(),
             events,
@@ -294,6 +317,15 @@ impl Story {
         })
     }
 
+    /// What a transfer went through.
+    pub fn transfers(&self) -> Vec<TransferStatus> {
+        let status = |change: &CallChange| match change {
+            CallChange::Transfer { status } => Some(*status),
+            _ => None,
+        };
+        self.0.iter().filter_map(status).collect()
+    }
+
     pub fn answered_by(&self) -> Option<AnsweredBy> {
         self.find(|change| match change {
             CallChange::Answered { answered_by } => Some(*answered_by),
@@ -317,6 +349,11 @@ impl Recording {
         let samples: Vec<i16> = wav.samples::<i16>().map(Result::unwrap).collect();
         let seconds = samples.len() as f64 / f64::from(spec.channels) / f64::from(spec.sample_rate);
         Recording { channels: spec.channels, rate: spec.sample_rate, seconds, samples }
+    }
+
+    /// One channel's samples.
+    pub fn channel(&self, channel: usize) -> Vec<i16> {
+        self.samples.iter().skip(channel).step_by(usize::from(self.channels)).copied().collect()
     }
 
     /// The share of a channel's samples that are louder than line noise.

@@ -12,8 +12,9 @@ use tempfile::TempDir;
 
 use crate::{
     NUMBER, PATIENCE,
-    node::{KEY, Node, SCRIPTED, callbox, config, free_tcp_address},
+    node::{KEY, Node, SCRIPTED, config},
     peers::free_port,
+    program::{callbox, free_tcp},
 };
 
 const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
@@ -22,12 +23,12 @@ const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Ad
 fn folder(more: &str) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let sip = ([127, 0, 0, 1], free_port()).into();
-    fs::write(dir.path().join("callbox.toml"), config(free_tcp_address(), sip, NOBODY, more)).unwrap();
+    fs::write(dir.path().join("callbox.toml"), config(free_tcp(), sip, NOBODY, more)).unwrap();
     dir
 }
 
 async fn output(dir: &TempDir, args: &[&str], env: &[(&str, &str)]) -> (Output, String) {
-    let mut command = tokio::process::Command::from(callbox(dir));
+    let mut command = tokio::process::Command::from(callbox(dir.path()));
     command.args(args).envs(env.iter().copied()).kill_on_drop(true);
     let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("callbox ends").unwrap();
     let text = String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned();

@@ -14,16 +14,20 @@ mod node;
 #[path = "../sip/peers.rs"]
 mod peers;
 mod process;
+#[path = "../support/program.rs"]
+mod program;
 mod sound;
 mod swap;
 mod telephone;
+#[path = "../support/waiting.rs"]
+mod waiting;
 
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, MutexGuard};
 
-/// Longest wait for anything.
-const PATIENCE: Duration = Duration::from_secs(90);
+use waiting::{PATIENCE, awaited};
+
 const STEP: Duration = Duration::from_millis(50);
 
 /// The number that is called, and that no log shows.
@@ -39,18 +43,6 @@ async fn alone() -> MutexGuard<'static, ()> {
 async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
-        tokio::time::sleep(STEP).await;
-    }
-}
-
-/// Asks again and again until there is an answer.
-async fn awaited<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
         assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
         tokio::time::sleep(STEP).await;
     }

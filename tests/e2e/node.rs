@@ -1,10 +1,10 @@
 //! A running `callbox serve`, and its HTTP API.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    fs,
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
-    process::{Command, Output, Stdio},
+    process::Output,
 };
 
 use reqwest::{Method, StatusCode};
@@ -15,7 +15,8 @@ use tempfile::TempDir;
 use crate::{
     NUMBER, PATIENCE, awaited,
     peers::free_port,
-    process::{self, Owned},
+    process,
+    program::{self, Owned, callbox, free_tcp, serve, show_log_of_failure},
 };
 
 pub const KEY: &str = "cbx_0123456789abcdef0123456789abcdef";
@@ -56,9 +57,9 @@ impl Node {
 
     pub async fn with(telephone: SocketAddr, more: &str) -> Node {
         let dir = tempfile::tempdir().unwrap();
-        let (http, sip) = (free_tcp_address(), (Ipv4Addr::LOCALHOST, free_port()).into());
+        let (http, sip) = (free_tcp(), (Ipv4Addr::LOCALHOST, free_port()).into());
         fs::write(dir.path().join("callbox.toml"), config(http, sip, telephone, more)).unwrap();
-        let process = serve(&dir);
+        let process = serve(dir.path());
         let node = Node { process, dir, http, sip, client: reqwest::Client::new() };
         node.is_well().await;
         node
@@ -68,7 +69,7 @@ impl Node {
     pub async fn crash_and_restart(&mut self) {
         self.process.0.kill().unwrap();
         self.process.0.wait().unwrap();
-        self.process = serve(&self.dir);
+        self.process = serve(self.dir.path());
         self.is_well().await;
     }
 
@@ -103,12 +104,12 @@ impl Node {
     }
 
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.path("log")).unwrap()).into_owned()
+        program::log(self.dir.path())
     }
 
     /// Runs `callbox` with this node's configuration.
     pub async fn callbox(&self, args: &[&str]) -> Output {
-        let mut command = tokio::process::Command::from(callbox(&self.dir));
+        let mut command = tokio::process::Command::from(callbox(self.dir.path()));
         let output = command.args(args).kill_on_drop(true).output();
         tokio::time::timeout(PATIENCE, output).await.expect("callbox ends").unwrap()
     }
@@ -214,10 +215,6 @@ pub fn turns<'a>(call: &'a Value, user: &'static str) -> impl Iterator<Item = &'
     call["transcripts"].as_array().into_iter().flatten().filter(move |turn| turn["user"] == user)
 }
 
-pub fn free_tcp_address() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
-}
-
 pub fn config(http: SocketAddr, sip: SocketAddr, telephone: SocketAddr, more: &str) -> String {
     format!(
         r#"
@@ -240,33 +237,8 @@ level = "debug"
     )
 }
 
-/// `callbox` in `dir`, where its configuration lies, without this process's own configuration.
-pub fn callbox(dir: &TempDir) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_callbox"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("CALLBOX_") {
-            command.env_remove(name);
-        }
-    }
-    command.current_dir(dir.path()).arg("--config").arg("callbox.toml").stdin(Stdio::null());
-    command
-}
-
-fn serve(dir: &TempDir) -> Owned {
-    let log = dir.path().join("log");
-    let log: File = OpenOptions::new().create(true).append(true).open(log).unwrap();
-    let command = &mut callbox(dir);
-    let child = command.arg("serve").stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-    Owned(child)
-}
-
-/// A test that fails shows what its node logged.
 impl Drop for Node {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let log = self.log();
-            let lines: Vec<&str> = log.lines().collect();
-            eprintln!("--- callbox\n{}", lines[lines.len().saturating_sub(150)..].join("\n"));
-        }
+        show_log_of_failure(self.dir.path());
     }
 }

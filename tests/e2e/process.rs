@@ -1,6 +1,6 @@
 //! What Linux knows of a process.
 
-use std::{collections::HashSet, fs, process::Child};
+use std::{collections::HashSet, fs};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -62,14 +62,4 @@ pub fn udp_ports(pid: u32) -> HashSet<u16> {
     rows.filter(|row| inodes.contains(row[9]))
         .map(|row| u16::from_str_radix(row[1].rsplit(':').next().unwrap(), 16).unwrap())
         .collect()
-}
-
-/// A child that is killed with its value.
-pub struct Owned(pub Child);
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::{
     NUMBER, eventually,
     peers::free_port,
-    process::Owned,
+    program::Owned,
     sound::{self, Part},
 };
 

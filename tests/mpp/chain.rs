@@ -4,17 +4,17 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    process::Stdio,
     sync::LazyLock,
     time::Duration,
 };
 
+use callbox::eval::chain::Anvil;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-};
+use tokio::process::Command;
+
+#[path = "../support/chain.rs"]
+mod kit;
 
 /// anvil's first account, which has funds on every chain it makes.
 const KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
@@ -22,7 +22,6 @@ pub const PAYER: &str = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266";
 pub const PATH_USD: &str = "0x20c0000000000000000000000000000000000000";
 
 const INSTALL: Duration = Duration::from_secs(300);
-const START: Duration = Duration::from_secs(30);
 const PAY: Duration = Duration::from_secs(60);
 
 const FILES: [(&str, &str); 3] = [
@@ -34,32 +33,14 @@ const FILES: [(&str, &str); 3] = [
 /// Ends with its owner.
 pub struct Chain {
     pub rpc: String,
-    _anvil: Child,
+    anvil: Anvil,
 }
 
 impl Chain {
     pub async fn start() -> Chain {
-        let anvil = installed().join("node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil");
-        let mut anvil = Command::new(anvil)
-            .args(["--network", "tempo", "--chain-id", "4217", "--port", "0"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(anvil.stdout.take().unwrap()).lines();
-        let listening = async {
-            loop {
-                let line = lines.next_line().await.unwrap().expect("anvil ended before it listened");
-                if let Some(address) = line.strip_prefix("Listening on ") {
-                    return format!("http://{address}");
-                }
-            }
-        };
-        let rpc = tokio::time::timeout(START, listening).await.expect("anvil does not listen");
-        // What it prints later is read, so that a full pipe does not stop it.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Chain { rpc, _anvil: anvil }
+        let program = &kit::kit().await.anvil;
+        let anvil = Anvil::start(program, &["--network", "tempo", "--chain-id", "4217"]).await.unwrap();
+        Chain { rpc: anvil.url().to_owned(), anvil }
     }
 
     /// The value of `Authorization` that pays a challenge; `how` has what `payer.mjs` takes beside it.
@@ -83,12 +64,8 @@ impl Chain {
         u64::from_str_radix(balance.as_str().unwrap()[50..].trim_start_matches('0'), 16).unwrap_or(0)
     }
 
-    pub async fn ask(&self, method: &str, params: Value) -> Value {
-        let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let asked = reqwest::Client::new().post(&self.rpc).timeout(START).json(&request).send().await;
-        let answer: Value = asked.unwrap().json().await.unwrap();
-        assert!(answer["error"].is_null(), "{method}: {answer}");
-        answer["result"].clone()
+    async fn ask(&self, method: &str, params: Value) -> Value {
+        self.anvil.ask(method, params).await.unwrap()
     }
 }
 

@@ -17,7 +17,7 @@ const TASK = 'Ask the dentist for the opening hours on Friday.';
 async function toItsEnd(read) {
   for (let i = 0; i < 300; i++) {
     const call = await read();
-    if (call.completed || !['queued', 'ringing', 'in-progress', 'in_progress'].includes(call.status)) return call;
+    if (call.completed || !['queued', 'started', 'ringing', 'in-progress', 'in_progress'].includes(call.status)) return call;
     await new Promise((done) => setTimeout(done, 100));
   }
   throw new Error('the call does not end');
@@ -90,11 +90,13 @@ async function blockrun() {
   const [phone, voice] = [new PhoneClient(options), new VoiceClient(options)];
   const bought = await phone.buyNumber({ country: 'US', areaCode: '415' });
   const list = await phone.listNumbers();
+  const looked = await phone.lookup(CALLED);
+  const fraud = await phone.lookupFraud(CALLED).catch((error) => error.statusCode);
   const call = await voice.call({ to: CALLED, task: TASK, from: bought.phone_number, maxDuration: 2 });
   const told = await toItsEnd(() => voice.getStatus(call.call_id));
   const renewed = await phone.renewNumber(bought.phone_number);
   const released = await phone.releaseNumber(bought.phone_number);
-  return { bought, list, call, told, renewed, released };
+  return { bought, list, looked, fraud, call, told, renewed, released };
 }
 
 // The command, each time a process of its own as agents run it. Its balance service is at a fixed address:

@@ -22,6 +22,7 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pay");
 /// Prices of BlockRun's API.
 const LEASE: Usd = Usd::from_micros(5_000_000);
 const LIST: Usd = Usd::from_micros(1_000);
+const LOOKUP: Usd = Usd::from_micros(10_000);
 
 struct Errand {
     chain: Chain,
@@ -100,6 +101,9 @@ impl Errand {
             (&list["numbers"][0]["phone_number"], &list["numbers"][0]["active"]),
             (number, &json!(true))
         );
+        let looked = &answers["looked"];
+        assert_eq!((&looked["country_code"], &looked["valid"]), (&json!("US"), &json!(true)));
+        assert_eq!(answers["fraud"], 501, "nobody here knows signs of fraud, and nobody pays for them");
         let call = &answers["call"];
         assert_eq!(
             (&call["from"], &call["to"], &call["status"]),
@@ -113,7 +117,7 @@ impl Errand {
             (&answers["released"]["released"], &answers["released"]["phone_number"]),
             (&json!(true), number)
         );
-        for paid in [bought, list, call, &answers["renewed"]] {
+        for paid in [bought, list, looked, call, &answers["renewed"]] {
             let transaction = &paid["transaction"];
             assert!(transaction.as_str().is_some_and(|hash| hash.starts_with("0x")), "{paid}");
             assert_eq!(self.chain.receipt(transaction).await["status"], "0x1");
@@ -176,12 +180,12 @@ async fn agentcash_buys_signs_in_calls_and_tops_up() {
 async fn blockruns_client_for_javascript_buys_calls_and_renews() {
     let errand = Errand::of("@blockrun/llm").await;
     errand.answers_as_blockrun().await;
-    errand.costs(&[LEASE, LIST, CALL, LEASE, Usd::ZERO]).await;
+    errand.costs(&[LEASE, LIST, LOOKUP, CALL, LEASE, Usd::ZERO]).await;
 }
 
 #[tokio::test]
 async fn blockruns_client_for_python_buys_calls_and_renews() {
     let errand = Errand::of("blockrun-llm").await;
     errand.answers_as_blockrun().await;
-    errand.costs(&[LEASE, LIST, CALL, LEASE, Usd::ZERO]).await;
+    errand.costs(&[LEASE, LIST, LOOKUP, CALL, LEASE, Usd::ZERO]).await;
 }

@@ -5,106 +5,17 @@
 //! silent, or the database refuses the next state as a full disk does.
 
 use callbox::{base::Usd, store::claims::ClaimState};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::Utc;
 use reqwest::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
-    CALL, NUMBER, TOPUP, awaited,
-    chain::Chain,
-    node::{Answer, Callee, Node},
-    payer::{Cheque, Payer},
-    proxy::{Held, IS_USED, Proxy},
+    CALL, LIST, LOOKUP, NUMBER, TOPUP, awaited,
+    node::Callee,
+    payer::Cheque,
+    proxy::{Held, IS_USED, SEND},
+    scene::{Scene, terms},
 };
-
-const BUY: &str = "/api/x402/number";
-const PLACE: &str = "/api/x402/call";
-
-struct Scene {
-    chain: Chain,
-    proxy: Proxy,
-    node: Node,
-    payer: Payer,
-    payment: String,
-    path: &'static str,
-    body: Value,
-}
-
-impl Scene {
-    async fn buying() -> Scene {
-        Scene::new(Callee::Rings, BUY, NUMBER, json!({ "area_code": "212" })).await
-    }
-
-    async fn calling(callee: Callee) -> Scene {
-        let body = json!({ "phone_number": "+14155550123", "task": "Ask for the opening hours." });
-        Scene::new(callee, PLACE, CALL, body).await
-    }
-
-    async fn new(callee: Callee, path: &'static str, price: Usd, body: Value) -> Scene {
-        let chain = Chain::new().await;
-        let proxy = Proxy::before(&chain.url).await;
-        let node = Node::over(&proxy.url, callee).await;
-        let payer = Payer::funded(&chain).await;
-        let payment = payer.sign(&Cheque::new(&node, price));
-        Scene { chain, proxy, node, payer, payment, path, body }
-    }
-
-    /// The request that is under way when the node dies.
-    fn begin(&self) {
-        drop(self.node.send(self.path, &[("payment-signature", &self.payment)], &self.body));
-    }
-
-    /// The same request with the same payment.
-    async fn again(&self) -> Answer {
-        self.node.post(self.path, &[("payment-signature", &self.payment)], &self.body).await
-    }
-
-    async fn kill_and_restart(&mut self) {
-        self.node.kill();
-        self.proxy.forget();
-        self.node.restart().await;
-    }
-
-    /// After a write was refused: the disk has room again.
-    async fn mend_and_restart(&mut self) {
-        self.node.kill();
-        self.node.refuse_nothing().await;
-        self.node.restart().await;
-    }
-
-    /// As the chain and as the ledger have it.
-    async fn is_paid(&self, sum: Usd) {
-        assert_eq!(self.chain.balance(&self.node.till).await, sum);
-        assert_eq!(self.node.earned().await, sum);
-    }
-
-    /// The payment was let go; sent again, it buys.
-    async fn buys_after_release(&self) {
-        self.node.reaches(ClaimState::Released).await;
-        self.is_paid(Usd::ZERO).await;
-        assert!(self.node.leases(&self.payer.wallet).await.is_empty());
-        self.has_bought().await;
-    }
-
-    /// The number is the payer's, and was paid once; the payment buys nothing else.
-    async fn has_bought(&self) {
-        let first = self.again().await;
-        assert_eq!(first.status, StatusCode::OK, "{}", first.json);
-        let second = self.again().await;
-        assert_eq!((second.status, &second.json), (StatusCode::OK, &first.json));
-        assert_eq!(self.node.states().await, [ClaimState::Delivered]);
-        let leases = self.node.leases(&self.payer.wallet).await;
-        assert_eq!(leases.len(), 1);
-        assert_eq!(terms(&leases[0]), 1);
-        self.is_paid(NUMBER).await;
-    }
-}
-
-/// How many times thirty days a lease still has.
-fn terms(lease: &Value) -> i64 {
-    let until: DateTime<Utc> = lease["expires_at"].as_str().unwrap().parse().unwrap();
-    ((until - Utc::now() + TimeDelta::days(15)).num_days()) / 30
-}
 
 #[tokio::test]
 async fn killed_while_a_payment_is_verified() {
@@ -120,7 +31,7 @@ async fn killed_while_a_payment_is_verified() {
 #[tokio::test]
 async fn killed_before_the_work_is_noted() {
     let mut scene = Scene::buying().await;
-    scene.node.refuse(ClaimState::Worked).await;
+    scene.node.refuse(ClaimState::Settling).await;
     assert_eq!(scene.again().await.status, StatusCode::INTERNAL_SERVER_ERROR);
     scene.node.reaches(ClaimState::Reserved).await;
     scene.mend_and_restart().await;
@@ -141,16 +52,6 @@ async fn killed_while_the_carrier_is_silent() {
 }
 
 #[tokio::test]
-async fn killed_between_the_work_and_the_settlement() {
-    let mut scene = Scene::buying().await;
-    scene.node.refuse(ClaimState::Settling).await;
-    assert_eq!(scene.again().await.status, StatusCode::INTERNAL_SERVER_ERROR);
-    scene.node.reaches(ClaimState::Worked).await;
-    scene.mend_and_restart().await;
-    scene.buys_after_release().await;
-}
-
-#[tokio::test]
 async fn killed_while_the_transaction_waits_to_be_mined() {
     let mut scene = Scene::buying().await;
     scene.chain.automine(false).await;
@@ -162,12 +63,13 @@ async fn killed_while_the_transaction_waits_to_be_mined() {
     scene.chain.mine().await;
     scene.node.reaches(ClaimState::Delivered).await;
     scene.has_bought().await;
+    assert_eq!(scene.proxy.seen(SEND), 1, "what is on its way is not sent again");
 }
 
 #[tokio::test]
 async fn killed_before_the_chains_answer() {
     let mut scene = Scene::buying().await;
-    scene.proxy.hold("eth_sendRawTransaction", Held::Answer);
+    scene.proxy.hold(SEND, Held::Answer);
     scene.begin();
     scene.proxy.holds().await;
     scene.node.reaches(ClaimState::Settling).await;
@@ -176,13 +78,27 @@ async fn killed_before_the_chains_answer() {
     scene.has_bought().await;
 }
 
-/// Nobody can know that it was never sent before the authorisation has expired; until then the client waits.
+/// The authorisation is good still: the number is settled and handed over without its buyer.
 #[tokio::test]
 async fn killed_before_the_chain_has_the_transaction() {
     let mut scene = Scene::buying().await;
+    scene.proxy.hold(SEND, Held::Request);
+    scene.begin();
+    scene.proxy.holds().await;
+    scene.node.reaches(ClaimState::Settling).await;
+    scene.kill_and_restart().await;
+    scene.node.reaches(ClaimState::Delivered).await;
+    scene.has_bought().await;
+}
+
+/// The call died with the node, so that nobody is to pay for it: its payment waits until it can come no more, and
+/// so does the client.
+#[tokio::test]
+async fn killed_before_the_chain_has_the_transaction_of_a_call() {
+    let mut scene = Scene::calling(Callee::Rings).await;
     let valid_before = Utc::now().timestamp() + 15;
-    scene.payment = scene.payer.sign(&Cheque { valid_before, ..Cheque::new(&scene.node, NUMBER) });
-    scene.proxy.hold("eth_sendRawTransaction", Held::Request);
+    scene.payment = scene.payer.sign(&Cheque { valid_before, ..Cheque::new(&scene.node, CALL) });
+    scene.proxy.hold(SEND, Held::Request);
     scene.begin();
     scene.proxy.holds().await;
     scene.node.reaches(ClaimState::Settling).await;
@@ -190,40 +106,71 @@ async fn killed_before_the_chain_has_the_transaction() {
     let waiting = scene.again().await;
     assert_eq!(waiting.status, StatusCode::SERVICE_UNAVAILABLE, "{}", waiting.json);
     assert_eq!(waiting.json["error"]["code"], "payment_pending");
+    assert!(!waiting.headers.contains_key("payment-required"), "it is not asked to pay again");
     scene.node.reaches(ClaimState::Released).await;
-    scene.is_paid(Usd::ZERO).await;
-    // The number is free for another payment; this one is worth nothing any more.
-    let answer = scene.again().await;
-    assert_eq!(answer.status, StatusCode::PAYMENT_REQUIRED, "{}", answer.json);
+    assert_eq!(scene.again().await.status, StatusCode::PAYMENT_REQUIRED);
+    assert_eq!((scene.proxy.seen(SEND), scene.node.calls().await.len()), (1, 1));
     scene.is_paid(Usd::ZERO).await;
 }
 
 #[tokio::test]
-async fn killed_before_the_money_is_booked() {
+async fn killed_before_a_number_is_booked_as_sold() {
     let mut scene = Scene::buying().await;
-    scene.node.refuse(ClaimState::Settled).await;
-    assert_eq!(scene.again().await.status, StatusCode::INTERNAL_SERVER_ERROR);
-    scene.node.reaches(ClaimState::Settling).await;
-    assert_eq!(scene.chain.balance(&scene.node.till).await, NUMBER);
+    scene.is_paid_and_not_booked(NUMBER).await;
     scene.mend_and_restart().await;
     scene.node.reaches(ClaimState::Delivered).await;
     scene.has_bought().await;
 }
 
+/// The disk has room again before anybody restarts the node.
 #[tokio::test]
-async fn killed_before_a_number_is_handed_over() {
-    let mut scene = Scene::buying().await;
-    scene.node.refuse(ClaimState::Delivered).await;
-    assert_eq!(scene.again().await.status, StatusCode::INTERNAL_SERVER_ERROR);
-    scene.node.reaches(ClaimState::Settled).await;
-    scene.mend_and_restart().await;
+async fn not_killed_where_a_sale_cannot_be_booked() {
+    let scene = Scene::buying().await;
+    scene.is_paid_and_not_booked(NUMBER).await;
+    scene.node.refuse_nothing().await;
     scene.node.reaches(ClaimState::Delivered).await;
     scene.has_bought().await;
+}
+
+/// A call that goes on is the buyer's, though its payment was taken up by another task.
+#[tokio::test]
+async fn not_killed_where_a_call_cannot_be_booked() {
+    let scene = Scene::calling(Callee::Rings).await;
+    scene.is_paid_and_not_booked(CALL).await;
+    scene.node.refuse_nothing().await;
+    let told = scene.again().await;
+    assert_eq!((told.status, &told.json["success"]), (StatusCode::OK, &json!(true)), "{}", told.json);
+    assert_eq!(told.json["call_id"], scene.node.calls().await[0]["call_id"]);
+    scene.node.reaches(ClaimState::Delivered).await;
+    scene.is_paid(CALL).await;
+}
+
+#[tokio::test]
+async fn killed_before_a_lookup_is_booked_as_sold() {
+    let body = json!({ "phone_number": "+14155552671" });
+    let mut scene = Scene::new(Callee::Rings, "/api/lookup", LOOKUP, body).await;
+    scene.is_paid_and_not_booked(LOOKUP).await;
+    scene.mend_and_restart().await;
+    scene.node.reaches(ClaimState::Delivered).await;
+    let told = scene.again().await;
+    assert_eq!(told.status, StatusCode::ACCEPTED, "{}", told.json);
+    assert!(told.json["token"].is_string(), "{}", told.json);
+    scene.is_paid(LOOKUP).await;
+}
+
+/// What was read is not read to anybody later.
+#[tokio::test]
+async fn killed_before_a_list_is_booked_as_sold() {
+    let mut scene = Scene::new(Callee::Rings, "/api/v1/phone/numbers/list", LIST, json!({})).await;
+    scene.is_paid_and_not_booked(LIST).await;
+    scene.mend_and_restart().await;
+    scene.node.reaches(ClaimState::RefundDue).await;
+    scene.is_paid(LIST).await;
 }
 
 /// The lease is longer already when the node dies, and is not made longer again.
 #[tokio::test]
-async fn killed_before_a_renewal_is_handed_over() {
+async fn killed_before_a_renewal_is_booked_as_sold() {
     let mut scene = Scene::buying().await;
     let bought = scene.again().await;
     let number = bought.json["phone_number"].clone();
@@ -244,11 +191,9 @@ async fn killed_before_a_renewal_is_handed_over() {
 
 /// The call died with the node, and was paid.
 #[tokio::test]
-async fn killed_before_a_call_is_handed_over() {
+async fn killed_before_a_call_is_booked_as_sold() {
     let mut scene = Scene::calling(Callee::Rings).await;
-    scene.node.refuse(ClaimState::Delivered).await;
-    assert_eq!(scene.again().await.status, StatusCode::INTERNAL_SERVER_ERROR);
-    scene.node.reaches(ClaimState::Settled).await;
+    scene.is_paid_and_not_booked(CALL).await;
     scene.mend_and_restart().await;
     scene.node.reaches(ClaimState::RefundDue).await;
     scene.is_paid(CALL).await;

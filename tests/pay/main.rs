@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod attacks;
+mod buyer;
 mod carrier;
 mod chain;
 mod clients;
@@ -14,30 +15,23 @@ mod crashes;
 mod node;
 mod packages;
 mod payer;
+#[path = "../support/program.rs"]
+mod program;
 mod proxy;
+mod readme;
+mod refunds;
+mod scene;
 mod settlement;
 mod sign_in;
-
-use std::time::{Duration, Instant};
+#[path = "../support/waiting.rs"]
+mod waiting;
 
 use callbox::base::Usd;
 
-/// Longest wait for anything.
-const PATIENCE: Duration = Duration::from_secs(120);
-const STEP: Duration = Duration::from_millis(20);
+use waiting::{PATIENCE, awaited};
 
 const CALL: Usd = Usd::from_micros(540_000);
 const NUMBER: Usd = Usd::from_micros(20_000_000);
 const TOPUP: Usd = Usd::from_micros(15_000_000);
-
-/// Asks again and again until there is an answer.
-async fn awaited<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-        assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
-        tokio::time::sleep(STEP).await;
-    }
-}
+const LOOKUP: Usd = Usd::from_micros(50_000);
+const LIST: Usd = Usd::from_micros(1_000);

@@ -1,9 +1,8 @@
 //! `callbox serve` that sells on a chain, its carrier, and its books.
 
 use std::{
-    fs::{self, OpenOptions},
-    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
-    process::{Child, Command, Stdio},
+    fs,
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
     time::Duration,
 };
 
@@ -25,9 +24,14 @@ use crate::{
     PATIENCE, awaited,
     carrier::Carrier,
     chain::{Chain, SETTLER_KEY},
+    program::{Owned, callbox, free_tcp, log, serve, show_log_of_failure},
 };
 
 pub use crate::carrier::Callee;
+
+/// One of anvil's accounts pays refunds. It has no dollars unless a test gives it some.
+const REFUND_KEY: &str = "0xdbda1821b80551c9d65939329250298aa3472ba22feea921c0cf5d620ea67b97";
+pub const REFUNDER: &str = "0x23618e81E3f5cdF7f54C3d65f7FBc0aBf5B21E8F";
 
 pub const KEY: &str = "cbx_0123456789abcdef0123456789abcdef";
 
@@ -35,8 +39,8 @@ pub const KEY: &str = "cbx_0123456789abcdef0123456789abcdef";
 pub const STOCK: [&str; 3] = ["+14155550100", "+14155550101", "+12125550102"];
 
 pub struct Node {
-    process: Child,
-    dir: TempDir,
+    process: Owned,
+    pub dir: TempDir,
     http: SocketAddr,
     sip: SocketAddr,
     /// Where the money goes.
@@ -66,20 +70,35 @@ impl Node {
         Node::over(&chain.url, callee).await
     }
 
-    /// A node that reaches its chain by this URL, once all its parts are well.
+    /// A node that reaches its chain by this URL.
     pub async fn over(rpc: &str, callee: Callee) -> Node {
+        let till: Wallet = format!("0x{}", hex::encode(rand::random::<[u8; 20]>())).parse().unwrap();
+        let payments = format!(
+            r#"
+pay_to = "{till}"
+[[payments.networks]]
+network = "base"
+rpc = "{rpc}"
+settler_key = "{SETTLER_KEY}"
+refund_key = "{REFUND_KEY}"
+"#
+        );
+        Node::paid(till, &payments, callee).await
+    }
+
+    /// A node that is paid so, by what follows `[payments]` in its configuration, once all its parts are well.
+    pub async fn paid(till: Wallet, payments: &str, callee: Callee) -> Node {
         let dir = tempfile::tempdir().unwrap();
         let (carrier, address) = Carrier::start(callee).await;
         let (http, sip) = (free_tcp(), free_udp());
-        let till: Wallet = format!("0x{}", hex::encode(rand::random::<[u8; 20]>())).parse().unwrap();
-        fs::write(dir.path().join("callbox.toml"), config(http, sip, address, rpc, &till)).unwrap();
+        fs::write(dir.path().join("callbox.toml"), config(http, sip, address, payments)).unwrap();
         fs::write(dir.path().join("numbers.csv"), format!("number\n{}\n", STOCK.join("\n"))).unwrap();
-        let imported = callbox(&dir).args(["numbers", "import", "numbers.csv"]).output().unwrap();
+        let imported = callbox(dir.path()).args(["numbers", "import", "numbers.csv"]).output().unwrap();
         assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
         let data_dir = dir.path().join("data");
         let store = Store::open(&store::Config { data_dir, url: String::new() }).await.unwrap();
         let client = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
-        let process = serve(&dir);
+        let process = serve(dir.path());
         let mut node = Node { process, dir, http, sip, till, client, store, _carrier: carrier };
         node.answers().await;
         node
@@ -95,24 +114,24 @@ impl Node {
 
     /// SIGKILL.
     pub fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+        self.process.0.kill().unwrap();
+        self.process.0.wait().unwrap();
     }
 
     pub async fn restart(&mut self) {
-        self.process = serve(&self.dir);
+        self.process = serve(self.dir.path());
         self.answers().await;
     }
 
     /// Waits until the node is well, or begins again where another process was faster at one of its ports.
     async fn answers(&mut self) {
         awaited("the node is well", async || {
-            if self.process.try_wait().unwrap().is_some() {
-                let log = fs::read_to_string(self.dir.path().join("log")).unwrap();
+            if self.process.0.try_wait().unwrap().is_some() {
+                let log = log(self.dir.path());
                 let last = log.lines().last().unwrap_or_default();
                 assert!(last.contains("Address already in use"), "the node ends: {last}");
                 self.move_ports();
-                self.process = serve(&self.dir);
+                self.process = serve(self.dir.path());
             }
             self.is_well().await
         })
@@ -240,21 +259,13 @@ impl Node {
     }
 }
 
-/// A test that fails shows what its node logged.
 impl Drop for Node {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        if std::thread::panicking() {
-            let log = fs::read(self.dir.path().join("log")).unwrap_or_default();
-            let log = String::from_utf8_lossy(&log).into_owned();
-            let lines: Vec<&str> = log.lines().collect();
-            eprintln!("--- callbox\n{}", lines[lines.len().saturating_sub(60)..].join("\n"));
-        }
+        show_log_of_failure(self.dir.path());
     }
 }
 
-fn config(http: SocketAddr, sip: SocketAddr, carrier: SocketAddr, rpc: &str, till: &Wallet) -> String {
+fn config(http: SocketAddr, sip: SocketAddr, carrier: SocketAddr, payments: &str) -> String {
     format!(
         r#"
 [http]
@@ -275,11 +286,7 @@ data_dir = "data"
 level = "info"
 [payments]
 mode = "on"
-pay_to = "{till}"
-[[payments.networks]]
-network = "base"
-rpc = "{rpc}"
-settler_key = "{SETTLER_KEY}"
+{payments}
 [engines]
 asr = {{ engine = "scripted", model = "" }}
 llm = {{ engine = "scripted", model = "" }}
@@ -288,26 +295,6 @@ vad = {{ engine = "scripted", model = "" }}
 turn = {{ engine = "scripted", model = "" }}
 "#
     )
-}
-
-fn serve(dir: &TempDir) -> Child {
-    let log = OpenOptions::new().create(true).append(true).open(dir.path().join("log")).unwrap();
-    callbox(dir).arg("serve").stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
-}
-
-fn callbox(dir: &TempDir) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_callbox"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("CALLBOX_") {
-            command.env_remove(name);
-        }
-    }
-    command.current_dir(dir.path()).arg("--config").arg("callbox.toml").stdin(Stdio::null());
-    command
-}
-
-fn free_tcp() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 
 fn free_udp() -> SocketAddr {

@@ -1,14 +1,13 @@
 //! A wallet that signs what it likes: x402 payments and sign-ins, right or wrong in one place.
 
 use alloy::{
-    primitives::{Address, B256, U256, eip191_hash_message},
+    primitives::{B256, eip191_hash_message},
     signers::{SignerSync, local::PrivateKeySigner},
-    sol,
-    sol_types::{SolStruct, eip712_domain},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use callbox::{
     base::{Usd, Wallet},
+    eval::buyer::{Offer, wallet_of},
     pay::network::NETWORKS,
 };
 use chrono::Utc;
@@ -18,17 +17,6 @@ use crate::{
     chain::Chain,
     node::{Answer, Node},
 };
-
-sol! {
-    struct TransferWithAuthorization {
-        address from;
-        address to;
-        uint256 value;
-        uint256 validAfter;
-        uint256 validBefore;
-        bytes32 nonce;
-    }
-}
 
 pub struct Payer {
     key: PrivateKeySigner,
@@ -73,8 +61,7 @@ impl Payer {
 
     pub fn poor() -> Payer {
         let key = PrivateKeySigner::random();
-        let wallet = key.address().to_string().parse().unwrap();
-        Payer { key, wallet }
+        Payer { wallet: wallet_of(&key), key }
     }
 
     /// The private key, 0x and 64 digits, for clients that take one.
@@ -88,48 +75,16 @@ impl Payer {
     }
 
     pub fn envelope(&self, cheque: &Cheque) -> Value {
-        let amount = cheque.value.micros().to_string();
-        json!({
-            "x402Version": 2,
-            "accepted": {
-                "scheme": "exact",
-                "network": cheque.network,
-                "amount": amount,
-                "asset": cheque.asset,
-                "payTo": cheque.to,
-                "maxTimeoutSeconds": 300,
-                "extra": { "name": NETWORKS[0].asset_name, "version": NETWORKS[0].asset_version },
-            },
-            "payload": {
-                "signature": self.signature(cheque),
-                "authorization": {
-                    "from": self.wallet,
-                    "to": cheque.to,
-                    "value": amount,
-                    "validAfter": cheque.valid_after.to_string(),
-                    "validBefore": cheque.valid_before.to_string(),
-                    "nonce": cheque.nonce,
-                },
-            },
-        })
-    }
-
-    fn signature(&self, cheque: &Cheque) -> String {
-        let domain = eip712_domain! {
-            name: NETWORKS[0].asset_name,
-            version: NETWORKS[0].asset_version,
-            chain_id: NETWORKS[0].chain_id,
-            verifying_contract: cheque.asset.parse::<Address>().unwrap(),
-        };
-        let transfer = TransferWithAuthorization {
-            from: self.key.address(),
-            to: cheque.to.as_str().parse().unwrap(),
-            value: U256::from(cheque.value.micros()),
-            validAfter: U256::from(cheque.valid_after),
-            validBefore: U256::from(cheque.valid_before),
-            nonce: cheque.nonce,
-        };
-        self.key.sign_hash_sync(&transfer.eip712_signing_hash(&domain)).unwrap().to_string()
+        let offer = Offer::read(json!({
+            "scheme": "exact",
+            "network": cheque.network,
+            "amount": cheque.value.micros().to_string(),
+            "asset": cheque.asset,
+            "payTo": cheque.to,
+            "maxTimeoutSeconds": 300,
+            "extra": { "name": NETWORKS[0].asset_name, "version": NETWORKS[0].asset_version },
+        }));
+        offer.unwrap().pay(&self.key, cheque.valid_after..cheque.valid_before, cheque.nonce)
     }
 
     /// Signs the challenge of a 402. `change` may spoil the message before it is signed.

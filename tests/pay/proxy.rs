@@ -11,13 +11,16 @@ use std::{
 
 use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::post};
 use parking_lot::Mutex;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::PATIENCE;
 
 /// `authorizationState(address,bytes32)`: the question with which a verification begins.
 pub const IS_USED: &str = "0xe94a0102";
+
+/// How every transaction is sent.
+pub const SEND: &str = "eth_sendRawTransaction";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Held {
@@ -46,6 +49,8 @@ struct Desk {
     client: reqwest::Client,
     /// By method, or by what a call begins with.
     rules: Mutex<HashMap<&'static str, Held>>,
+    /// How often each method was asked for.
+    seen: Mutex<HashMap<String, usize>>,
     /// Every request fails.
     fails: AtomicBool,
     /// How many are held.
@@ -62,6 +67,7 @@ impl Proxy {
             chain: chain.to_owned(),
             client: reqwest::Client::new(),
             rules: Mutex::default(),
+            seen: Mutex::default(),
             fails: AtomicBool::new(false),
             held: watch::Sender::default(),
             freed: watch::Sender::default(),
@@ -80,6 +86,24 @@ impl Proxy {
     pub async fn holds(&self) {
         let mut held = self.desk.held.subscribe();
         tokio::time::timeout(PATIENCE, held.wait_for(|held| *held > 0)).await.expect("it is asked").unwrap();
+    }
+
+    /// Holds nothing new; what is held stays so.
+    pub fn hold_no_more(&self) {
+        self.desk.rules.lock().clear();
+    }
+
+    /// How often a method was asked for.
+    pub fn seen(&self, method: &str) -> usize {
+        self.desk.seen.lock().get(method).copied().unwrap_or(0)
+    }
+
+    /// A word to the chain.
+    pub async fn tell(&self, method: &str, params: Value) {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let answer = self.desk.client.post(&self.desk.chain).json(&body).send().await.unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        assert!(answer["error"].is_null(), "{method}: {}", answer["error"]);
     }
 
     pub fn fails(&self, fails: bool) {
@@ -113,6 +137,7 @@ async fn pass(State(desk): State<Arc<Desk>>, Json(body): Json<Value>) -> axum::r
     if desk.fails.load(Ordering::Relaxed) {
         return StatusCode::BAD_GATEWAY.into_response();
     }
+    *desk.seen.lock().entry(body["method"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
     let rule = desk.rule(&body);
     if rule == Some(Held::Request) && desk.keep().await == Freed::IsLost {
         return StatusCode::BAD_GATEWAY.into_response();

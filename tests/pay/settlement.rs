@@ -6,117 +6,119 @@ use serde_json::json;
 
 use crate::{
     NUMBER, awaited,
-    chain::Chain,
-    node::{Callee, Node},
+    node::Answer,
     payer::{Cheque, Payer, decode},
-    proxy::{Held, Proxy},
+    proxy::{Held, SEND},
+    scene::{BUY, Scene},
 };
 
-const BUY: &str = "/api/x402/number";
+fn is_pending(answer: &Answer) {
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.json);
+    assert_eq!(answer.json["error"]["code"], "payment_pending");
+    assert!(!answer.headers.contains_key("payment-required"), "it is not asked to pay again");
+    assert!(answer.headers.contains_key("retry-after"));
+}
 
 /// The client waits as long as a node has patience, is told to wait on, and gets what it paid for.
 #[tokio::test]
 async fn a_slow_settlement_is_waited_for_and_paid_once() {
-    let chain = Chain::new().await;
-    let node = Node::new(&chain, Callee::Rings).await;
-    let payer = Payer::funded(&chain).await;
-    let payment = payer.sign(&Cheque::new(&node, NUMBER));
-    let (headers, body) = ([("payment-signature", payment.as_str())], json!({ "area_code": "212" }));
-    chain.automine(false).await;
-    let waiting = node.post(BUY, &headers, &body).await;
-    assert_eq!(waiting.status, StatusCode::SERVICE_UNAVAILABLE, "{}", waiting.json);
-    assert_eq!(waiting.json["error"]["code"], "payment_pending");
-    assert!(!waiting.headers.contains_key("payment-required"), "it is not asked to pay again");
-    assert!(waiting.headers.contains_key("retry-after"));
-    assert_eq!(node.states().await, [ClaimState::Settling]);
-    assert_eq!(chain.waiting().await, 1);
+    let scene = Scene::buying().await;
+    scene.chain.automine(false).await;
+    is_pending(&scene.again().await);
+    assert_eq!(scene.node.states().await, [ClaimState::Settling]);
+    assert_eq!(scene.chain.waiting().await, 1);
 
     // Meanwhile nobody else gets the number.
     let other = Payer::poor();
-    let taken = other.pay(&node, &Cheque::new(&node, NUMBER), BUY, &body).await;
+    let taken = other.pay(&scene.node, &Cheque::new(&scene.node, NUMBER), BUY, &scene.body).await;
     assert_eq!(taken.status, StatusCode::CONFLICT, "{}", taken.json);
 
-    let again = node.send(BUY, &headers, &body);
-    chain.mine().await;
+    let again = scene.send();
+    scene.chain.mine().await;
     let bought = again.await.unwrap().unwrap();
     assert_eq!(bought.status, StatusCode::OK, "{}", bought.json);
-    assert_eq!(node.leases(&payer.wallet).await.len(), 1);
-    assert_eq!((chain.balance(&node.till).await, node.earned().await), (NUMBER, NUMBER));
-    let receipt = chain.receipt(&decode(&bought, "payment-response")["transaction"]).await;
+    let receipt = scene.chain.receipt(&decode(&bought, "payment-response")["transaction"]).await;
     assert_eq!(receipt["status"], "0x1");
+    scene.has_bought().await;
+}
+
+/// The request that would have sent it hangs, until the node gives up. Its buyer asks again, and it is sent; so is
+/// what comes after it.
+#[tokio::test]
+async fn a_settlement_that_was_never_sent_is_sent_when_its_buyer_asks_again() {
+    let scene = Scene::buying().await;
+    scene.proxy.hold(SEND, Held::Request);
+    is_pending(&scene.again().await);
+    assert_eq!(scene.chain.waiting().await, 0);
+    scene.proxy.hold_no_more();
+    awaited("the number is bought", async || {
+        let answer = scene.again().await;
+        assert!(!answer.headers.contains_key("payment-required"), "it is not asked to pay again");
+        (answer.status == StatusCode::OK).then_some(())
+    })
+    .await;
+    scene.has_bought().await;
+
+    let next = Payer::funded(&scene.chain).await;
+    let bought = next.pay(&scene.node, &Cheque::new(&scene.node, NUMBER), BUY, &json!({})).await;
+    assert_eq!(bought.status, StatusCode::OK, "{}", bought.json);
 }
 
 /// The money leaves the wallet after the payment was found good and before it is taken.
 #[tokio::test]
 async fn a_settlement_that_reverts_gives_the_number_back() {
-    let chain = Chain::new().await;
-    let proxy = Proxy::before(&chain.url).await;
-    let node = Node::over(&proxy.url, Callee::Rings).await;
-    let (payer, next) = (Payer::funded(&chain).await, Payer::funded(&chain).await);
-    let payment = payer.sign(&Cheque::new(&node, NUMBER));
-    let body = json!({ "area_code": "212" });
-    proxy.hold("eth_sendRawTransaction", Held::Request);
-    let buying = node.send(BUY, &[("payment-signature", &payment)], &body);
-    proxy.holds().await;
-    chain.empty(&payer.wallet).await;
-    proxy.let_go();
+    let scene = Scene::buying().await;
+    let next = Payer::funded(&scene.chain).await;
+    scene.proxy.hold(SEND, Held::Request);
+    let buying = scene.send();
+    scene.proxy.holds().await;
+    scene.chain.empty(&scene.payer.wallet).await;
+    scene.proxy.let_go();
     let answer = buying.await.unwrap().unwrap();
     assert_eq!(answer.status, StatusCode::PAYMENT_REQUIRED, "{}", answer.json);
-    assert_eq!(node.states().await, [ClaimState::Released]);
-    assert_eq!((chain.balance(&node.till).await, node.earned().await), (Usd::ZERO, Usd::ZERO));
-    assert!(node.leases(&payer.wallet).await.is_empty());
+    assert_eq!(scene.node.states().await, [ClaimState::Released]);
+    scene.is_paid(Usd::ZERO).await;
+    assert!(scene.node.leases(&scene.payer.wallet).await.is_empty());
 
-    let bought = next.pay(&node, &Cheque::new(&node, NUMBER), BUY, &body).await;
+    let bought = next.pay(&scene.node, &Cheque::new(&scene.node, NUMBER), BUY, &scene.body).await;
     assert_eq!(bought.status, StatusCode::OK, "{}", bought.json);
-    assert_eq!((chain.balance(&node.till).await, node.earned().await), (NUMBER, NUMBER));
+    scene.is_paid(NUMBER).await;
 }
 
 /// The chain takes the transaction; the node never hears so, and looks for the money itself.
 #[tokio::test]
 async fn a_lost_answer_charges_once() {
-    let chain = Chain::new().await;
-    let proxy = Proxy::before(&chain.url).await;
-    let node = Node::over(&proxy.url, Callee::Rings).await;
-    let payer = Payer::funded(&chain).await;
-    let payment = payer.sign(&Cheque::new(&node, NUMBER));
-    let (headers, body) = ([("payment-signature", payment.as_str())], json!({}));
-    proxy.hold("eth_sendRawTransaction", Held::Answer);
-    let first = node.send(BUY, &headers, &body);
-    proxy.holds().await;
-    awaited("the money moves", async || (chain.balance(&node.till).await == NUMBER).then_some(())).await;
+    let scene = Scene::buying().await;
+    scene.proxy.hold(SEND, Held::Answer);
+    let first = scene.send();
+    scene.proxy.holds().await;
+    let till = &scene.node.till;
+    awaited("the money moves", async || (scene.chain.balance(till).await == NUMBER).then_some(())).await;
     // The client gives up and asks again.
     first.abort();
     let bought = awaited("the money is found", async || {
-        let answer = node.post(BUY, &headers, &body).await;
+        let answer = scene.again().await;
         assert!(!answer.headers.contains_key("payment-required"), "it is not asked to pay again");
         (answer.status != StatusCode::SERVICE_UNAVAILABLE).then_some(answer)
     })
     .await;
     assert_eq!(bought.status, StatusCode::OK, "{}", bought.json);
-    let receipt = chain.receipt(&decode(&bought, "payment-response")["transaction"]).await;
+    let receipt = scene.chain.receipt(&decode(&bought, "payment-response")["transaction"]).await;
     assert_eq!(receipt["status"], "0x1");
-    assert_eq!(node.leases(&payer.wallet).await.len(), 1);
-    assert_eq!((chain.balance(&node.till).await, node.earned().await), (NUMBER, NUMBER));
+    scene.has_bought().await;
 }
 
 #[tokio::test]
 async fn without_its_chain_a_node_takes_no_payment() {
-    let chain = Chain::new().await;
-    let proxy = Proxy::before(&chain.url).await;
-    let node = Node::over(&proxy.url, Callee::Rings).await;
-    let payer = Payer::funded(&chain).await;
-    let payment = payer.sign(&Cheque::new(&node, NUMBER));
-    let (headers, body) = ([("payment-signature", payment.as_str())], json!({}));
-    proxy.fails(true);
-    let answer = node.post(BUY, &headers, &body).await;
+    let scene = Scene::buying().await;
+    scene.proxy.fails(true);
+    let answer = scene.again().await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.json);
     assert_eq!(answer.json["error"]["code"], "payment_unavailable");
     assert!(!answer.headers.contains_key("payment-required"));
-    assert_eq!(node.states().await, [ClaimState::Released]);
+    assert_eq!(scene.node.states().await, [ClaimState::Released]);
 
     // The same payment is good once the chain is back.
-    proxy.fails(false);
-    let bought = node.post(BUY, &headers, &body).await;
-    assert_eq!(bought.status, StatusCode::OK, "{}", bought.json);
-    assert_eq!((chain.balance(&node.till).await, node.earned().await), (NUMBER, NUMBER));
+    scene.proxy.fails(false);
+    scene.has_bought().await;
 }

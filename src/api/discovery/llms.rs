@@ -57,7 +57,8 @@ The agent first says that it is an AI. Emergency and crisis lines, premium-rate 
 do-not-call list are never called; by default people are called between 08:00 and 21:00 on every clock of the place
 that their number belongs to, and no number too often. A refusal names the field, the reason and what to do:
 {"success": false, "error": {"code", "message", "field", "fix"}}. With `do_not_call` or `refused`, do not try again; with
-`outside_hours` or `too_often`, try later.
+`outside_hours`, `on_a_call` or `too_often`, try after as many seconds as `retry_after` and the header `Retry-After`
+say.
 "#;
 
 /// Markdown.
@@ -94,10 +95,16 @@ fn describe(shop: &Shop, offer: &Offer, page: &mut String) {
             "\nThis node has nobody to ask about iMessage and FaceTime: both are always \"unknown\".\n",
         );
     }
+    if offer.id == "phone_lookup" && !shop.api.look_up.knows_carriers() {
+        page.push_str("\nThis node has nobody to ask about carriers: they are always \"unknown\".\n");
+    }
     match &offer.asks {
-        Asks::Nothing | Asks::Path => {}
+        Asks::Nothing | Asks::Path | Asks::Body([]) => {}
         Asks::Query(fields) => list("Query", fields, page),
         Asks::Body(fields) => list("Body (JSON)", fields, page),
+    }
+    if let Some(example) = offer.example() {
+        let _ = write!(page, "\nExample: {example}\n");
     }
     let status = if offer.gives.status == 200 { String::new() } else { format!(" ({})", offer.gives.status) };
     let _ = write!(page, "\nResponse{status}: {}\n", offer.gives.example);

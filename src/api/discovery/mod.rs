@@ -14,7 +14,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{Api, error::ApiError, offers::Offer};
+use super::{Api, error::ApiError, family, offers::Offer};
 use crate::base::Usd;
 
 /// Where the pages are.
@@ -32,28 +32,23 @@ pub(super) async fn llms(State(api): State<Api>) -> Response {
 pub(super) async fn well_known(State(api): State<Api>) -> Response {
     match well_known::resources(&Shop::of(&api)) {
         Some(resources) => Json(resources).into_response(),
-        None => {
-            let fix = "this node sells nothing; its operator's agents use `Authorization: Bearer <key>`";
-            lost(&api, fix)
-        }
+        None => lost(&api, ApiError::NothingSold.rendered()),
     }
 }
 
 /// The answer of every path that no route has.
 pub(super) async fn nowhere(State(api): State<Api>, uri: Uri) -> Response {
     if !uri.path().starts_with("/api") {
-        return ApiError::NotFound("path").into_response();
+        return ApiError::NoRoute.into_response();
     }
-    lost(&api, "see /openapi.json or /llms.txt for the paths of this node")
+    lost(&api, family::told(uri.path(), &ApiError::NoRoute))
 }
 
-fn lost(api: &Api, fix: &str) -> Response {
-    let (_, mut body) = ApiError::NotFound("path").rendered();
+fn lost(api: &Api, (status, mut body): (StatusCode, Value)) -> Response {
     let base = api.config.base_url();
-    body["error"]["fix"] = fix.into();
     body["discovery"] =
         json!({ "openapi": format!("{base}/openapi.json"), "llms": format!("{base}/llms.txt") });
-    (StatusCode::NOT_FOUND, Json(body)).into_response()
+    (status, Json(body)).into_response()
 }
 
 /// What the pages are made of.
@@ -73,18 +68,23 @@ impl Shop<'_> {
     }
 
     fn price(&self, offer: &Offer) -> Option<Usd> {
-        offer.price(&self.api.prices).filter(|_| self.is_open())
+        offer.price(&self.api.prices).filter(|_| self.is_open() && self.can_do(offer))
     }
 
     /// What a stranger sees of a node that sells; on one that does not, everything: all who come have the key.
     fn shows(&self, offer: &Offer) -> bool {
-        offer.is_public() || !self.is_open()
+        self.can_do(offer) && (offer.is_public() || !self.is_open())
+    }
+
+    /// What nobody here could answer is not offered.
+    fn can_do(&self, offer: &Offer) -> bool {
+        !offer.needs_carriers() || self.api.look_up.knows_carriers()
     }
 
     /// Ways to pay, as OpenAPI's extension `x-payment-info` names them.
     fn protocols(&self) -> Vec<Value> {
         let Some(till) = &self.api.till else { return Vec::new() };
-        let x402 = (!till.networks.is_empty()).then(|| json!({ "x402": {} }));
+        let x402 = (!till.receivers.is_empty()).then(|| json!({ "x402": {} }));
         let mpp = till.mpp.as_ref().map(|charges| {
             let currency = &charges.terms().currency;
             json!({ "mpp": { "method": "tempo", "intent": "charge", "currency": currency } })
@@ -98,9 +98,11 @@ impl Shop<'_> {
         let named = |name: &str| match name {
             "base" => "Base".to_owned(),
             "base-sepolia" => "Base Sepolia".to_owned(),
+            "solana" => "Solana".to_owned(),
+            "solana-devnet" => "Solana Devnet".to_owned(),
             other => other.to_owned(),
         };
-        let x402 = till.networks.iter().map(|network| format!("USDC on {}", named(network.name)));
+        let x402 = till.networks().map(|network| format!("USDC on {}", named(network.name)));
         x402.chain(till.mpp.as_ref().map(|_| "stablecoins on Tempo".to_owned())).collect()
     }
 

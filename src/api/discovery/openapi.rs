@@ -29,7 +29,7 @@ pub(super) fn document(shop: &Shop) -> Value {
         "servers": [{ "url": shop.base }],
         "tags": tags,
         "paths": paths,
-        "components": { "securitySchemes": security_schemes(shop), "schemas": { "Error": error() } },
+        "components": { "securitySchemes": security_schemes(shop), "schemas": schemas() },
     })
 }
 
@@ -114,11 +114,11 @@ fn responses(shop: &Shop, offer: &Offer) -> Value {
     if let Some((status, description)) = refusal {
         responses.insert(status.into(), json!({ "description": description }));
     }
-    if offer.group != Group::BlockRun {
-        let content = json!({ "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } });
-        let description = "An error; it says what to do";
-        responses.insert("default".into(), json!({ "description": description, "content": content }));
-    }
+    let shape = if offer.group == Group::BlockRun { "BlockRunError" } else { "Error" };
+    let content =
+        json!({ "application/json": { "schema": { "$ref": format!("#/components/schemas/{shape}") } } });
+    let description = "An error; it says what to do";
+    responses.insert("default".into(), json!({ "description": description, "content": content }));
     responses.into()
 }
 
@@ -129,6 +129,27 @@ fn security_schemes(shop: &Shop) -> Value {
     }
 }
 
+fn schemas() -> Value {
+    json!({ "Error": error(), "BlockRunError": blockruns_error() })
+}
+
+/// What [`ApiError`](crate::api::error::ApiError) becomes in BlockRun's API.
+fn blockruns_error() -> Value {
+    let text = json!({ "type": "string" });
+    json!({
+        "type": "object",
+        "properties": {
+            "error": text,
+            "message": text,
+            "field": text,
+            "fix": text,
+            "retry_after": { "type": "integer" },
+            "your_active_numbers": { "type": "array", "items": text },
+        },
+        "required": ["error", "message"],
+    })
+}
+
 /// What [`ApiError`](crate::api::error::ApiError) becomes.
 fn error() -> Value {
     let text = json!({ "type": ["string", "null"] });
@@ -136,6 +157,7 @@ fn error() -> Value {
         "type": "object",
         "properties": {
             "success": { "type": "boolean", "const": false },
+            "retry_after": { "type": "integer" },
             "error": {
                 "type": "object",
                 "properties": {

@@ -7,37 +7,36 @@ use axum::{
 };
 use chrono::Utc;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Family, stablephone};
+use super::{CallAnswer, Family, sale};
 use crate::{
     api::{Api, error::ApiError, operator::call_id, paid::Purchase},
     base::Wallet,
     service::FieldError,
-    store::numbers::Lease,
 };
 
 const FAMILY: Family = Family::X402Phone;
 
 pub(in crate::api) async fn call(State(api): State<Api>, purchase: Purchase) -> Result<Response, ApiError> {
-    stablephone::sell_call(&api, FAMILY, purchase).await
+    sale::call(&api, FAMILY, purchase).await
 }
 
 pub(in crate::api) async fn number(State(api): State<Api>, purchase: Purchase) -> Result<Response, ApiError> {
-    stablephone::sell_number(&api, FAMILY, purchase).await
+    sale::number(&api, FAMILY, purchase).await
 }
 
 pub(in crate::api) async fn topup(State(api): State<Api>, purchase: Purchase) -> Result<Response, ApiError> {
-    stablephone::sell_topup(&api, FAMILY, purchase).await
+    sale::topup(&api, FAMILY, purchase).await
 }
 
 /// Free and open: the id cannot be guessed.
 pub(in crate::api) async fn read(
     State(api): State<Api>,
     Path(id): Path<String>,
-) -> Result<Json<stablephone::CallAnswer>, ApiError> {
+) -> Result<Json<CallAnswer>, ApiError> {
     let record = api.read.call(call_id(&id)?).await?.ok_or(ApiError::NotFound("call"))?;
-    Ok(Json(stablephone::CallAnswer::new(record, &api.config.base_url())))
+    Ok(Json(CallAnswer::new(record, &api.config.base_url())))
 }
 
 #[derive(Deserialize)]
@@ -57,17 +56,5 @@ pub(in crate::api) async fn numbers(
         ApiError::Fields(vec![FieldError::invalid("wallet", "is not an address", error.to_string())])
     })?;
     let leases = api.numbers.list(&wallet, Utc::now()).await?;
-    Ok(Json(list(&leases)))
-}
-
-pub(super) fn list(leases: &[Lease]) -> Value {
-    let number = |lease: &Lease| {
-        json!({
-            "phone_number": lease.number,
-            "expires_at": lease.expires_at,
-            "area_code": lease.area_code,
-            "country_code": lease.country.as_str(),
-        })
-    };
-    json!({ "success": true, "numbers": leases.iter().map(number).collect::<Vec<_>>() })
+    Ok(Json(sale::list(&leases)))
 }

@@ -31,6 +31,10 @@ pub enum Kind {
     True,
     /// Whatever the client likes, by key.
     Anything,
+    /// Two letters.
+    Country,
+    /// A wallet's address.
+    Wallet,
 }
 
 impl Field {
@@ -55,6 +59,8 @@ impl Kind {
             }
             Kind::Nanp => json!({ "type": "string", "pattern": r"^\+1\d{10}$" }),
             Kind::E164 => json!({ "type": "string", "pattern": r"^\+[1-9]\d{1,14}$" }),
+            Kind::Country => json!({ "type": "string", "pattern": "^[A-Za-z]{2}$" }),
+            Kind::Wallet => json!({ "type": "string" }),
             Kind::AreaCode => json!({ "type": "string", "pattern": r"^\d{3}$" }),
             Kind::Word(words) => json!({ "type": "string", "enum": words }),
             Kind::WordOr(words, default) => json!({ "default": default, "type": "string", "enum": words }),
@@ -68,6 +74,44 @@ impl Kind {
             }),
         }
     }
+}
+
+impl Field {
+    fn example(&self) -> Value {
+        match self.kind {
+            Kind::Nanp | Kind::E164 => "+14155551234".into(),
+            Kind::AreaCode => "415".into(),
+            Kind::Country => "US".into(),
+            Kind::Wallet => "0xCC8c44AD3dc2A58D841c3EB26131E49b22665EF8".into(),
+            Kind::Word(words) => words[0].into(),
+            Kind::WordOr(_, default) => default.into(),
+            Kind::Integer(least, _) => least.into(),
+            Kind::Boolean | Kind::True => true.into(),
+            Kind::Anything => json!({}),
+            Kind::Text | Kind::TextOf(..) if self.name == "task" => {
+                "Ask whether the shop is open on Saturday.".into()
+            }
+            Kind::Text if self.name == "area_code" => "415".into(),
+            Kind::Text | Kind::TextOf(..) => "…".into(),
+        }
+    }
+}
+
+/// The members that a request needs, or all where it needs none.
+fn exemplary(fields: &[Field]) -> impl Iterator<Item = &Field> {
+    let all = fields.iter().all(|field| !field.required);
+    fields.iter().filter(move |field| all || field.required)
+}
+
+pub fn example(fields: &[Field]) -> Value {
+    let members = exemplary(fields).map(|field| (field.name.to_owned(), field.example()));
+    members.collect::<Map<String, Value>>().into()
+}
+
+pub fn query(fields: &[Field]) -> String {
+    let plain = |value: Value| value.as_str().map_or(value.to_string(), str::to_owned);
+    let pairs = exemplary(fields).map(|field| format!("{}={}", field.name, plain(field.example())));
+    format!("?{}", pairs.collect::<Vec<_>>().join("&"))
 }
 
 /// The schema of an object of these members; `closed` allows no others.

@@ -9,41 +9,58 @@ const fn gives(fields: &'static [Field], example: &'static str) -> Gives {
 }
 
 /// What a call is asked for with. Lengths and patterns are those of the published schema.
-const CALL: &[Field] = &[
-    Field::required("phone_number", Kind::Nanp, "the number to call, E.164, such as +14155551234"),
-    Field::optional("from", Kind::Nanp, "the number to show; one that your wallet leases here"),
-    Field::required(
-        "task",
-        Kind::TextOf(Some(1), Some(4000)),
-        "instructions for the agent: what to say, what to find out, when to end the call",
-    ),
-    Field::optional("first_sentence", Kind::TextOf(None, Some(500)), "the agent's first words"),
-    Field::optional("voice", Kind::Text, "a voice of the list below, or one that the operator has installed"),
-    Field::optional("max_duration", Kind::Integer(1, 30), "minutes, 5 where it is absent"),
-    Field::optional(
-        "wait_for_greeting",
-        Kind::Boolean,
-        "let the callee speak first; false where it is absent",
-    ),
-    Field::optional("record", Kind::Boolean, "record the call; true where it is absent"),
-    Field::optional(
-        "model",
-        Kind::Word(&["base", "turbo"]),
-        "\"base\" where it is absent; the node may answer both with one model",
-    ),
-    Field::optional("transfer_phone_number", Kind::E164, "checked and kept; transfers are not made yet"),
-    Field::optional(
-        "voicemail_action",
-        Kind::Word(&["hangup", "leave_message", "ignore"]),
-        "what to do where a machine answers; \"hangup\" where it is absent",
-    ),
-    Field::optional(
-        "voicemail_message",
-        Kind::TextOf(None, Some(500)),
-        "what to leave on a machine; needed with \"leave_message\"",
-    ),
-    Field::optional("metadata", Kind::Anything, "keys and values that come back with the call"),
-];
+const fn call(number: Kind) -> [Field; 13] {
+    [
+        Field::required("phone_number", number, "the number to call, E.164, such as +14155551234"),
+        Field::optional("from", number, "the number to show; one that your wallet leases here"),
+        Field::required(
+            "task",
+            Kind::TextOf(Some(1), Some(4000)),
+            "instructions for the agent: what to say, what to find out, when to end the call",
+        ),
+        Field::optional("first_sentence", Kind::TextOf(None, Some(500)), "the agent's first words"),
+        Field::optional(
+            "voice",
+            Kind::Text,
+            "a voice of the list below, or one that the operator has installed",
+        ),
+        Field::optional("max_duration", Kind::Integer(1, 30), "minutes, 5 where it is absent"),
+        Field::optional(
+            "wait_for_greeting",
+            Kind::Boolean,
+            "let the callee speak first; false where it is absent",
+        ),
+        Field::optional("record", Kind::Boolean, "record the call; true where it is absent"),
+        Field::optional(
+            "model",
+            Kind::Word(&["base", "turbo"]),
+            "\"base\" where it is absent; the node may answer both with one model",
+        ),
+        Field::optional(
+            "transfer_phone_number",
+            Kind::E164,
+            "who is dialled when the other side asks for a human; the two are then connected to the end of the call",
+        ),
+        Field::optional(
+            "voicemail_action",
+            Kind::Word(&["hangup", "leave_message", "ignore"]),
+            "what to do where a machine answers; \"hangup\" where it is absent",
+        ),
+        Field::optional(
+            "voicemail_message",
+            Kind::TextOf(None, Some(500)),
+            "what to leave on a machine; needed with \"leave_message\"",
+        ),
+        Field::optional(
+            "metadata",
+            Kind::Anything,
+            "keys and values that come back with the call; at most 8192 bytes",
+        ),
+    ]
+}
+
+const CALL: &[Field] = &call(Kind::Nanp);
+const X402_CALL: &[Field] = &call(Kind::E164);
 
 const PLACED: Gives = gives(
     &[
@@ -83,8 +100,8 @@ const LEASED: Gives = gives(
     r#"{"success": true, "phone_number": "+14155551234", "expires_at": "2026-02-01T03:04:05Z"}"#,
 );
 
-const TOPUP_MORE: &str = "Counts from the current end, or from today where that has passed. Top-ups stack, and \
-                          anyone can top up any number.";
+const TOPUP_MORE: &str = "Counts from the current end, or from today where that has passed, however long ago, as long \
+                          as nobody else leases the number. Top-ups stack, and anyone can top up any number.";
 
 const NUMBERS: Gives = gives(
     &[],
@@ -93,7 +110,7 @@ const NUMBERS: Gives = gives(
 
 const BLOCKRUN_CALL: &[Field] = &[
     Field::required("phone_number", Kind::E164, "the number to call; `to` is read as well"),
-    Field::required("task", Kind::TextOf(Some(1), Some(4000)), "instructions for the agent"),
+    Field::required("task", Kind::TextOf(Some(10), Some(4000)), "instructions for the agent"),
     Field::optional("from", Kind::E164, "a number that your wallet leases; needed where it leases several"),
     Field::optional("voice", Kind::Text, "a voice of the list below"),
     Field::optional("language", Kind::Text, "ISO 639-1, such as \"en\""),
@@ -107,7 +124,7 @@ const BLOCKRUN_CALL: &[Field] = &[
     Field::optional(
         "interruption_threshold",
         Kind::Integer(50, 500),
-        "milliseconds of speech that interrupt",
+        "milliseconds of speech that interrupt, 100 where it is absent",
     ),
     Field::optional(
         "model",
@@ -117,7 +134,7 @@ const BLOCKRUN_CALL: &[Field] = &[
 ];
 
 const BLOCKRUN_NUMBER: &[Field] = &[
-    Field::optional("country", Kind::Text, "two letters, \"US\" where it is absent"),
+    Field::optional("country", Kind::Country, "two letters, \"US\" where it is absent"),
     Field::optional("area_code", Kind::Text, "preferred; another one where none is left"),
 ];
 
@@ -220,7 +237,7 @@ pub const OFFERS: &[Offer] = &[
         what: "Make an AI phone call",
         more: CALL_MORE,
         access: Access::Paid(|prices| prices.x402phone.call),
-        asks: Asks::Body(CALL),
+        asks: Asks::Body(X402_CALL),
         gives: PLACED,
     },
     Offer {
@@ -264,7 +281,7 @@ pub const OFFERS: &[Offer] = &[
         what: "List the phone numbers of a wallet",
         more: "",
         access: Access::Open,
-        asks: Asks::Query(&[Field::required("wallet", Kind::Text, "the wallet's address, 0x…")]),
+        asks: Asks::Query(&[Field::required("wallet", Kind::Wallet, "the wallet's address, 0x…")]),
         gives: NUMBERS,
     },
     Offer {
@@ -278,7 +295,7 @@ pub const OFFERS: &[Offer] = &[
         asks: Asks::Body(BLOCKRUN_NUMBER),
         gives: gives(
             &[],
-            r#"{"phone_number": "+14155551234", "country": "US", "owner_wallet": "0x…", "expires_at": "2026-02-01T03:04:05Z", "transaction": "0x…"}"#,
+            r#"{"phone_number": "+14155551234", "country": "US", "owner_wallet": "0x…", "chain": "base", "expires_at": "2026-02-01T03:04:05Z", "message": "…", "transaction": "0x…"}"#,
         ),
     },
     Offer {
@@ -303,10 +320,10 @@ pub const OFFERS: &[Offer] = &[
         what: "List the phone numbers of the wallet that pays",
         more: "",
         access: Access::Paid(|prices| prices.blockrun.list),
-        asks: Asks::Nothing,
+        asks: Asks::Body(&[]),
         gives: gives(
             &[],
-            r#"{"wallet": "0x…", "count": 1, "numbers": [{"phone_number": "+14155551234", "country": "US", "expires_at": "2026-02-01T03:04:05Z", "days_remaining": 28, "active": true}], "transaction": "0x…"}"#,
+            r#"{"wallet": "0x…", "count": 1, "numbers": [{"phone_number": "+14155551234", "country": "US", "chain": "base", "expires_at": "2026-02-01T03:04:05Z", "days_remaining": 28, "active": true}], "transaction": "0x…"}"#,
         ),
     },
     Offer {
@@ -325,13 +342,28 @@ pub const OFFERS: &[Offer] = &[
         path: "/api/v1/phone/lookup",
         group: Group::BlockRun,
         id: "phone_lookup",
-        what: "Look up the kind and the country of a phone number",
-        more: "By the numbering plan; the carrier is not in it and is \"unknown\".",
+        what: "Look up the kind, the country and the carrier of a phone number",
+        more: "Kind and country are those of the numbering plan; what nobody could say is \"unknown\".",
         access: Access::Paid(|prices| prices.blockrun.lookup),
         asks: Asks::Body(BLOCKRUN_OF_NUMBER),
         gives: gives(
             &[],
-            r#"{"phone_number": "+14155551234", "valid": true, "country_code": "US", "line_type_intelligence": {"type": "landline_or_mobile", "carrier_name": "unknown"}, "carrier": {"name": "unknown", "type": "landline_or_mobile"}, "caller_name": null, "transaction": "0x…"}"#,
+            r#"{"phone_number": "+14155551234", "calling_country_code": "1", "country_code": "US", "national_format": "(415) 555-1234", "valid": true, "line_type_intelligence": {"type": "landline_or_mobile", "carrier_name": "unknown", "mobile_country_code": null, "mobile_network_code": null}, "carrier": {"name": "unknown", "type": "landline_or_mobile", "mobile_country_code": null, "mobile_network_code": null}, "caller_name": null, "sim_swap": null, "call_forwarding": null, "transaction": "0x…"}"#,
+        ),
+    },
+    Offer {
+        method: Method::POST,
+        path: "/api/v1/phone/lookup/fraud",
+        group: Group::BlockRun,
+        id: "phone_lookup_fraud",
+        what: "Look up the carrier of a phone number and signs of fraud",
+        more: "Whether its SIM was swapped lately, and whether its calls are forwarded; what nobody could say is \
+               \"unknown\".",
+        access: Access::Paid(|prices| prices.blockrun.lookup_fraud),
+        asks: Asks::Body(BLOCKRUN_OF_NUMBER),
+        gives: gives(
+            &[],
+            r#"{"phone_number": "+14155551234", "country_code": "US", "valid": true, "line_type_intelligence": {"type": "mobile", "carrier_name": "…"}, "carrier": {"name": "…", "type": "mobile"}, "sim_swap": {"status": "not_swapped", "last_sim_swap": {"last_sim_swap_date": null, "swapped_in_period": false, "swapped_period": "PT24H"}}, "call_forwarding": {"status": "unknown", "call_forwarding_enabled": null}, "transaction": "0x…"}"#,
         ),
     },
     Offer {

@@ -1,5 +1,7 @@
-//! `callbox demo`: a whole call on this machine, without a network: an agent asks the API for a call, and
-//! a practice answers the phone.
+//! `callbox demo`: a whole call on this machine: an agent buys it from the API with a wallet, on a local chain,
+//! and a practice answers the phone.
+
+mod market;
 
 use std::collections::HashSet;
 use std::process::ExitCode;
@@ -8,10 +10,12 @@ use callbox::call::record::LatencySplit;
 use callbox::eval::figures::{Spread, table};
 use callbox::eval::machine::{Machine, load_average};
 use callbox::eval::phone::CallReport;
+use callbox::node::NodeConfig;
 use callbox::node::call_metrics::parts;
 use callbox::node::config::{Loaded, Sources};
 use serde_json::Value;
 
+use self::market::Market;
 use super::phone::milliseconds;
 use super::stage::{Finished, Stage};
 
@@ -22,6 +26,9 @@ const SAME_MOMENT_MS: f64 = 1_000.0;
 
 #[derive(clap::Args)]
 pub struct Args {
+    /// Place the call with the operator's key: no chain, no payment
+    #[arg(long)]
+    unpaid: bool,
     /// Show what the node logs, too
     #[arg(long)]
     verbose: bool,
@@ -34,13 +41,62 @@ pub async fn run(args: Args, loaded: Loaded, sources: Sources) -> anyhow::Result
     }
     let machine = Machine::here();
     println!("{machine}; load {:.1}\n", load_average());
-    let mut stage = Stage::set(config, sources, |progress| println!("  {progress}")).await?;
+    let mut market = if args.unpaid { None } else { market(&config).await? };
+    let sale = market.as_ref().map(|market| market.sale(config.payments.clone())).transpose()?;
+    let mut stage = Stage::set(config, sources, sale, |progress| println!("  {progress}")).await?;
+    let finished = match &mut market {
+        Some(market) => bought(&mut stage, market).await?,
+        None => granted(&mut stage).await?,
+    };
+    let mut missing = missing(&finished);
+    show(&stage, &finished);
+    println!("load {:.1} on {} cores", load_average(), machine.cores);
+    if let Some(market) = &market {
+        println!();
+        missing.extend(market.close(&stage.store).await?);
+    }
+    stage.strike().await?;
+    for what in &missing {
+        eprintln!("callbox: the call has {what}");
+    }
+    Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What a paid call needs. Where it cannot be had, that is said, and the call is not paid.
+async fn market(config: &NodeConfig) -> anyhow::Result<Option<Market>> {
+    match Market::open(&config.models).await? {
+        Ok(market) => {
+            println!("  {}", market.introduction());
+            Ok(Some(market))
+        }
+        Err(why) => {
+            println!("  the call is not paid, since a local chain cannot be had: {why}");
+            Ok(None)
+        }
+    }
+}
+
+/// The call of an agent that has a wallet and no account.
+async fn bought(stage: &mut Stage, market: &mut Market) -> anyhow::Result<Finished> {
+    let url = stage.url().to_owned();
+    let mut request = stage.request();
+    request["from"] = market.lease(&url).await?.into();
+    let call = market.call(&url, &request).await?;
+    println!();
+    stage.follow(&call, true).await
+}
+
+/// The call of the operator's own agent.
+async fn granted(stage: &mut Stage) -> anyhow::Result<Finished> {
     let request = stage.request();
     println!("\nPOST {}/api/call\nAuthorization: Bearer …\n{request:#}\n", stage.url());
-    let finished = stage.call(&request, true).await?;
+    stage.call(&request, true).await
+}
+
+fn show(stage: &Stage, finished: &Finished) {
     let models = &stage.models;
     println!("\n{}", transcript(&finished.record));
-    println!("{}", latencies(&finished));
+    println!("{}", latencies(finished));
     println!("summary: {}", finished.record["summary"].as_str().unwrap_or("none"));
     match &finished.recording {
         Some(file) => {
@@ -56,13 +112,6 @@ pub async fn run(args: Args, loaded: Loaded, sources: Sources) -> anyhow::Result
     for (engine, factor) in &finished.effort {
         println!("real time factor of {engine}: {factor:.2}");
     }
-    println!("load {:.1} on {} cores", load_average(), machine.cores);
-    let missing = missing(&finished);
-    stage.strike().await?;
-    for what in &missing {
-        eprintln!("callbox: the call has {what}");
-    }
-    Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn text(value: &Value) -> &str {

@@ -47,7 +47,7 @@ enum Command {
     Bench(bench::Args),
     /// Show payments, add them up, compare them with the chain, and book refunds
     Ledger(ledger::Args),
-    /// Hold a whole call on this machine, without a network, and show what it took
+    /// Hold a whole call on this machine, paid on a chain of its own, and show what it took
     Demo(demo::Args),
     /// Answer or place calls with a softphone that speaks a script
     Phone(phone::Args),

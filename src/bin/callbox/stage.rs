@@ -14,8 +14,12 @@ use callbox::node::config::Sources;
 use callbox::node::engines::fill_in;
 use callbox::node::wiring::Node;
 use callbox::node::{NodeConfig, Shutdown, api_key, telemetry};
+use callbox::pay::{self, Mode};
 use callbox::service::policy::{Caps, Hours};
 use callbox::sip::TrunkConfig;
+use callbox::store::numbers::Number;
+use callbox::store::{Numbers, Store};
+use chrono::Utc;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 
@@ -24,6 +28,8 @@ use super::phone::EngineShelf;
 
 /// The number that the phone answers; it is reserved for fiction.
 pub const NUMBER: &str = "+14155550123";
+/// The trunk that leads to the phone.
+pub const TRUNK: &str = "practice";
 
 /// Small models answer from what the task spells out, hence the last sentences.
 const TASK: &str = "Book a check-up for Anna Miller at the Sunrise dental practice, on Saturday at ten \
@@ -47,6 +53,12 @@ pub fn manners() -> turns::Config {
     }
 }
 
+/// What the node sells besides calls, and how it is paid.
+pub struct Sale {
+    pub payments: pay::Config,
+    pub numbers: Vec<Number>,
+}
+
 /// Everything a call needs, running.
 pub struct Stage {
     phone: Phone,
@@ -54,6 +66,10 @@ pub struct Stage {
     url: String,
     data_dir: PathBuf,
     metrics: PrometheusHandle,
+    /// The metrics as the last call left them.
+    measured: String,
+    /// Calls, payments and leases.
+    pub store: Store,
     /// The model of each engine.
     pub models: registry::Config,
     shutdown: Shutdown,
@@ -71,8 +87,14 @@ pub struct Finished {
 }
 
 impl Stage {
-    /// Starts phone and node and waits until every engine answers. `say` gets the progress.
-    pub async fn set(config: NodeConfig, sources: Sources, say: impl Fn(&str)) -> anyhow::Result<Stage> {
+    /// Starts phone and node and waits until every engine answers; without a sale, the node's operator alone
+    /// may call. `say` gets the progress.
+    pub async fn set(
+        config: NodeConfig,
+        sources: Sources,
+        sale: Option<Sale>,
+        say: impl Fn(&str),
+    ) -> anyhow::Result<Stage> {
         require_models(&config)?;
         telemetry::install_logs(&config.log)?;
         let metrics = telemetry::install_metrics()?;
@@ -81,17 +103,24 @@ impl Stage {
         let phone = Config { script, pace: manners(), ..Config::default() };
         let phone = Phone::start(phone, None).await?;
         say(&format!("the practice's phone is at {} and knows its lines", phone.address()));
-        let config = on_loopback(config, phone.address())?;
+        let mut config = on_loopback(config, phone.address())?;
+        let stock = sale.map(|sale| open_shop(&mut config, sale));
         let models = fill_in(&config.engines, &models::Store::open(&config.models)?)?;
         let (url, data_dir) = (config.http.local_url(), config.store.data_dir.clone());
         let key = api_key::load_or_create(&config)?.key;
+        let leases = config.numbers;
         let node = Node::start(config, sources, metrics.clone()).await?;
+        let store = node.store();
+        if let Some(stock) = stock {
+            Numbers::new(store.clone(), leases).import(&stock, Utc::now()).await?;
+        }
         say(&format!("the node's SIP is at {}, its API at {url}", node.sip_address()));
         ready(&node, &say).await?;
         let shutdown = Shutdown::new();
         let node = tokio::spawn(node.serve(shutdown.clone()));
         let client = Client::new(&url, key)?;
-        Ok(Stage { phone, client, url, data_dir, metrics, models, shutdown, node })
+        let measured = metrics.render();
+        Ok(Stage { phone, client, url, data_dir, metrics, measured, store, models, shutdown, node })
     }
 
     /// What an agent sends to place the call.
@@ -114,18 +143,22 @@ impl Stage {
         self.phone.set_pace(pace);
     }
 
-    /// Places a call and follows it to its end; `watched` prints it as it happens.
+    /// Places a call with the operator's key and follows it to its end; `watched` prints it as it happens.
     pub async fn call(&mut self, request: &Value, watched: bool) -> anyhow::Result<Finished> {
-        let before = self.metrics.render();
         let call = self.client.place(request).await?;
+        self.follow(&call, watched).await
+    }
+
+    /// Follows a call that is placed already.
+    pub async fn follow(&mut self, call: &str, watched: bool) -> anyhow::Result<Finished> {
         let mut printer = Printer::new(false, watched && std::io::stdout().is_terminal());
         if watched {
-            printer.placed(&call, NUMBER);
-            follow(&self.client, &call, &mut printer).await?;
+            printer.placed(call, NUMBER);
+            follow(&self.client, call, &mut printer).await?;
         } else {
-            self.client.wait(&call).await?;
+            self.client.wait(call).await?;
         }
-        let record = self.client.read(&call).await?;
+        let record = self.client.read(call).await?;
         let answered = record["answered_at"].is_string();
         ensure!(
             answered,
@@ -135,7 +168,8 @@ impl Stage {
         let report = tokio::time::timeout(Duration::from_secs(10), self.phone.next_call())
             .await
             .context("the phone still talks though the node has hung up")?;
-        let effort = effort(&before, &self.metrics.render(), &report);
+        let before = std::mem::replace(&mut self.measured, self.metrics.render());
+        let effort = effort(&before, &self.measured, &report);
         let recording = self.data_dir.join("recordings").join(format!("{call}.wav"));
         Ok(Finished { record, report, recording: recording.is_file().then_some(recording), effort })
     }
@@ -156,7 +190,7 @@ fn on_loopback(mut config: NodeConfig, phone: SocketAddr) -> anyhow::Result<Node
     config.http.api_key = String::new().into();
     config.sip.bind = local;
     config.sip.public_address = None;
-    config.sip.trunks = vec![TrunkConfig::peer("practice", phone.into())];
+    config.sip.trunks = vec![TrunkConfig::peer(TRUNK, phone.into())];
     config.media.bind = local.ip();
     (config.media.port_min, config.media.port_max) = (0, 0);
     config.policy.allowed_prefixes = vec!["+1".into()];
@@ -166,7 +200,16 @@ fn on_loopback(mut config: NodeConfig, phone: SocketAddr) -> anyhow::Result<Node
     config.call.summary = true;
     config.store.data_dir.push("demo");
     config.store.url.clear();
+    config.payments.mode = Mode::Off;
     Ok(config)
+}
+
+/// Its books are kept in memory: the chain that they are about ends with this process. Gives what there is
+/// to lease.
+fn open_shop(config: &mut NodeConfig, sale: Sale) -> Vec<Number> {
+    config.payments = sale.payments;
+    config.store.url = "sqlite::memory:".into();
+    sale.numbers
 }
 
 /// Weights that are missing are told before anything starts.

@@ -3,13 +3,16 @@
 //!
 //! In goes text as it is generated, in pieces cut anywhere; out come speakable text and calls. A tag,
 //! or the beginning of one, never comes out as text. What stands between the tags and is no call is
-//! dropped: it is machine talk, and nobody should hear it.
+//! dropped: it is machine talk, and nobody should hear it. Small models forget the tags now and then: an
+//! answer that begins as a call does is one.
 
 use serde::Deserialize;
 use serde_json::Value;
 
 const OPEN: &str = "<tool_call>";
 const CLOSE: &str = "</tool_call>";
+/// How a call without its tags begins.
+const BARE: &str = "{\"name\"";
 /// A call longer than this is no call.
 const MAX_CALL: usize = 16 * 1024;
 
@@ -29,6 +32,8 @@ pub enum Piece {
 pub struct ToolCallParser {
     held: String,
     inside: bool,
+    /// Something was said, or called.
+    begun: bool,
 }
 
 impl ToolCallParser {
@@ -56,16 +61,40 @@ impl ToolCallParser {
         if self.inside { self.advance_inside(pieces) } else { self.advance_outside(pieces) }
     }
 
+    /// Whether the answer begins as a call does; `None` while it may.
+    fn begins_bare(&mut self, pieces: &mut Vec<Piece>) -> Option<bool> {
+        if self.begun {
+            return Some(false);
+        }
+        let space = self.held.len() - self.held.trim_start().len();
+        push_text(pieces, self.held.drain(..space).collect());
+        match self.held.as_str() {
+            held if held.starts_with(BARE) => Some(true),
+            held if BARE.starts_with(held) => None,
+            _ => Some(false),
+        }
+    }
+
     fn advance_outside(&mut self, pieces: &mut Vec<Piece>) -> bool {
+        match self.begins_bare(pieces) {
+            None => return false,
+            Some(true) => {
+                (self.inside, self.begun) = (true, true);
+                return true;
+            }
+            Some(false) => {}
+        }
         let open = self.held.find(OPEN).map(|at| (at, OPEN.len(), true));
         // A closing tag that nothing opened is dropped.
         let close = self.held.find(CLOSE).map(|at| (at, CLOSE.len(), false));
         let Some((at, len, inside)) = open.into_iter().chain(close).min() else {
             let sayable = self.held.len() - partial_tag(&self.held);
+            self.begun |= sayable > 0;
             push_text(pieces, self.held.drain(..sayable).collect());
             return false;
         };
         let text = self.held.drain(..at + len).take_prefix(at);
+        self.begun |= inside || !text.is_empty();
         push_text(pieces, text);
         self.inside = inside;
         true
@@ -193,6 +222,15 @@ mod tests {
     fn a_missing_closing_tag_still_gives_the_call() {
         let pieces = parse(&["<tool_call>{\"name\":\"hang_up\"}"]);
         assert_eq!(pieces, [Piece::Call { name: "hang_up".to_owned(), arguments: json!({}) }]);
+    }
+
+    #[test]
+    fn an_answer_that_begins_as_a_call_is_never_spoken() {
+        let call = Piece::Call { name: "hang_up".to_owned(), arguments: json!({}) };
+        assert_eq!(parse(&["{", "\"na", "me\": \"hang_up\", \"arguments\": {}}"]), [call]);
+        assert_eq!(parse(&["{\"name\": \"hang_up\", \"arguments\": {"]), [Piece::Malformed]);
+        assert_eq!(text(&parse(&["{\"na", "ture"])), "{\"nature");
+        assert_eq!(text(&parse(&["Say {\"name\": 1}"])), "Say {\"name\": 1}");
     }
 
     #[test]

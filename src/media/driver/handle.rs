@@ -13,13 +13,17 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::MediaError;
+use super::{
+    MediaError,
+    crossing::{self, Crossing},
+};
 use crate::{
     base::audio::{NARROWBAND_HZ, duration_of},
     media::{
         dtmf::DtmfError,
         playout::{CAPACITY, PlayoutFull, UtteranceId},
         recording::{RecordingError, RecordingSummary},
+        ringback::Ringback,
         session::{MediaStats, SessionUpdate},
     },
 };
@@ -31,11 +35,19 @@ pub(super) enum Command {
     Play(UtteranceId, Vec<i16>),
     Finish(UtteranceId),
     StopPlaying,
+    SendFrom(Source),
     SendDtmf(String, oneshot::Sender<Result<(), DtmfError>>),
     Update(SessionUpdate),
     Record(PathBuf),
     StopRecording(oneshot::Sender<Result<RecordingSummary, RecordingError>>),
     Stats(oneshot::Sender<MediaStats>),
+}
+
+/// What a leg sends.
+pub(super) enum Source {
+    Playout,
+    Ringback(Ringback),
+    Bridge(Crossing),
 }
 
 /// What handle and leg both see.
@@ -96,6 +108,24 @@ impl MediaHandle {
     /// each utterance was sent.
     pub fn stop_playing(&self) -> Result<(), MediaError> {
         self.send(Command::StopPlaying)
+    }
+
+    /// The far end hears that a phone rings, until [`MediaHandle::play_again`] or [`MediaHandle::bridge`].
+    pub fn ring_back(&self, tone: Ringback) -> Result<(), MediaError> {
+        self.send(Command::SendFrom(Source::Ringback(tone)))
+    }
+
+    /// Back to what is played.
+    pub fn play_again(&self) -> Result<(), MediaError> {
+        self.send(Command::SendFrom(Source::Playout))
+    }
+
+    /// The far ends of both legs hear each other, for as long as both legs live. The two may have different
+    /// codecs; keys are not audio and are not passed on. On an error both legs play again.
+    pub fn bridge(&self, other: &MediaHandle) -> Result<(), MediaError> {
+        let (ours, theirs) = crossing::pair();
+        self.send(Command::SendFrom(Source::Bridge(ours)))?;
+        other.send(Command::SendFrom(Source::Bridge(theirs))).inspect_err(|_| drop(self.play_again()))
     }
 
     /// Audio that waits to be sent.

@@ -11,11 +11,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     PortLease, Presence,
-    handle::{COMMANDS, Command, Commands},
+    crossing::Crossing,
+    handle::{COMMANDS, Command, Commands, Source},
 };
 use crate::media::{
     recording::{Recorder, RecordingError, RecordingSummary},
-    session::{MediaEvent, MediaStats, Output, Session, SessionConfig},
+    relay::Relay,
+    ringback::Ringing,
+    session::{Feed, MediaEvent, MediaStats, Output, Session, SessionConfig},
     tap::Tap,
 };
 
@@ -30,6 +33,8 @@ pub struct LiveLeg {
     commands: Commands,
     events: EventSink,
     tap: Option<Tap>,
+    /// To the leg that this one is bridged with.
+    crossing: Option<Crossing>,
     /// What the playout had let go of when last looked at.
     playout_left: u64,
     send_errors: u64,
@@ -56,6 +61,7 @@ impl LiveLeg {
             commands,
             events,
             tap: None,
+            crossing: None,
             playout_left: 0,
             send_errors: 0,
             _presence: presence,
@@ -81,6 +87,9 @@ impl LiveLeg {
             let Ok((len, from)) = self.socket.recv_from(buffer) else { break };
             session.handle_datagram(now, from, &buffer[..len]);
         }
+        for frame in self.crossing.iter().flat_map(Crossing::frames) {
+            session.relay(frame);
+        }
         session.handle_timeout(now);
         self.deliver();
         true
@@ -104,7 +113,14 @@ impl LiveLeg {
                 Output::Transmit { to, datagram } => {
                     self.send_errors += u64::from(self.socket.send_to(&datagram, to).is_err());
                 }
-                Output::Event(event) => self.events.send(event),
+                Output::Event(event) => {
+                    if let (Some(crossing), MediaEvent::Frame { pcm, .. }) = (&self.crossing, &event)
+                        && let Ok(frame) = pcm.as_slice().try_into()
+                    {
+                        crossing.push(frame);
+                    }
+                    self.events.send(event);
+                }
                 Output::Tap(frame) => self.tap.iter_mut().for_each(|tap| tap.push(&frame)),
             }
         }
@@ -134,6 +150,15 @@ impl LiveLeg {
             }
             Command::Finish(utterance) => session.finish(utterance),
             Command::StopPlaying => session.stop_playing(),
+            Command::SendFrom(source) => {
+                let (feed, crossing) = match source {
+                    Source::Playout => (Feed::Playout, None),
+                    Source::Ringback(tone) => (Feed::Ringing(Ringing::new(tone)), None),
+                    Source::Bridge(crossing) => (Feed::Relay(Relay::default()), Some(crossing)),
+                };
+                session.send_from(feed);
+                self.crossing = crossing;
+            }
             // Whoever asked may have gone; nothing to do about it.
             Command::SendDtmf(digits, reply) => drop(reply.send(session.send_dtmf(&digits))),
             Command::Update(update) => session.update(Instant::now(), update),

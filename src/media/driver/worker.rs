@@ -19,7 +19,7 @@ const STEP: Duration = Duration::from_millis(20 / PHASES as u64);
 const NICE: i32 = -10;
 
 pub enum ToWorker {
-    Adopt(LiveLeg),
+    Adopt(Box<LiveLeg>),
     Shutdown,
 }
 
@@ -42,7 +42,7 @@ impl Worker {
         let mut buffer = [0; MAX_DATAGRAM];
         loop {
             match self.wait() {
-                Ok(ToWorker::Adopt(leg)) => self.adopt(leg),
+                Ok(ToWorker::Adopt(leg)) => self.adopt(*leg),
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(ToWorker::Shutdown) | Err(RecvTimeoutError::Disconnected) => break,
             }

@@ -9,6 +9,8 @@ use crate::{
         dtmf::{DtmfSender, Sending},
         jitter::FRAME_SAMPLES,
         playout::{Playout, Progress},
+        relay::{Frame, Relay},
+        ringback::Ringing,
         rtp::{HEADER_LEN, Header, SequenceNumber, Ssrc, Timestamp},
     },
 };
@@ -50,6 +52,29 @@ impl std::fmt::Debug for Datagram {
     }
 }
 
+/// Where the audio comes from.
+#[derive(Debug, Default)]
+pub enum Feed {
+    /// What was queued to be played.
+    #[default]
+    Playout,
+    /// The far end hears that a phone rings; what plays waits.
+    Ringing(Ringing),
+    /// Another session's far end; what plays waits.
+    Relay(Relay),
+}
+
+impl Feed {
+    /// The audio of this tick, if it does not come from the playout.
+    fn frame(&mut self) -> Option<Frame> {
+        match self {
+            Feed::Playout => None,
+            Feed::Ringing(ringing) => Some(ringing.frame()),
+            Feed::Relay(relay) => Some(relay.frame().unwrap_or([0; FRAME_SAMPLES])),
+        }
+    }
+}
+
 pub struct Outbound {
     ssrc: Ssrc,
     sequence: SequenceNumber,
@@ -57,10 +82,12 @@ pub struct Outbound {
     timestamp: Timestamp,
     /// The last tick sent no packet, so the next one begins a talkspurt.
     paused: bool,
+    pub feed: Feed,
     pub playout: Playout,
     pub dtmf: DtmfSender,
     /// This tick's audio as codec bytes.
     frame: [u8; FRAME_SAMPLES],
+    encoded: Vec<u8>,
 }
 
 impl Outbound {
@@ -71,9 +98,11 @@ impl Outbound {
             sequence: SequenceNumber((a >> 32) as u16),
             timestamp: Timestamp(b as u32),
             paused: true,
+            feed: Feed::default(),
             playout: Playout::default(),
             dtmf: DtmfSender::default(),
             frame: [0; FRAME_SAMPLES],
+            encoded: Vec::new(),
         }
     }
 
@@ -91,6 +120,8 @@ impl Outbound {
     /// A tick in which nothing may be sent; what plays waits.
     pub fn pause(&mut self, codec: Codec) {
         self.frame.fill(codec::silence(codec));
+        // Live audio passes, heard or not.
+        self.feed.frame();
         self.skip(1);
     }
 
@@ -103,6 +134,7 @@ impl Outbound {
         progress: &mut Vec<Progress>,
     ) -> Datagram {
         self.frame.fill(codec::silence(codec));
+        let live = self.feed.frame();
         let sending = payload_types.1.and_then(|pt| self.dtmf.tick(self.timestamp).map(|s| (pt, s)));
         let datagram = match sending {
             Some((payload_type, Sending::Event { marker, timestamp, event })) => {
@@ -110,13 +142,22 @@ impl Outbound {
             }
             Some((_, Sending::Pause)) => self.audio(payload_types.0),
             None => {
-                self.playout.frame(&mut self.frame, progress);
+                match live {
+                    Some(frame) => self.fill(codec, &frame),
+                    None => drop(self.playout.frame(&mut self.frame, progress)),
+                }
                 self.audio(payload_types.0)
             }
         };
         self.timestamp = self.timestamp.plus(FRAME_SAMPLES as u32);
         self.paused = false;
         datagram
+    }
+
+    fn fill(&mut self, codec: Codec, frame: &Frame) {
+        self.encoded.clear();
+        codec::encode(codec, frame, &mut self.encoded);
+        self.frame.copy_from_slice(&self.encoded);
     }
 
     fn audio(&mut self, payload_type: u8) -> Datagram {

@@ -142,7 +142,11 @@ fn what_is_printed_hides_secrets_names_origins_and_loads_again() {
 /// `Pii` marks secrets in the structs, key names mark them in print: the two must agree.
 #[test]
 fn every_secret_of_the_configuration_is_redacted_in_print() {
-    let secrets = [("CALLBOX__HTTP__API_KEY", "hunter22"), ("CALLBOX__LOOKUP__PASSWORD", "hunter23")];
+    let secrets = [
+        ("CALLBOX__HTTP__API_KEY", "hunter22"),
+        ("CALLBOX__LOOKUP__PASSWORD", "hunter23"),
+        ("CALLBOX__LOOKUP__CARRIER__TOKEN", "hunter24"),
+    ];
     let loaded = sources(&secrets, &[]).load().unwrap();
     let wrapped = format!("{:?}", loaded.config).matches("[redacted]").count();
     assert_eq!(loaded.to_toml().matches("[redacted]").count(), wrapped);

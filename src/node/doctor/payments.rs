@@ -1,5 +1,7 @@
 //! Can this node be paid, and can it pay back?
 
+mod solana;
+
 use std::time::Duration;
 
 use chrono::Utc;
@@ -25,12 +27,19 @@ pub async fn payments(config: &NodeConfig) -> Vec<Check> {
     if payments.mode == Mode::Off {
         return vec![Check::ok("payments", "off: nothing is sold")];
     }
-    let mut checks = vec![pay_to(&payments.pay_to), public_url(config)];
+    let mut checks = vec![public_url(config)];
+    // Solana's wallet stands in its own entry.
+    if payments.networks.is_empty() || payments.networks.iter().any(|entry| !entry.is_solana()) {
+        checks.insert(0, pay_to(&payments.pay_to));
+    }
     if payments.networks.is_empty() {
         checks.push(Check::fail("payments", "no network to be paid on", "add one to [[payments.networks]]"));
     }
     for entry in payments.networks.iter().filter(|entry| !entry.is_tempo()) {
-        checks.extend(network(entry, u64::from(payments.confirmations.get())).await);
+        checks.extend(match entry.is_solana() {
+            true => solana::network(entry).await,
+            false => network(entry, u64::from(payments.confirmations.get())).await,
+        });
     }
     checks.extend(books(config).await);
     checks

@@ -9,6 +9,10 @@ use crate::{base::E164, service::policy::numbering};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     pub kind: &'static str,
+    /// The digits after the `+` that its country has.
+    pub calling_code: String,
+    /// As it is written in its country.
+    pub national: String,
     /// `None` for numbers that belong to no country, such as those of satellites.
     pub country: Option<Country>,
 }
@@ -30,7 +34,9 @@ pub fn line(number: &E164) -> Option<Line> {
     // Only a plan that keeps them apart can say which of the two it is.
     let kind =
         if number.is_nanp() && line.kind == Type::FixedLine { "landline_or_mobile" } else { word(line.kind) };
-    Some(Line { kind, country })
+    let parsed = phonenumber::parse(None, number.as_str()).ok()?;
+    let national = parsed.format().mode(phonenumber::Mode::National).to_string();
+    Some(Line { kind, calling_code: parsed.code().value().to_string(), national, country })
 }
 
 fn word(kind: Type) -> &'static str {
@@ -73,6 +79,16 @@ mod tests {
         assert_eq!(told("+447400123456"), of("mobile", "United Kingdom", "🇬🇧"));
         assert_eq!(told("+493012345678"), of("landline", "Germany", "🇩🇪"));
         assert_eq!(told("+18005550123").map(|(kind, _)| kind), Some("toll_free"));
+    }
+
+    #[test]
+    fn numbers_are_written_as_in_their_country() {
+        let written = |number: &str| {
+            let line = line(&number.parse().unwrap()).unwrap();
+            (line.calling_code, line.national)
+        };
+        assert_eq!(written("+14155550123"), ("1".to_owned(), "(415) 555-0123".to_owned()));
+        assert_eq!(written("+447400123456"), ("44".to_owned(), "07400 123456".to_owned()));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{FutureExt, future::BoxFuture};
 use serde::{Deserialize, Serialize};
 
-use super::{bluebubbles::BlueBubbles, over_http::OverHttp};
+use super::{bluebubbles::BlueBubbles, carriers, over_http::OverHttp};
 use crate::{
     base::{E164, Pii},
     store::lookups::Reach,
@@ -22,6 +22,7 @@ pub struct Config {
     pub password: Pii<String>,
     /// Seconds until a question that has no answer counts as failed.
     pub timeout_secs: u64,
+    pub carrier: carriers::Config,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,14 +44,14 @@ pub trait Reachability: Send + Sync + 'static {
     }
 }
 
-/// Why nobody answered; for the operator's log. Holds no number.
+/// Why nobody answered, of those whom `[lookup]` names; for the operator's log. Holds no number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReachError {
-    #[error("lookup.url does not answer: {0}")]
+    #[error("its URL does not answer: {0}")]
     Unreachable(String),
-    #[error("lookup.url answers with status {0}; is lookup.password right?")]
+    #[error("its URL answers with status {0}; is its password right?")]
     Status(u16),
-    #[error("lookup.url answers something else than expected")]
+    #[error("its URL answers something else than expected")]
     Malformed,
 }
 
@@ -58,6 +59,8 @@ pub enum ReachError {
 pub enum ConfigProblem {
     #[error("lookup.url: must begin with http:// or https:// where lookup.provider is not \"none\"")]
     Url,
+    #[error("lookup.carrier.url: must begin with http:// or https://, or be empty")]
+    CarrierUrl,
     #[error("lookup: the HTTP client cannot start: {0}")]
     Client(String),
 }
@@ -98,7 +101,7 @@ impl Reachability for Nobody {
 /// The URL holds the number and perhaps the password.
 pub(super) fn unreachable(error: reqwest::Error) -> ReachError {
     if error.is_timeout() {
-        return ReachError::Unreachable("no answer in lookup.timeout_secs".to_owned());
+        return ReachError::Unreachable("no answer in its timeout_secs".to_owned());
     }
     ReachError::Unreachable(error.without_url().to_string())
 }

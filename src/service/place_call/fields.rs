@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    DEFAULT_LANGUAGE, DEFAULT_MINUTES, DEFAULT_VOICE, INTERRUPTION_MS, MINUTES, MODELS, SENTENCE_MAX,
-    TASK_MAX,
+    DEFAULT_LANGUAGE, DEFAULT_MINUTES, DEFAULT_VOICE, INTERRUPTION_MS, METADATA_MAX, MINUTES, MODELS,
+    SENTENCE_MAX, TASK_MAX,
 };
 use crate::{
     base::{E164, Pii},
@@ -180,10 +180,15 @@ fn voicemail(
 }
 
 fn metadata(value: Option<serde_json::Value>) -> Result<Option<serde_json::Value>, FieldError> {
-    match value {
-        Some(value) if !value.is_object() => {
-            Err(FieldError::invalid("metadata", "is not an object", "send keys and values: {\"order\": 7}"))
-        }
-        value => Ok(value),
+    let Some(value) = value else { return Ok(None) };
+    if !value.is_object() {
+        let fix = "send keys and values: {\"order\": 7}";
+        return Err(FieldError::invalid("metadata", "is not an object", fix));
     }
+    let length = value.to_string().len();
+    if length > METADATA_MAX {
+        let fix = format!("shorten it to at most {METADATA_MAX} bytes");
+        return Err(FieldError::invalid("metadata", format!("has {length} bytes of JSON"), fix));
+    }
+    Ok(Some(value))
 }

@@ -1,12 +1,13 @@
 //! How often may be called: by one wallet, one number, one block of numbers.
 
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-use super::{Refusal, Ruling};
+use super::Refusal;
 use crate::{
     base::E164,
     service::Verdict,
-    store::{Placed, Recent},
+    store::{CallsOf, Placed, Recent},
 };
 
 /// The `[policy.caps]` section.
@@ -37,38 +38,62 @@ pub fn block(number: &E164) -> &str {
     &text[..text.len() - 4]
 }
 
+/// A cap that is reached: what it says, and what must happen before another call fits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Crowded {
+    pub refusal: Refusal,
+    pub until: Until,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// The live call has ended.
+    Ended,
+    /// Of those calls, the `nth` newest lies further back than this.
+    Older { of: CallsOf, nth: u32, than: TimeDelta },
+}
+
 impl Caps {
     /// Whether another call fits beside the `recent` ones: each cap by name, and what it says.
-    pub(crate) fn judge(&self, recent: &Recent) -> [(&'static str, Ruling); 4] {
+    pub(crate) fn judge(&self, recent: &Recent) -> [(&'static str, Result<String, Crowded>); 4] {
+        let rate = |rate: Rate, of, placed| rate.judge(of, placed);
         [
             ("one call at a time", self.live(recent.live)),
-            ("calls to this number", self.destination.judge("to one number", recent.destination)),
-            ("calls to this block", self.prefix.judge("to one block of numbers", recent.prefix)),
-            ("calls of this wallet", self.wallet.judge("by one wallet", recent.wallet)),
+            ("calls to this number", rate(self.destination, CallsOf::Destination, recent.destination)),
+            ("calls to this block", rate(self.prefix, CallsOf::Prefix, recent.prefix)),
+            ("calls of this wallet", rate(self.wallet, CallsOf::Wallet, recent.wallet)),
         ]
     }
 
-    fn live(&self, live: u32) -> Ruling {
+    fn live(&self, live: u32) -> Result<String, Crowded> {
         if self.live_per_callee == 0 || live < self.live_per_callee {
             return Ok(format!("{live} live"));
         }
         let problem = "is on a call with this node";
-        Err(Refusal::new(Verdict::OnACall, problem, "try again when that call has ended"))
+        let refusal = Refusal::new(Verdict::OnACall, problem, "try again when that call has ended");
+        Err(Crowded { refusal, until: Until::Ended })
     }
 }
 
 impl Rate {
-    fn judge(self, what: &str, placed: Placed) -> Ruling {
+    fn judge(self, of: CallsOf, placed: Placed) -> Result<String, Crowded> {
         let full = |count: u32, cap: u32| cap > 0 && count >= cap;
-        let (cap, span) = if full(placed.hour, self.hour) {
-            (self.hour, "an hour")
-        } else if full(placed.day, self.day) {
-            (self.day, "a day")
+        // A day that is full outlasts an hour that is.
+        let (nth, span, than) = if full(placed.day, self.day) {
+            (self.day, "a day", TimeDelta::days(1))
+        } else if full(placed.hour, self.hour) {
+            (self.hour, "an hour", TimeDelta::hours(1))
         } else {
             return Ok(format!("{} in the last hour, {} in the last day", placed.hour, placed.day));
         };
-        let problem = format!("is over the cap of {cap} calls {span} {what}");
-        Err(Refusal::new(Verdict::TooOften, problem, "wait until fewer calls lie that far back"))
+        let what = match of {
+            CallsOf::Destination => "to one number",
+            CallsOf::Prefix => "to one block of numbers",
+            CallsOf::Wallet => "by one wallet",
+        };
+        let problem = format!("is over the cap of {nth} calls {span} {what}");
+        let refusal = Refusal::new(Verdict::TooOften, problem, "wait until fewer calls lie that far back");
+        Err(Crowded { refusal, until: Until::Older { of, nth, than } })
     }
 }
 
@@ -85,7 +110,7 @@ mod tests {
 
     fn refused(recent: Recent) -> Vec<(&'static str, Verdict)> {
         let rulings = CAPS.judge(&recent).into_iter();
-        rulings.filter_map(|(name, ruling)| Some((name, ruling.err()?.verdict))).collect()
+        rulings.filter_map(|(name, ruling)| Some((name, ruling.err()?.refusal.verdict))).collect()
     }
 
     #[test]
@@ -104,6 +129,14 @@ mod tests {
         ] {
             assert_eq!(refused(recent), by.into_iter().collect::<Vec<_>>(), "{recent:?}");
         }
+    }
+
+    #[test]
+    fn a_full_day_is_told_before_a_full_hour() {
+        let placed = Placed { hour: 3, day: 5 };
+        let [.., (_, by_wallet)] = CAPS.judge(&Recent { wallet: placed, ..Recent::default() });
+        let until = by_wallet.unwrap_err().until;
+        assert_eq!(until, Until::Older { of: CallsOf::Wallet, nth: 5, than: TimeDelta::days(1) });
     }
 
     #[test]

@@ -15,11 +15,12 @@ pub(super) mod numbering;
 mod service_code;
 mod zones;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use phonenumber::Type;
 use serde::{Deserialize, Serialize};
 
 pub use caps::{Caps, Rate, block};
+pub(crate) use caps::{Crowded, Until};
 pub use hours::Hours;
 
 use super::field::{FieldError, Verdict};
@@ -54,15 +55,25 @@ pub(crate) struct Refusal {
     pub verdict: Verdict,
     problem: String,
     fix: String,
+    /// How long it holds, where that is known.
+    wait: Option<TimeDelta>,
 }
 
 impl Refusal {
     pub(crate) fn new(verdict: Verdict, problem: impl Into<String>, fix: impl Into<String>) -> Refusal {
-        Refusal { verdict, problem: problem.into(), fix: fix.into() }
+        Refusal { verdict, problem: problem.into(), fix: fix.into(), wait: None }
+    }
+
+    pub(crate) fn lasting(self, wait: Option<TimeDelta>) -> Refusal {
+        Refusal { wait, ..self }
     }
 
     pub(crate) fn of(self, field: &str) -> FieldError {
-        FieldError::new(field, self.verdict, self.problem, self.fix)
+        let error = FieldError::new(field, self.verdict, self.problem, self.fix);
+        match self.wait {
+            Some(wait) => error.retry_in(wait),
+            None => error,
+        }
     }
 }
 
@@ -159,12 +170,13 @@ impl Policy {
         if hours.hold(clocks, now) {
             return Ok(format!("it is {} there, within {hours}", times(clocks, now)));
         }
-        let fix = match hours.next(clocks, now) {
+        let next = hours.next(clocks, now);
+        let fix = match next {
             Some(next) => format!("call within {hours} there; next at {}", next.format("%Y-%m-%dT%H:%MZ")),
             None => format!("call a number of another place: its clocks are never all within {hours}"),
         };
         let problem = format!("is where it is now {}", times(clocks, now));
-        Err(Refusal::new(Verdict::OutsideHours, problem, fix))
+        Err(Refusal::new(Verdict::OutsideHours, problem, fix).lasting(next.map(|next| next - now)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Change, Claim, ClaimRow, ClaimState, by_id, log, read, update};
+use super::{Change, Claim, ClaimRow, ClaimState, log, read, update};
 use crate::{
     base::ClaimId,
     store::{Store, StoreError},
@@ -28,9 +28,9 @@ impl Store {
         for id in ids {
             let id: ClaimId = read("id", &id)?;
             let change = Change { detail: FAILED_CALL.into(), ..Change::default() };
-            update(&mut tx, id, ClaimState::Delivered, ClaimState::RefundDue, &change, now).await?;
-            let Some(claim) = by_id(&mut tx, id).await? else { continue };
-            log(&mut tx, &claim, (ClaimState::Delivered, ClaimState::RefundDue), FAILED_CALL, now).await?;
+            let (from, to) = (ClaimState::Delivered, ClaimState::RefundDue);
+            let Some(claim) = update(&mut tx, id, from, to, &change, now).await? else { continue };
+            log(&mut tx, &claim, (from, to), FAILED_CALL, now).await?;
             owed.push(claim);
         }
         tx.commit().await?;

@@ -7,7 +7,10 @@ use super::{
     Criteria, Hold, Lease, LeaseError, Numbers, after,
     rows::{LeaseRow, select_lease, taken},
 };
-use crate::{base::Wallet, store::rows::word};
+use crate::{
+    base::{E164, Wallet},
+    store::rows::word,
+};
 
 impl Numbers {
     /// Takes a free number at random among those that match, for [`Config::hold_secs`](super::Config).
@@ -67,7 +70,7 @@ impl Numbers {
     }
 
     /// Whether there was a hold to turn into a lease.
-    async fn begin(
+    pub(super) async fn begin(
         &self,
         db: &mut SqliteConnection,
         claim: &str,
@@ -113,7 +116,7 @@ impl Numbers {
 }
 
 /// The number that the claim has, held anew; a lease stays as it is.
-async fn prolong(
+pub(super) async fn prolong(
     db: &mut SqliteConnection,
     claim: &str,
     held_until: DateTime<Utc>,
@@ -127,8 +130,40 @@ async fn prolong(
     .await
 }
 
+/// Whether this claim holds this number, however long ago its time ran out.
+pub(super) async fn is_held(
+    db: &mut SqliteConnection,
+    number: &E164,
+    claim: &str,
+) -> Result<bool, sqlx::Error> {
+    let held: Option<i64> =
+        sqlx::query_scalar("SELECT 1 FROM leases WHERE number = ? AND claim = ? AND owner IS NULL")
+            .bind(number.as_str().to_owned())
+            .bind(claim.to_owned())
+            .fetch_optional(db)
+            .await?;
+    Ok(held.is_some())
+}
+
+/// Until when another claim holds the number, if one does.
+pub(super) async fn held_by_another(
+    db: &mut SqliteConnection,
+    number: &E164,
+    claim: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT held_until FROM leases WHERE number = ? AND claim <> ? AND owner IS NULL AND held_until > ?",
+    )
+    .bind(number.as_str().to_owned())
+    .bind(claim.to_owned())
+    .bind(now)
+    .fetch_optional(db)
+    .await
+}
+
 /// Clears away what has run out on a free number, and puts the hold in its place.
-async fn take(
+pub(super) async fn take(
     db: &mut SqliteConnection,
     number: &str,
     claim: &str,

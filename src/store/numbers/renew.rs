@@ -5,7 +5,7 @@ use sqlx::SqliteConnection;
 
 use super::{
     Lease, LeaseError, Numbers, Owner, Phase, after,
-    hold::add_term,
+    hold::{add_term, is_held},
     rows::{LeaseRow, select_lease},
 };
 use crate::base::E164;
@@ -19,9 +19,7 @@ impl Numbers {
         now: DateTime<Utc>,
     ) -> Result<Lease, LeaseError> {
         let mut db = self.store.pool.acquire().await?;
-        if is_retired(&mut db, number).await? {
-            return Err(LeaseError::Retired);
-        }
+        refuse_retired(&mut db, number).await?;
         let lease = self.standing(&mut db, number).await?;
         if lease.phase(now) == Phase::Over {
             return Err(LeaseError::Lapsed { expired_at: lease.expires_at });
@@ -31,7 +29,8 @@ impl Numbers {
     }
 
     /// Adds one term from the lease's end, or from now if it has expired. The same claim adds one term
-    /// only, and gets the lease again.
+    /// only, and gets the lease again. Where the claim holds the number of a lease that is over, whoever
+    /// had that lease has the number again.
     ///
     /// It is paid for by now, so a lease whose grace ended meanwhile is honoured as long as nobody else
     /// took the number, and so is one whose number is being retired.
@@ -44,6 +43,11 @@ impl Numbers {
     ) -> Result<Lease, LeaseError> {
         let mut tx = self.write().await?;
         if let Some(lease) = self.lease_of_term(&mut tx, claim).await? {
+            return Ok(lease);
+        }
+        if is_held(&mut tx, number, claim).await? {
+            let lease = self.revive(&mut tx, number, owner, claim, now).await?;
+            tx.commit().await?;
             return Ok(lease);
         }
         let lease = self.standing(&mut tx, number).await?;
@@ -78,6 +82,14 @@ impl Numbers {
         Ok(Lease { released_at: Some(now), ..lease })
     }
 
+    /// The lease that a release would end.
+    pub async fn check_leased(&self, number: &E164, owner: Owner<'_>) -> Result<Lease, LeaseError> {
+        let mut db = self.store.pool.acquire().await?;
+        let lease = self.standing(&mut db, number).await?;
+        owner.check(&lease.owner)?;
+        Ok(lease)
+    }
+
     async fn standing(&self, db: &mut SqliteConnection, number: &E164) -> Result<Lease, LeaseError> {
         match self.lease_on(&mut *db, number).await? {
             Some(lease) => Ok(lease),
@@ -85,7 +97,7 @@ impl Numbers {
         }
     }
 
-    async fn why_not_leased(
+    pub(super) async fn why_not_leased(
         &self,
         db: &mut SqliteConnection,
         number: &E164,
@@ -97,7 +109,7 @@ impl Numbers {
         Ok(if known.is_some() { LeaseError::NotLeased } else { LeaseError::UnknownNumber })
     }
 
-    async fn lease_of_term(
+    pub(super) async fn lease_of_term(
         &self,
         db: &mut SqliteConnection,
         claim: &str,
@@ -111,11 +123,11 @@ impl Numbers {
     }
 }
 
-async fn is_retired(db: &mut SqliteConnection, number: &E164) -> Result<bool, sqlx::Error> {
+pub(super) async fn refuse_retired(db: &mut SqliteConnection, number: &E164) -> Result<(), LeaseError> {
     let retired: Option<bool> =
         sqlx::query_scalar("SELECT retired_at IS NOT NULL FROM numbers WHERE number = ?")
             .bind(number.as_str().to_owned())
             .fetch_optional(db)
             .await?;
-    Ok(retired.unwrap_or(false))
+    if retired.unwrap_or(false) { Err(LeaseError::Retired) } else { Ok(()) }
 }

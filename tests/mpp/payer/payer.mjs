@@ -7,7 +7,10 @@
 // Argument, as JSON: challenge (the value of WWW-Authenticate), rpc, key, and optionally
 //   push    send the transaction oneself and show its hash
 //   change  what the transaction pays instead: amount, recipient, challengeId, nonce
+//   url     buy this with the client as it is published, and print the answer in JSON; with `wallet`, its account
+//           is one of a wallet behind JSON-RPC (anvil is one), which signs and sends by itself
 import { Challenge, Credential } from 'mppx';
+import { Mppx, tempo as tempoMethod } from 'mppx/client';
 import { createClient, http } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
 import { getTransactionCount, sendRawTransactionSync, signTransaction } from 'viem/actions';
@@ -16,7 +19,25 @@ import { tempo } from 'viem/tempo/chains';
 // How a memo is bound to its challenge; not among the package's exports.
 import * as Attribution from './node_modules/mppx/dist/tempo/Attribution.js';
 
-const { challenge: header, rpc, key, push, change = {} } = JSON.parse(process.argv[2]);
+const { challenge: header, rpc, key, push, change = {}, url, wallet } = JSON.parse(process.argv[2]);
+if (url) {
+  const payer = privateKeyToAccount(key);
+  const mppx = Mppx.create({
+    polyfill: false,
+    methods: [tempoMethod.charge({
+      account: wallet ? payer.address : payer,
+      getClient: ({ chainId }) => createClient({ chain: { ...tempo, id: chainId }, transport: http(rpc) }),
+    })],
+  });
+  const headers = { 'content-type': 'application/json' };
+  const answer = await mppx.fetch(url, { method: 'POST', headers, body: '{}' });
+  console.log(JSON.stringify({
+    status: answer.status,
+    receipt: answer.headers.get('payment-receipt'),
+    body: await answer.json(),
+  }));
+  process.exit(0);
+}
 const challenge = Challenge.deserialize(header);
 const { amount, currency, recipient, methodDetails: { chainId } } = challenge.request;
 const account = privateKeyToAccount(key);

@@ -27,8 +27,8 @@ use crate::{
     },
 };
 
-/// The carrier of a number stands in no numbering plan.
-const CARRIER: &str = "unknown";
+/// What nobody could say.
+const UNKNOWN: &str = "unknown";
 
 pub(in crate::api) async fn lookup(State(api): State<Api>, purchase: Purchase) -> Result<Response, ApiError> {
     let price = Price::new(api.prices.stablephone.lookup, "A lookup of a phone number");
@@ -36,7 +36,7 @@ pub(in crate::api) async fn lookup(State(api): State<Api>, purchase: Purchase) -
         return Ok(answer);
     }
     let number = wanted(&purchase)?;
-    let wallet = match purchase.payer(&api)? {
+    let wallet = match purchase.payer()? {
         Payer::Wallet(wallet) => wallet,
         Payer::Unknown | Payer::Operator => Wallet::nobody(),
     };
@@ -83,14 +83,17 @@ fn told(status: Status) -> Value {
             json!({ "status": "pending", "message": "Still looking; ask again in a few seconds" })
         }
         Status::Failed(error) => json!({ "status": "error", "error": error }),
-        Status::Complete { number, reach, line, checked_at } => json!({
+        Status::Complete { number, found, line, checked_at } => json!({
             "status": "complete",
             "phone_number": number,
-            "imessage": reach.imessage,
-            "facetime": reach.facetime,
+            "imessage": found.reach.imessage,
+            "facetime": found.reach.facetime,
             "carrier": {
-                "carrier": CARRIER,
-                "number_type": line.as_ref().map_or("unknown", |line| line.kind),
+                "carrier": found.carrier.as_deref().unwrap_or(UNKNOWN),
+                "number_type": found
+                    .number_type
+                    .as_deref()
+                    .unwrap_or_else(|| line.as_ref().map_or(UNKNOWN, |line| line.kind)),
             },
             "country": country(line.as_ref()),
             "checked_at": checked_at,

@@ -30,7 +30,7 @@ const LONG_ENOUGH: Duration = Duration::from_secs(14);
 
 pub async fn run(mut config: NodeConfig, sources: Sources, calls: usize) -> anyhow::Result<Value> {
     config.log.level = "error".into();
-    let mut stage = Stage::set(config, sources, |_| {}).await?;
+    let mut stage = Stage::set(config, sources, None, |_| {}).await?;
     let models = &stage.models;
     println!("{}, {}, {}", models.asr.model, models.llm.model, models.tts.model);
     let (mut all, mut effort) = (Vec::new(), Map::new());

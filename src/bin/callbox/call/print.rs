@@ -59,6 +59,7 @@ impl Printer {
             "status" if !is_final(text("status")) => self.line(&format!("  {}", text("status"))),
             "answered" => self.line(&format!("  answered ({})", text("answered_by"))),
             "live" if self.live => self.partial(text("speaker"), text("text")),
+            "transfer" => self.line(&format!("  transfer: {}", text("status"))),
             "turn" => self.turn(change["turn"]["speaker"].as_str() == Some("agent"), &change["turn"]),
             "ended" => self.line(&format!("  {}", text("reason"))),
             _ => {}

@@ -50,7 +50,7 @@ enum Command {
     Refunded {
         /// Such as pay_0190…, from `callbox ledger list`
         claim: ClaimId,
-        /// The transaction that paid it: 0x and 64 hexadecimal digits
+        /// The transaction that paid it: 0x and 64 hexadecimal digits, or its signature on Solana
         #[arg(long, value_name = "HASH")]
         transaction: String,
     },

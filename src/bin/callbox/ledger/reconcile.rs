@@ -6,8 +6,11 @@ use callbox::{
     base::{ClaimId, Usd},
     node::{NodeConfig, payments},
     pay::{
-        audit::{self, Finding, Verdict},
-        evm::Chain,
+        NetworkConfig,
+        audit::{self, Evidence, Finding, Seen, Verdict},
+        evm::{self, ChainError},
+        svm,
+        tempo::Tempo,
     },
     store::{
         Store,
@@ -52,14 +55,51 @@ pub(super) fn by_ledger(finding: Finding, booked: i64) -> Finding {
     Finding { verdict: Verdict::Differs, detail, ..finding }
 }
 
-/// By CAIP-2 network.
-pub fn chains(config: &NodeConfig) -> anyhow::Result<HashMap<&'static str, Chain>> {
-    let chain = |entry| payments::chain(entry).map(|(network, chain)| (network.caip2, chain));
-    config.payments.networks.iter().filter(|entry| !entry.is_tempo()).map(chain).collect()
+/// A chain that payments are taken on.
+pub enum Ledger {
+    Evm(evm::Chain),
+    Solana(svm::rpc::Chain),
+    Tempo(Box<Tempo>),
 }
 
-async fn check(chain: Option<&Chain>, claim: &Claim) -> Finding {
-    let Some(chain) = chain.filter(|_| claim.offer.scheme == "x402") else {
+impl Ledger {
+    async fn evidence(&self, claim: &Claim) -> Result<Evidence, ChainError> {
+        match self {
+            Ledger::Evm(chain) => audit::evidence(chain, claim).await,
+            Ledger::Solana(chain) => chain.evidence(claim).await,
+            Ledger::Tempo(tempo) => audit::evidence(&**tempo, claim).await,
+        }
+    }
+
+    /// What a transaction moved of the token.
+    pub async fn transfers(&self, transaction: &str) -> Result<Seen, ChainError> {
+        match self {
+            Ledger::Evm(chain) => audit::transfers(chain, transaction).await,
+            Ledger::Solana(chain) => chain.transfers(transaction).await,
+            Ledger::Tempo(tempo) => audit::transfers(&**tempo, transaction).await,
+        }
+    }
+}
+
+/// By CAIP-2 network.
+pub fn chains(config: &NodeConfig) -> anyhow::Result<HashMap<String, Ledger>> {
+    let chain = |entry: &NetworkConfig| {
+        if entry.is_tempo() {
+            let tempo = payments::tempo(config, entry)?;
+            return Ok((tempo.network(), Ledger::Tempo(Box::new(tempo))));
+        }
+        if entry.is_solana() {
+            let (network, chain) = payments::solana::chain(entry)?;
+            return Ok((network.caip2.to_owned(), Ledger::Solana(chain)));
+        }
+        let (network, chain) = payments::chain(entry)?;
+        Ok((network.caip2.to_owned(), Ledger::Evm(chain)))
+    };
+    config.payments.networks.iter().map(chain).collect()
+}
+
+async fn check(chain: Option<&Ledger>, claim: &Claim) -> Finding {
+    let Some(chain) = chain else {
         return Finding::unchecked("its network is not in payments.networks");
     };
     match chain.evidence(claim).await {

@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use callbox::{
     base::ClaimId,
     node::NodeConfig,
-    pay::audit,
+    pay::{audit, network::Network, svm::fate::is_name},
     store::{
         Store,
         claims::{Change, Claim, ClaimState, Refund},
@@ -20,12 +20,8 @@ pub async fn book(
     id: ClaimId,
     transaction: &str,
 ) -> anyhow::Result<Report> {
-    let transaction = transaction.to_ascii_lowercase();
-    let digits = transaction.strip_prefix("0x").unwrap_or_default();
-    if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-        bail!("--transaction: must be 0x and 64 hexadecimal digits");
-    }
     let claim = store.claim_by_id(id).await?.with_context(|| format!("{id} is not in the ledger"))?;
+    let transaction = name(&claim, transaction)?;
     match claim.state {
         ClaimState::RefundDue => {}
         ClaimState::Refunding => bail!("the node is paying this refund; see `callbox ledger list`"),
@@ -39,6 +35,22 @@ pub async fn book(
     let claim = booked.context("is this transaction another payment's refund?")?;
     let claim = claim.context("the node has begun to pay this refund; see `callbox ledger list`")?;
     Ok(Report { text: format!("{id} is refunded, {checked}\n"), value: describe(&claim), agrees: true })
+}
+
+/// As the chain of the claim names its transactions.
+fn name(claim: &Claim, transaction: &str) -> anyhow::Result<String> {
+    if Network::find(&claim.offer.network).is_some_and(Network::is_solana) {
+        return match is_name(transaction) {
+            true => Ok(transaction.to_owned()),
+            false => bail!("--transaction: must be a signature on Solana: 64 bytes in base58"),
+        };
+    }
+    let transaction = transaction.to_ascii_lowercase();
+    let digits = transaction.strip_prefix("0x").unwrap_or_default();
+    match digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        true => Ok(transaction),
+        false => bail!("--transaction: must be 0x and 64 hexadecimal digits"),
+    }
 }
 
 /// # Errors

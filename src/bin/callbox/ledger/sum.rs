@@ -26,7 +26,7 @@ impl Sums {
     fn add(&mut self, claim: &Claim) {
         let amount = claim.offer.amount;
         match claim.state {
-            ClaimState::Reserved | ClaimState::Worked | ClaimState::Settling | ClaimState::Released => return,
+            ClaimState::Reserved | ClaimState::Settling | ClaimState::Released => return,
             ClaimState::Settled | ClaimState::Delivered => {}
             ClaimState::RefundDue | ClaimState::Refunding => self.due = self.due + amount,
             ClaimState::Refunded => self.refunded = self.refunded + amount,

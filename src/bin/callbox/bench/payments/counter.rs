@@ -18,7 +18,7 @@ use callbox::pay::Gate;
 use callbox::pay::network::NETWORKS;
 use callbox::pay::settle::{Outcome, Rejection, Settler};
 use callbox::pay::siwx::SignIn;
-use callbox::pay::x402::Requirement;
+use callbox::pay::x402::{Receiver, Requirement};
 use callbox::service::policy::{Caps, Hours};
 use callbox::service::{
     Admin, AdminError, Calls, HangUpError, LeaseNumber, LookUp, PlaceCall, PlaceError, Policy,
@@ -77,9 +77,8 @@ fn api(config: NodeConfig, books: &Books, lines: Arc<Lines>) -> anyhow::Result<A
     let till = Till {
         gate: Gate::new(books.store.clone(), HashMap::from([(NETWORKS[0].caip2.to_owned(), settler)])),
         sign_in: SignIn::new(&config.http.base_url(), rand::random::<[u8; 32]>().to_vec().into()),
-        networks: vec![&NETWORKS[0]],
+        receivers: vec![Receiver::evm(&NETWORKS[0], PAY_TO.parse().context("the bench's own wallet")?)],
         mpp: None,
-        pay_to: PAY_TO.parse().context("the bench's own wallet")?,
         timeout_secs: TIMEOUT,
     };
     let voices: Vec<String> = ["nat", "josh"].map(String::from).into();
@@ -112,6 +111,7 @@ pub fn payment(amount: Usd) -> String {
         pay_to: PAY_TO.parse().unwrap_or_else(|_| Wallet::nobody()),
         amount,
         timeout_secs: TIMEOUT,
+        fee_payer: None,
     };
     let payment = json!({
         "x402Version": 2,

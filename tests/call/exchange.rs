@@ -1,0 +1,290 @@
+//! An exchange made of our own SIP and media: behind one trunk, parties with numbers of their own. A party
+//! does what the test tells it to, and notes what it hears.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use callbox::base::audio::Codec;
+use callbox::media::{self, MediaEvent, MediaHandle, MediaPlane, SessionConfig, UtteranceId};
+use callbox::sip::sdp::{self, Local, Negotiated};
+use callbox::sip::{self, IncomingCall, Party as Called, Signal, SipCall, SipEnd, SipNode, TrunkConfig};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use crate::eventually;
+
+const RATE: f32 = 8_000.0;
+/// Silence of the other side after which a party speaks.
+const PATIENCE: Duration = Duration::from_millis(900);
+
+/// What a party does about a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// Picks up at once, and says something each time it has listened, this often.
+    Talks(u32),
+    /// Rings until it is told to pick up.
+    Rings,
+    /// Picks up at once and is silent.
+    Listens,
+    Refuses(u16),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    PickUp,
+    Sing(f32),
+    Press(char),
+    HangUp,
+}
+
+/// A telephone. Cheap to clone.
+#[derive(Clone)]
+pub struct Party {
+    manner: Manner,
+    codecs: Vec<Codec>,
+    orders: mpsc::Sender<Order>,
+    inbox: Arc<tokio::sync::Mutex<mpsc::Receiver<Order>>>,
+    life: Arc<Mutex<Life>>,
+}
+
+#[derive(Default)]
+struct Life {
+    calls: u32,
+    shown: Option<String>,
+    heard: Vec<i16>,
+    digits: String,
+    end: Option<SipEnd>,
+}
+
+impl Party {
+    pub fn new(manner: Manner) -> Party {
+        let (orders, inbox) = mpsc::channel(16);
+        let inbox = Arc::new(tokio::sync::Mutex::new(inbox));
+        Party { manner, codecs: vec![Codec::Pcmu, Codec::Pcma], orders, inbox, life: Arc::default() }
+    }
+
+    pub fn speaking(mut self, codec: Codec) -> Party {
+        self.codecs = vec![codec];
+        self
+    }
+
+    pub async fn picks_up(&self) {
+        self.orders.send(Order::PickUp).await.unwrap();
+    }
+
+    /// A tone without end.
+    pub async fn sings(&self, hz: f32) {
+        self.orders.send(Order::Sing(hz)).await.unwrap();
+    }
+
+    pub async fn presses(&self, digit: char) {
+        self.orders.send(Order::Press(digit)).await.unwrap();
+    }
+
+    pub async fn hangs_up(&self) {
+        self.orders.send(Order::HangUp).await.unwrap();
+    }
+
+    /// Waits until the last half second heard is a tone of `hz`, and little else.
+    pub async fn hears(&self, hz: f32) {
+        eventually(&format!("a party hears {hz} Hz"), || self.share(hz, 4_000) > 0.8).await;
+    }
+
+    /// The share of a tone in the last samples heard.
+    pub fn share(&self, hz: f32, samples: usize) -> f32 {
+        let heard = &self.life.lock().heard;
+        share(&heard[heard.len().saturating_sub(samples)..], hz)
+    }
+
+    pub async fn rings(&self) {
+        eventually("a party's phone rings", || self.life.lock().calls > 0).await;
+    }
+
+    pub async fn ends(&self) -> SipEnd {
+        eventually("a party's call ends", || self.life.lock().end.is_some()).await;
+        self.life.lock().end.clone().unwrap()
+    }
+
+    pub fn calls(&self) -> u32 {
+        self.life.lock().calls
+    }
+
+    /// The number that the last call showed.
+    pub fn shown(&self) -> Option<String> {
+        self.life.lock().shown.clone()
+    }
+
+    pub fn digits(&self) -> String {
+        self.life.lock().digits.clone()
+    }
+
+    async fn take(&self, mut call: IncomingCall, media: &MediaPlane) {
+        {
+            let mut life = self.life.lock();
+            life.calls += 1;
+            life.end = None;
+            life.shown = match &call.from {
+                Some(Called::Number(number)) => Some(number.to_string()),
+                _ => None,
+            };
+        }
+        if let Manner::Refuses(status) = self.manner {
+            return call.reject(status).await.unwrap();
+        }
+        call.ring().await.unwrap();
+        let mut inbox = self.inbox.lock().await;
+        if self.manner == Manner::Rings {
+            let picked_up = tokio::select! {
+                order = inbox.recv() => matches!(order, Some(Order::PickUp)),
+                end = call.ended() => {
+                    self.life.lock().end = Some(end);
+                    false
+                }
+            };
+            if !picked_up {
+                return;
+            }
+        }
+        let (call, leg, agreed) = self.answer(call, media).await;
+        self.talk(call, leg, agreed, &mut inbox).await;
+    }
+
+    async fn answer(&self, call: IncomingCall, media: &MediaPlane) -> (SipCall, media::Leg, Negotiated) {
+        let leg = media.reserve().unwrap();
+        let local = Local { codecs: self.codecs.clone(), ..Local::new(leg.local_addr(), 7) };
+        let (answer, agreed) = sdp::answer(&local, call.offer.as_deref().unwrap()).unwrap();
+        (call.answer(answer).await.unwrap(), leg, agreed)
+    }
+
+    async fn talk(
+        &self,
+        mut call: SipCall,
+        leg: media::Leg,
+        agreed: Negotiated,
+        inbox: &mut mpsc::Receiver<Order>,
+    ) {
+        let (handle, mut events) = leg.start(session(&agreed)).unwrap();
+        let mut voice = Voice { handle, heard: None, turns: 0, utterance: 0 };
+        if let Manner::Talks(turns) = self.manner {
+            voice.turns = turns;
+        }
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(MediaEvent::Frame { pcm, .. }) => {
+                        voice.listen(&pcm);
+                        self.life.lock().heard.extend(pcm);
+                    }
+                    Some(MediaEvent::Dtmf { digit, .. }) => self.life.lock().digits.push(digit),
+                    Some(_) => {}
+                    None => return,
+                },
+                signal = call.signals.recv() => match signal {
+                    Some(Signal::Ended(end)) => return self.life.lock().end = Some(end),
+                    Some(_) => {}
+                    None => return,
+                },
+                Some(order) = inbox.recv() => match order {
+                    Order::Sing(hz) => voice.say(tone(hz, Duration::from_secs(50))),
+                    Order::Press(digit) => voice.handle.send_dtmf(&digit.to_string()).await.unwrap(),
+                    Order::HangUp => call.handle.hang_up(),
+                    Order::PickUp => {}
+                },
+            }
+        }
+    }
+}
+
+/// A party's mouth.
+struct Voice {
+    handle: MediaHandle,
+    /// When the other side was last heard since this one spoke.
+    heard: Option<Instant>,
+    /// What it still has to say.
+    turns: u32,
+    utterance: u64,
+}
+
+impl Voice {
+    fn listen(&mut self, pcm: &[i16]) {
+        if pcm.iter().any(|sample| sample.unsigned_abs() > 1_500) {
+            self.heard = Some(Instant::now());
+        }
+        if self.turns > 0 && self.heard.is_some_and(|at| at.elapsed() >= PATIENCE) {
+            self.turns -= 1;
+            self.heard = None;
+            self.say(tone(330.0, Duration::from_millis(900)));
+        }
+    }
+
+    fn say(&mut self, pcm: Vec<i16>) {
+        self.utterance += 1;
+        self.handle.play(UtteranceId(self.utterance), pcm).unwrap();
+        self.handle.finish(UtteranceId(self.utterance)).unwrap();
+    }
+}
+
+pub struct Exchange {
+    sip: SipNode,
+}
+
+impl Exchange {
+    pub async fn start<const N: usize>(parties: [(&str, &Party); N]) -> Exchange {
+        let mut anyone = TrunkConfig::peer("caller", "127.0.0.1:9".parse().unwrap());
+        anyone.allow = vec!["127.0.0.0/8".parse().unwrap()];
+        let config =
+            sip::Config { bind: ([127, 0, 0, 1], 0).into(), trunks: vec![anyone], ..sip::Config::default() };
+        let (sip, mut incoming) = SipNode::start(config).await.unwrap();
+        let bind = media::Config { bind: [127, 0, 0, 1].into(), ..media::Config::default() };
+        let media = Arc::new(MediaPlane::start(bind).unwrap());
+        let parties: HashMap<String, Party> =
+            parties.into_iter().map(|(number, party)| (number.to_owned(), party.clone())).collect();
+        tokio::spawn(async move {
+            while let Some(call) = incoming.recv().await {
+                let Some(Called::Number(number)) = &call.to else { continue };
+                let Some(party) = parties.get(number.as_str()).cloned() else { continue };
+                let media = media.clone();
+                tokio::spawn(async move { party.take(call, &media).await });
+            }
+        });
+        Exchange { sip }
+    }
+
+    /// Where a trunk to these parties leads.
+    pub fn trunk(&self) -> SocketAddr {
+        self.sip.local_address()
+    }
+}
+
+fn session(agreed: &Negotiated) -> SessionConfig {
+    SessionConfig {
+        codec: agreed.codec,
+        payload_type: agreed.payload_type,
+        telephone_event: agreed.telephone_event,
+        remote: agreed.remote,
+        direction: agreed.direction,
+        jitter: media::jitter::Config::default(),
+        rtp_timeout: Duration::from_secs(30),
+        seed: u64::from(agreed.remote.port()),
+    }
+}
+
+fn tone(hz: f32, length: Duration) -> Vec<i16> {
+    let samples = length.as_millis() as usize * 8;
+    let wave = |n: usize| (n as f32 * hz / RATE * std::f32::consts::TAU).sin();
+    (0..samples).map(|n| (wave(n) * 9_000.0) as i16).collect()
+}
+
+/// The share of the energy of `pcm` that a tone of `hz` has: 1 for the tone alone.
+pub fn share(pcm: &[i16], hz: f32) -> f32 {
+    let energy: f32 = pcm.iter().map(|sample| f32::from(*sample).powi(2)).sum();
+    let (mut re, mut im) = (0.0, 0.0);
+    for (n, sample) in pcm.iter().enumerate() {
+        let angle = std::f32::consts::TAU * hz * n as f32 / RATE;
+        re += f32::from(*sample) * angle.cos();
+        im += f32::from(*sample) * angle.sin();
+    }
+    if energy < 1.0 { 0.0 } else { 2.0 * (re * re + im * im) / (energy * pcm.len() as f32) }
+}
