@@ -169,15 +169,13 @@ pub(super) enum Due {
     Expired,
 }
 
-/// Why a refresh of ours did not refresh.
+/// Why a refresh of ours did not refresh, where the session lives on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unrefreshed {
     /// The peer's own request was under way (491): again after this pause.
     Glare { pause: Duration },
     /// The peer wants a longer interval (422).
     TooSmall { min_se: Duration },
-    /// The peer knows no such call (481), or is not there (408).
-    Gone,
     /// Anything else may pass; the session lives until it expires.
     Failed,
 }
@@ -248,7 +246,6 @@ impl Timer {
                 self.min_se = Some(min_se);
                 self.refresh_at = Some(now);
             }
-            Unrefreshed::Gone => self.expires_at = now,
             Unrefreshed::TooSmall { .. } | Unrefreshed::Failed => {}
         }
     }
@@ -368,13 +365,12 @@ mod tests {
     }
 
     #[test]
-    fn peer_that_knows_the_call_no_more_ends_it_and_other_failures_wait() {
+    fn other_failures_wait_for_the_expiry() {
         let start = Instant::now();
         let mut timer = Timer::new(start, agreed(600, Refresher::Us));
         assert_eq!(timer.handle_timeout(start + seconds(300)), Some(Due::Refresh));
         timer.handle_unrefreshed(start + seconds(301), Unrefreshed::Failed);
-        assert_eq!(timer.handle_timeout(start + seconds(302)), None);
-        timer.handle_unrefreshed(start + seconds(303), Unrefreshed::Gone);
-        assert_eq!(timer.handle_timeout(start + seconds(303)), Some(Due::Expired));
+        assert_eq!(timer.handle_timeout(start + seconds(567)), None);
+        assert_eq!(timer.handle_timeout(start + seconds(568)), Some(Due::Expired));
     }
 }
