@@ -98,9 +98,9 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, place: &Place, session: 
     let answered = Instant::now();
     teller.status(CallStatus::InProgress).await;
     teller.tell(CallChange::Answered { answered_by: AnsweredBy::Unknown }).await;
-    let file = plan.record.then(|| format!("{}.wav", teller.call));
-    if let Some(file) = &file {
-        record(&audio, parts.recordings.join(file));
+    let file = plan.record.then(|| recording_file(teller));
+    if plan.record && !audio.recorded {
+        record(&audio, recording_path(parts, teller));
     }
     let Prepared { talk, mut notices, llm } = prepared;
     let over = CancellationToken::new();
@@ -187,6 +187,14 @@ pub(super) fn renegotiate(audio: &mut Audio, reoffer: Reoffer) {
     });
     // The far end may have hung up meanwhile.
     let _ = reoffer.reply.send(answer);
+}
+
+fn recording_file(teller: &Teller) -> String {
+    format!("{}.wav", teller.call)
+}
+
+pub(super) fn recording_path(parts: &Parts, teller: &Teller) -> PathBuf {
+    parts.recordings.join(recording_file(teller))
 }
 
 fn record(audio: &Audio, path: PathBuf) {

@@ -130,6 +130,7 @@ fn describe(end: &SipEnd) -> String {
         SipEnd::AuthRejected => {
             "the trunk refused our credentials: check sip.trunks.username and password".into()
         }
+        SipEnd::SessionLost { detail } => format!("the call was lost: {detail}"),
         SipEnd::ProtocolError { detail } => format!("the trunk said something unusable: {detail}"),
     }
 }

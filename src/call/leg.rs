@@ -1,6 +1,7 @@
 //! Signalling and media of one call as one thing: what SDP agrees on is what the media session does.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -12,10 +13,20 @@ use crate::sip::sdp::{self, Local, Negotiated, SdpError};
 
 /// A port for audio, and what we say about it in SDP.
 pub(super) struct Leg {
-    reserved: media::Leg,
+    line: Line,
     local: Local,
     jitter: media::jitter::Config,
     rtp_timeout: Duration,
+}
+
+enum Line {
+    Reserved(media::Leg),
+    /// The far end plays before it answers.
+    Early {
+        handle: MediaHandle,
+        heard: mpsc::Receiver<MediaEvent>,
+        recorded: bool,
+    },
 }
 
 impl Leg {
@@ -27,7 +38,12 @@ impl Leg {
         let config = plane.config();
         let codecs = config.codecs.clone();
         let local = Local { codecs, ..Local::new(address, rand::random::<u64>() >> 2) };
-        Ok(Leg { reserved, local, jitter: config.jitter, rtp_timeout: config.rtp_timeout() })
+        Ok(Leg {
+            line: Line::Reserved(reserved),
+            local,
+            jitter: config.jitter,
+            rtp_timeout: config.rtp_timeout(),
+        })
     }
 
     pub(super) fn offer(&self) -> String {
@@ -56,12 +72,64 @@ impl Leg {
         }
     }
 
+    /// The far end plays before it answers (RFC 3960): it is heard, and recorded to `recording`. Where
+    /// another phone of a forked call plays next, that one is heard.
+    pub(super) fn hear_early(self, answer: &str, recording: Option<PathBuf>) -> Result<Self, MediaError> {
+        let agreed = match self.accept(answer) {
+            Ok(agreed) => agreed,
+            Err(error) => {
+                tracing::debug!(%error, "what is played before the answer cannot be heard");
+                return Ok(self);
+            }
+        };
+        let config = self.config(&agreed);
+        let line = match self.line {
+            Line::Reserved(reserved) => {
+                let (handle, heard) = reserved.start(config)?;
+                let recorded = recording.is_some_and(|path| handle.record(path).is_ok());
+                Line::Early { handle, heard, recorded }
+            }
+            Line::Early { handle, heard, recorded } => {
+                follow(&handle, &agreed);
+                Line::Early { handle, heard, recorded }
+            }
+        };
+        Ok(Leg { line, ..self })
+    }
+
+    /// Answers a new offer that came before the answer.
+    pub(super) fn renegotiate(&mut self, offer: &str) -> Result<String, SdpError> {
+        self.local.version += 1;
+        let (answer, agreed) = sdp::answer(&self.local, offer)?;
+        if let Line::Early { handle, .. } = &self.line {
+            follow(handle, &agreed);
+        }
+        Ok(answer)
+    }
+
     /// Media flows from here on.
     pub(super) fn start(
         self,
         agreed: &Negotiated,
     ) -> Result<(Audio, mpsc::Receiver<MediaEvent>), MediaError> {
-        let config = SessionConfig {
+        let config = self.config(agreed);
+        let local = self.local;
+        match self.line {
+            Line::Reserved(reserved) => {
+                let (handle, events) = reserved.start(config)?;
+                Ok((Audio { handle, local, recorded: false }, events))
+            }
+            Line::Early { handle, mut heard, recorded } => {
+                follow(&handle, agreed);
+                // Ringing and announcements are no part of the conversation.
+                while heard.try_recv().is_ok() {}
+                Ok((Audio { handle, local, recorded }, heard))
+            }
+        }
+    }
+
+    fn config(&self, agreed: &Negotiated) -> SessionConfig {
+        SessionConfig {
             codec: agreed.codec,
             payload_type: agreed.payload_type,
             telephone_event: agreed.telephone_event,
@@ -71,9 +139,7 @@ impl Leg {
             jitter: self.jitter,
             rtp_timeout: self.rtp_timeout,
             seed: rand::random(),
-        };
-        let (handle, events) = self.reserved.start(config)?;
-        Ok((Audio { handle, local: self.local }, events))
+        }
     }
 }
 
@@ -81,6 +147,8 @@ impl Leg {
 pub(super) struct Audio {
     pub(super) handle: MediaHandle,
     local: Local,
+    /// Whether it was recorded before the answer already.
+    pub(super) recorded: bool,
 }
 
 impl Audio {
@@ -90,28 +158,28 @@ impl Audio {
         self.local.version += 1;
         let Some(offer) = offer else { return Ok(sdp::offer(&self.local)) };
         let (answer, agreed) = sdp::answer(&self.local, offer)?;
-        self.follow(&agreed);
+        follow(&self.handle, &agreed);
         Ok(answer)
     }
 
     /// The far end answered an offer that we made.
     pub(super) fn accept(&mut self, answer: &str) -> Result<(), SdpError> {
         let agreed = sdp::accept(&self.local, answer)?;
-        self.follow(&agreed);
+        follow(&self.handle, &agreed);
         Ok(())
     }
+}
 
-    fn follow(&self, agreed: &Negotiated) {
-        let update = SessionUpdate {
-            codec: agreed.codec,
-            payload_type: agreed.payload_type,
-            telephone_event: agreed.telephone_event,
-            remote: agreed.remote,
-            direction: agreed.direction,
-            terms: agreed.terms,
-        };
-        if let Err(error) = self.handle.update(update) {
-            tracing::error!(%error, "the media session could not follow a new offer");
-        }
+fn follow(handle: &MediaHandle, agreed: &Negotiated) {
+    let update = SessionUpdate {
+        codec: agreed.codec,
+        payload_type: agreed.payload_type,
+        telephone_event: agreed.telephone_event,
+        remote: agreed.remote,
+        direction: agreed.direction,
+        terms: agreed.terms,
+    };
+    if let Err(error) = handle.update(update) {
+        tracing::error!(%error, "the media session could not follow a new offer");
     }
 }

@@ -6,7 +6,7 @@ use crate::call::ending::Circumstances;
 use crate::call::event::CallChange;
 use crate::call::leg::Leg;
 use crate::call::record::{CallDirection, CallPlan, CallStatus, EndedBy};
-use crate::sip::{Dial, Signal, SipCall, SipEnd};
+use crate::sip::{Dial, Reoffer, Signal, SipCall, SipEnd};
 
 /// Runs the call from its first event to its last.
 pub(super) async fn run(parts: &Parts, plan: CallPlan, place: &Place) {
@@ -40,7 +40,7 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
     let Place { teller, stop, .. } = place;
     let failed = |end| Dialled::Ended { end, stopped_by: None };
     let Some(to) = plan.to.clone() else { return failed(None) };
-    let leg = match Leg::reserve(&parts.media, parts.advertise) {
+    let mut leg = match Leg::reserve(&parts.media, parts.advertise) {
         Ok(leg) => leg,
         Err(error) => {
             tracing::error!(%error, "no port for the audio of a call");
@@ -74,7 +74,23 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
             }
         };
         match signal {
-            Some(Signal::Ringing | Signal::EarlyMedia { .. }) => teller.status(CallStatus::Ringing).await,
+            Some(Signal::Ringing) => teller.status(CallStatus::Ringing).await,
+            Some(Signal::EarlyMedia { sdp }) => {
+                teller.status(CallStatus::Ringing).await;
+                let recording = plan.record.then(|| conversing::recording_path(parts, teller));
+                leg = match leg.hear_early(&sdp, recording) {
+                    Ok(leg) => leg,
+                    Err(error) => {
+                        tracing::error!(%error, "the audio of a call cannot start");
+                        call.handle.hang_up();
+                        return failed(None);
+                    }
+                };
+            }
+            Some(Signal::Reoffer(Reoffer { sdp: Some(offer), reply })) => {
+                // The far end may have hung up meanwhile.
+                let _ = reply.send(leg.renegotiate(&offer).map_err(|_| 488));
+            }
             Some(Signal::Answered { sdp }) => return Dialled::Answered { call: Box::new(call), leg, sdp },
             Some(Signal::Ended(end)) => return Dialled::Ended { end: Some(end), stopped_by },
             Some(_) => {}

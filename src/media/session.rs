@@ -297,7 +297,8 @@ impl Session {
             self.outbound.set_codec(update.codec, update.terms.opus);
             self.jitter.set_rate(update.codec.sample_rate());
         }
-        if !self.direction.receives() {
+        // Where silence was told of already, what is agreed anew is waited for anew.
+        if std::mem::take(&mut self.timed_out) || !self.direction.receives() {
             self.heard = now;
         }
         (self.codec, self.payload_type) = (update.codec, update.payload_type);

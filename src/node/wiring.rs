@@ -22,7 +22,7 @@ use crate::node::front::{self, Backend};
 use crate::node::health::HealthBoard;
 use crate::node::{Books, Shutdown, http};
 use crate::service::{Admin, AdminError, Calls, Gate, HangUpError, PlaceError, Policy, TransferCall, Voices};
-use crate::sip::{IncomingCall, RegistrationState, SipNode};
+use crate::sip::{IncomingCall, Liveness, RegistrationState, SipNode};
 use crate::store::Store;
 
 /// How long live calls have to end when the node stops.
@@ -162,12 +162,20 @@ fn warn_of_silence(config: &NodeConfig) {
 
 fn watch_trunks(config: &NodeConfig, sip: &SipNode, health: &HealthBoard) {
     for trunk in &config.sip.trunks {
-        let Ok(state) = sip.registration(&trunk.name) else { continue };
+        let states = (sip.registration(&trunk.name), sip.liveness(&trunk.name));
+        let (Ok(registration), Ok(liveness)) = states else { continue };
         health.add(&format!("trunk {}", trunk.name), move || {
-            let state = state.borrow().clone();
+            let (registration, liveness) = (registration.borrow().clone(), liveness.borrow().clone());
             async move {
-                match state {
-                    RegistrationState::NotConfigured => Ok("configured, without registration".to_owned()),
+                match registration {
+                    RegistrationState::NotConfigured if matches!(liveness, Liveness::Dead { .. }) => {
+                        Err("does not answer OPTIONS (if it never does, set options_interval_secs = 0)"
+                            .to_owned())
+                    }
+                    RegistrationState::NotConfigured if liveness == Liveness::Unknown => {
+                        Ok("configured, without registration".to_owned())
+                    }
+                    RegistrationState::NotConfigured => Ok("answers OPTIONS".to_owned()),
                     RegistrationState::Registered { .. } => Ok("registered".to_owned()),
                     RegistrationState::Registering => Err("is registering".to_owned()),
                     RegistrationState::Failed { detail, .. } => Err(detail),

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use rsipstack::transaction::transaction::Transaction;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +29,8 @@ pub enum Signal {
     /// The peer has our INVITE.
     Trying,
     Ringing,
-    /// The peer plays audio before it answers; the description is not yet its answer.
+    /// The peer plays audio before it answers; the description is not yet its answer. Told again when
+    /// another of those that a proxy forked the call to plays: the latest is to be heard.
     EarlyMedia {
         sdp: String,
     },
@@ -38,7 +40,8 @@ pub enum Signal {
     },
     /// The peer wants another session: hold, resume, another address.
     Reoffer(Reoffer),
-    /// The peer's answer to an offer of ours that left in a 200, since its INVITE had none.
+    /// The peer's answer to an offer of ours that left in a 200, since its INVITE had none; or to a
+    /// refresh of the session, where it differs from what the peer said before.
     LateAnswer {
         sdp: String,
     },
@@ -67,12 +70,23 @@ pub struct CallHandle {
     pub(super) commands: mpsc::Sender<Command>,
 }
 
-#[derive(Debug)]
 pub(super) enum Command {
-    Ring { early_media: Option<String> },
-    Answer { sdp: String, done: oneshot::Sender<Result<(), SipError>> },
-    Reject { status: u16 },
-    Reinvite { sdp: String, done: oneshot::Sender<Result<String, SipError>> },
+    Ring {
+        early_media: Option<String>,
+    },
+    Answer {
+        sdp: String,
+        done: oneshot::Sender<Result<(), SipError>>,
+    },
+    Reject {
+        status: u16,
+    },
+    Reinvite {
+        sdp: String,
+        done: oneshot::Sender<Result<String, SipError>>,
+    },
+    /// A request of the peer's that may belong to the time before the answer.
+    Early(Box<Transaction>),
 }
 
 impl CallHandle {
@@ -123,8 +137,14 @@ impl IncomingCall {
         self.send(Command::Ring { early_media: None }).await
     }
 
+    /// Plays before the answer (183): `sdp` is our answer already, or our offer if the caller made none.
+    pub async fn play_early(&self, sdp: String) -> Result<(), SipError> {
+        self.send(Command::Ring { early_media: Some(sdp) }).await
+    }
+
     /// Answers with our answer, or with our offer if the caller made none; the caller's answer then
-    /// comes as [`Signal::LateAnswer`].
+    /// comes as [`Signal::LateAnswer`]. Waits while the caller has yet to acknowledge
+    /// [`IncomingCall::play_early`].
     pub async fn answer(self, sdp: String) -> Result<SipCall, SipError> {
         let (done, answered) = oneshot::channel();
         self.send(Command::Answer { sdp, done }).await?;

@@ -8,7 +8,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::trunk::{InvalidTrunk, TrunkConfig};
+use super::{
+    session_timer::{self, Terms},
+    trunk::{InvalidTrunk, TrunkConfig},
+};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -29,6 +32,13 @@ pub struct Config {
     /// T1 of RFC 3261: the round trip every retransmission timer is made from.
     #[serde(rename = "t1_secs", with = "seconds")]
     pub t1: Duration,
+    /// After which a session that nobody refreshed is over (RFC 4028): 90 s or more. Zero neither asks
+    /// for that nor grants it.
+    #[serde(rename = "session_expires_secs", with = "seconds")]
+    pub session_expires: Duration,
+    /// The shortest `session_expires` of either side. RFC 4028 says 90 s; no configuration file does.
+    #[serde(skip)]
+    pub session_floor: Duration,
     /// Calls at once, both ways; more are refused with 503.
     pub max_calls: usize,
     pub trunks: Vec<TrunkConfig>,
@@ -44,6 +54,8 @@ impl Default for Config {
             setup_timeout: Duration::from_secs(10),
             ring_timeout: Duration::from_secs(60),
             t1: Duration::from_millis(500),
+            session_expires: Duration::from_secs(1800),
+            session_floor: session_timer::SHORTEST,
             max_calls: 200,
             trunks: Vec::new(),
         }
@@ -64,6 +76,7 @@ pub enum InvalidConfig {
 const LONGEST_RING: Duration = Duration::from_secs(170);
 /// Timer B ends an INVITE without a response after 64 T1.
 const LONGEST_SETUP: Duration = Duration::from_secs(30);
+const LONGEST_SESSION: Duration = Duration::from_secs(86_400);
 
 impl Config {
     pub fn validate(&self) -> Result<(), InvalidConfig> {
@@ -76,6 +89,10 @@ impl Config {
         }
         if !(Duration::from_millis(10)..=Duration::from_secs(2)).contains(&self.t1) {
             return fail("t1_secs", "must be 0.01 to 2");
+        }
+        let session = self.session_floor..=LONGEST_SESSION;
+        if !self.session_expires.is_zero() && !session.contains(&self.session_expires) {
+            return fail("session_expires_secs", "must be 90 to 86400, or 0 for none");
         }
         let printable = self.user_agent.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
         if !printable || self.user_agent.len() > 64 {
@@ -92,6 +109,12 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// What is wanted of sessions, if their timers are on.
+    pub(super) fn terms(&self) -> Option<Terms> {
+        let terms = Terms { wanted: self.session_expires, floor: self.session_floor };
+        (!self.session_expires.is_zero()).then_some(terms)
     }
 }
 
@@ -125,12 +148,18 @@ mod tests {
         assert_eq!(config.validate(), Ok(()));
         let again: Config = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
         assert_eq!(again.ring_timeout, config.ring_timeout);
+        assert_eq!(again.session_floor, Duration::from_secs(90));
     }
 
     #[test]
     fn errors_name_the_field() {
         let config: Config = toml::from_str("ring_timeout_secs = 999").unwrap();
         assert_eq!(config.validate().unwrap_err().to_string(), "sip.ring_timeout_secs: must be 0.1 to 170");
+        let config: Config = toml::from_str("session_expires_secs = 60").unwrap();
+        let error = config.validate().unwrap_err().to_string();
+        assert_eq!(error, "sip.session_expires_secs: must be 90 to 86400, or 0 for none");
+        let off: Config = toml::from_str("session_expires_secs = 0").unwrap();
+        assert_eq!((off.validate(), off.terms()), (Ok(()), None));
         assert!(toml::from_str::<Config>("ring = 1").unwrap_err().to_string().contains("ring"));
         let twice = "[[trunks]]\nname='a'\nserver='x'\n[[trunks]]\nname='a'\nserver='y'";
         let error = toml::from_str::<Config>(twice).unwrap().validate().unwrap_err();

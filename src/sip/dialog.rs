@@ -71,6 +71,10 @@ pub(super) enum Event {
     PeerHungUp,
     /// The session broke: a 200 that is never acknowledged, an authentication that fails in a dialog.
     Broke(SipEnd),
+    /// The session was not refreshed, or the peer knows it no more.
+    Lost(SipEnd),
+    /// What we told before the answer, and had to be acknowledged, never was (RFC 3262 section 3).
+    Unacknowledged,
     HangUp,
     /// Our BYE got its response, or never will.
     ByeOver,
@@ -184,6 +188,8 @@ impl Call {
             | Event::Refuse { .. }
             | Event::Acknowledged
             | Event::PeerCancelled
+            | Event::Lost(_)
+            | Event::Unacknowledged
             | Event::ByeOver => Vec::new(),
         }
     }
@@ -199,6 +205,10 @@ impl Call {
                 self.refuse(status, SipEnd::Rejected { status, reason: "refused here".into() })
             }
             Event::HangUp => self.refuse(480, SipEnd::LocalHangup),
+            Event::Unacknowledged => {
+                let detail = "our ringing was never acknowledged".into();
+                self.refuse(504, SipEnd::Unreachable { detail })
+            }
             Event::PeerCancelled => self.close(SipEnd::Cancelled),
             Event::PeerHungUp => self.close(SipEnd::RemoteHangup),
             Event::Failed(end) | Event::Broke(end) => self.close(end),
@@ -227,6 +237,11 @@ impl Call {
             Event::HangUp => {
                 self.enter_tail(State::Closing, now);
                 vec![Effect::SendBye, Effect::TellEnd(SipEnd::LocalHangup)]
+            }
+            // It is over for us; a peer that still lives must hear of it (RFC 4028 section 10).
+            Event::Lost(end) => {
+                self.enter_tail(State::Closing, now);
+                vec![Effect::SendBye, Effect::TellEnd(end)]
             }
             Event::PeerHungUp => self.close(SipEnd::RemoteHangup),
             Event::Broke(end) => self.close(end),
@@ -430,6 +445,30 @@ mod tests {
         assert_eq!(call.state(), State::Closed);
     }
 
+    #[test]
+    fn lost_session_is_told_and_still_hung_up() {
+        let now = Instant::now();
+        let lost = SipEnd::SessionLost { detail: "no refresh".into() };
+        let mut call = Call::outbound(now, LIMITS);
+        assert_eq!(call.handle(now, Event::Lost(lost.clone())), []);
+        call.handle(now, Event::Answered { sdp: sdp() });
+        let effects = call.handle(now, Event::Lost(lost.clone()));
+        assert_eq!(effects, [Effect::SendBye, Effect::TellEnd(lost)]);
+        call.handle(now, Event::ByeOver);
+        assert_eq!(call.state(), State::Closed);
+    }
+
+    #[test]
+    fn ringing_that_nobody_acknowledges_is_refused() {
+        let now = Instant::now();
+        let mut call = Call::inbound(now, LIMITS);
+        let effects = call.handle(now, Event::Unacknowledged);
+        assert!(matches!(
+            effects[..],
+            [Effect::SendRefusal { status: 504 }, Effect::TellEnd(SipEnd::Unreachable { .. })]
+        ));
+    }
+
     fn event() -> impl Strategy<Value = Event> {
         prop_oneof![
             Just(Event::Trying),
@@ -444,6 +483,8 @@ mod tests {
             Just(Event::PeerCancelled),
             Just(Event::PeerHungUp),
             Just(Event::Broke(SipEnd::AuthRejected)),
+            Just(Event::Lost(SipEnd::AuthRejected)),
+            Just(Event::Unacknowledged),
             Just(Event::HangUp),
             Just(Event::ByeOver),
         ]

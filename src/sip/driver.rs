@@ -3,44 +3,40 @@
 
 use std::{
     net::SocketAddr,
-    pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use rsipstack::{
     dialog::{
-        DialogId,
-        dialog::{DialogState, DialogStateReceiver, DialogStateSender},
-        invitation::{InviteAsyncResult, InviteOption},
+        dialog::{DialogState, DialogStateReceiver},
+        invitation::InviteAsyncResult,
         invite_dialog::InviteDialog,
     },
-    sip::{Header, Response, StatusCode, prelude::HeadersExt},
-    transaction::{make_uuid_v4, transaction::Transaction},
-    transport::SipAddr,
+    sip::{Response, StatusCode, prelude::HeadersExt},
 };
 use tokio::{
-    sync::{Semaphore, broadcast, mpsc},
-    task::JoinHandle,
+    sync::{broadcast, mpsc},
+    task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    call::{COMMANDS, CallHandle, Command, IncomingCall, SIGNALS, Signal, SipCall},
+    call::{COMMANDS, CallHandle, Command, SIGNALS, Signal, SipCall},
     dialog::{Call, Effect, Event, Progress, State},
     end::SipEnd,
     error::{SipError, describe},
-    link::Trunk,
-    message::{allow, body_text, end_of, is_success, sdp_headers, terminated},
-    node::{Core, Dial},
-    renegotiation::respond,
-    router,
+    message::{allow, allows_update, body_text, end_of, is_success, session_expires, terminated},
+    node::Core,
+    provisional::HeldAnswer,
+    reliable::{Heard, Told},
+    renegotiation::{Done, Negotiation, respond},
+    session_timer::{self, Timer},
+    setup::{Invite, Outbound, resolved},
 };
 
-type Lookup = Pin<Box<dyn Future<Output = Result<SipAddr, SipError>> + Send>>;
-
 pub(super) struct Driver {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     call_id: String,
     pub(super) call: Call,
     /// Once the INVITE is out, or in.
@@ -51,128 +47,47 @@ pub(super) struct Driver {
     pub(super) signals: mpsc::Sender<Signal>,
     /// Kept free for [`Signal::Ended`].
     last: Option<mpsc::OwnedPermit<Signal>>,
-    /// Our INVITE before it leaves, and the address it will go to.
-    outbound: Option<Outbound>,
-    invite: Option<JoinHandle<InviteAsyncResult>>,
+    pub(super) outbound: Option<Outbound>,
+    /// Our INVITE, until it left a second time.
+    pub(super) again: Option<Invite>,
+    pub(super) invite: Option<JoinHandle<InviteAsyncResult>>,
     bye: Option<JoinHandle<()>>,
-    destination: Option<SocketAddr>,
+    pub(super) destination: Option<SocketAddr>,
     unreachable: broadcast::Receiver<SocketAddr>,
     /// Whether a 2xx to the first INVITE was seen.
     confirmed: bool,
     /// CSeq of the last ACK looked at for a late answer.
     acknowledged: Option<u32>,
-    /// Held while a re-INVITE, ours or the peer's, is under way.
-    pub(super) renegotiation: Arc<Semaphore>,
-}
-
-struct Outbound {
-    lookup: Lookup,
-    options: Box<InviteOption>,
-    states: DialogStateSender,
-}
-
-/// Starts an outbound call.
-pub(super) fn dial(
-    core: &Arc<Core>,
-    trunk: Arc<Trunk>,
-    dial: Dial,
-    ring: Duration,
-) -> Result<SipCall, SipError> {
-    let call_id = make_uuid_v4();
-    let options = Box::new(invite_options(core, &trunk, &dial, &call_id)?);
-    let (states, receiver) = core.layer.new_dialog_state_channel();
-    let machine = Call::outbound(Instant::now(), core.limits(ring));
-    let (mut driver, call) = Driver::new(core, call_id, machine, receiver)?;
-    let resolving = core.clone();
-    let lookup: Lookup = Box::pin(async move { resolving.resolve(&trunk).await });
-    driver.outbound = Some(Outbound { lookup, options, states });
-    core.tasks.spawn(driver.run());
-    Ok(call)
-}
-
-fn invite_options(core: &Core, trunk: &Trunk, dial: &Dial, call_id: &str) -> Result<InviteOption, SipError> {
-    let callee = trunk.server_uri(Some(trunk.config.write_number(&dial.to)))?;
-    let shown = dial.from.as_ref().or(trunk.config.caller_id.as_ref());
-    let caller = match shown {
-        Some(number) => trunk.domain_uri(trunk.config.write_number(number))?,
-        None => trunk.our_uri()?,
-    };
-    let mut headers = vec![Header::Allow(router::ALLOW.into())];
-    if shown.is_some() {
-        headers.push(Header::PAssertedIdentity(format!("<{caller}>").into()));
-    }
-    Ok(InviteOption {
-        caller,
-        callee,
-        contact: core.contact(trunk)?,
-        content_type: Some("application/sdp".into()),
-        offer: Some(dial.offer.clone().into_bytes()),
-        credential: trunk.credential(),
-        headers: Some(headers),
-        call_id: Some(call_id.to_owned()),
-        ..InviteOption::default()
-    })
-}
-
-/// Takes on an INVITE that came in; gives it back if it cannot be a call.
-pub(super) fn receive(
-    core: &Arc<Core>,
-    trunk: &Trunk,
-    source: SocketAddr,
-    request: Transaction,
-) -> Result<IncomingCall, Box<(Transaction, SipError)>> {
-    let invite = request.original.clone();
-    let (driver, call) = match receive_dialog(core, trunk, &request) {
-        Ok(started) => started,
-        Err(error) => return Err(Box::new((request, error))),
-    };
-    if let Some(dialog) = driver.dialog.clone() {
-        tokio::spawn(serve_invite(dialog, request));
-    }
-    core.tasks.spawn(driver.run());
-    Ok(IncomingCall {
-        from: router::caller(&invite),
-        to: router::callee(&invite),
-        trunk: trunk.config.name.clone(),
-        source,
-        offer: body_text(invite.body()),
-        call,
-    })
-}
-
-fn receive_dialog(
-    core: &Arc<Core>,
-    trunk: &Trunk,
-    request: &Transaction,
-) -> Result<(Driver, SipCall), SipError> {
-    let call_id = request.original.call_id_header()?.value().to_owned();
-    let (states, receiver) = core.layer.new_dialog_state_channel();
-    let machine = Call::inbound(Instant::now(), core.limits(core.config.ring_timeout));
-    // A second INVITE with the Call-ID of a live call is a merged request (RFC 3261 section 8.2.2.2).
-    if core.sources.knows_call(&call_id) {
-        return Err(SipError::Refused(482));
-    }
-    let (mut driver, call) = Driver::new(core, call_id.clone(), machine, receiver)?;
-    let contact = core.contact(trunk)?;
-    let dialog = core.layer.get_or_create_server_invite(request, states, trunk.credential(), Some(contact));
-    match dialog {
-        Ok(dialog) => driver.dialog = Some(dialog),
-        Err(error) => {
-            core.release(&call_id);
-            return Err(error.into());
-        }
-    }
-    Ok((driver, call))
-}
-
-async fn serve_invite(mut dialog: InviteDialog, mut request: Transaction) {
-    if let Err(error) = dialog.handle(&mut request).await {
-        tracing::debug!(error = describe(&error), "INVITE failed");
-    }
+    /// Whose offer is under way.
+    pub(super) negotiation: Arc<Negotiation>,
+    /// Requests within the call, ours and the peer's, that are under way.
+    pub(super) inside: JoinSet<Done>,
+    /// What we described last and the peer has, or will have.
+    pub(super) description: Option<String>,
+    /// What the peer described last.
+    pub(super) heard_description: Option<String>,
+    /// Once the call is answered, if the session expires.
+    pub(super) session: Option<Timer>,
+    /// What our 200 to the peer's INVITE says of session timers.
+    pub(super) promised: Option<session_timer::Answer>,
+    /// Whether the peer takes UPDATE requests.
+    pub(super) peer_updates: bool,
+    /// Reliable responses to our INVITE.
+    pub(super) heard: Heard,
+    /// Our PRACK that leaves last: the next waits for it, so that their numbers stay in order.
+    pub(super) prack: Option<JoinHandle<()>>,
+    /// Our responses to the peer's INVITE, if they must be reliable.
+    pub(super) told: Option<Told>,
+    /// Our answer while it waits for a PRACK.
+    pub(super) held_answer: Option<HeldAnswer>,
+    /// Whether the peer's INVITE had no offer.
+    pub(super) late_offer: bool,
+    /// Whether offer and answer were exchanged before the call is answered.
+    pub(super) agreed_early: bool,
 }
 
 impl Driver {
-    fn new(
+    pub(super) fn new(
         core: &Arc<Core>,
         call_id: String,
         call: Call,
@@ -194,38 +109,67 @@ impl Driver {
             last: signals.clone().try_reserve_owned().ok(),
             signals,
             outbound: None,
+            again: None,
             invite: None,
             bye: None,
             destination: None,
             unreachable: core.unreachable.subscribe(),
             confirmed: false,
             acknowledged: None,
-            renegotiation: Arc::new(Semaphore::new(1)),
+            negotiation: Arc::default(),
+            inside: JoinSet::new(),
+            description: None,
+            heard_description: None,
+            session: None,
+            promised: None,
+            peer_updates: false,
+            heard: Heard::default(),
+            prack: None,
+            told: None,
+            held_answer: None,
+            late_offer: false,
+            agreed_early: false,
         };
         Ok((driver, SipCall { id: call_id, signals: receiver, handle }))
     }
 
-    async fn run(mut self) {
+    pub(super) async fn run(mut self) {
         while self.call.state() != State::Closed {
             let ended = self.call.has_ended();
-            let deadline =
-                self.call.poll_timeout().unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+            let deadline = self.poll_timeout();
             tokio::select! {
                 Some(state) = self.states.recv() => self.on_state(state),
                 found = resolved(&mut self.outbound) => self.on_resolved(found),
                 result = finished(&mut self.invite) => self.on_invite_over(result),
                 _ = finished(&mut self.bye) => self.feed(Event::ByeOver),
+                Some(Ok(done)) = self.inside.join_next() => self.on_done(done),
                 Some(command) = self.commands.recv() => self.on_command(command),
                 () = self.hang_up.cancelled(), if !ended => self.feed(Event::HangUp),
                 () = self.signals.closed(), if !ended => self.feed(Event::HangUp),
                 Ok(address) = self.unreachable.recv() => self.on_unreachable(address),
-                () = tokio::time::sleep_until(deadline.into()) => {
-                    let effects = self.call.handle_timeout(Instant::now());
-                    self.apply(effects);
-                }
+                () = tokio::time::sleep_until(deadline.into()) => self.handle_timeout(Instant::now()),
             }
         }
         self.finish().await;
+    }
+
+    fn poll_timeout(&self) -> Instant {
+        let session = self.session.as_ref().filter(|_| self.call.state() == State::Answered);
+        let told = self.told.as_ref().filter(|_| self.call.state() == State::Offered);
+        let deadlines =
+            [self.call.poll_timeout(), session.map(Timer::poll_timeout), told.and_then(Told::poll_timeout)];
+        deadlines.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + Duration::from_secs(3600))
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        let effects = self.call.handle_timeout(now);
+        self.apply(effects);
+        if self.call.state() == State::Offered {
+            self.tell_again(now);
+        }
+        if self.call.state() == State::Answered {
+            self.refresh_if_due(now);
+        }
     }
 
     /// Forgets the dialog: the stack keeps it until it is told to.
@@ -239,13 +183,15 @@ impl Driver {
         if let Some(bye) = self.bye.take() {
             bye.abort();
         }
+        // What is under way still answers its peer; nobody waits for it here.
+        self.inside.detach_all();
         if let Some(dialog) = &self.dialog {
             self.core.layer.remove_dialog(&dialog.id());
         }
         self.core.release(&self.call_id);
     }
 
-    fn feed(&mut self, event: Event) {
+    pub(super) fn feed(&mut self, event: Event) {
         let effects = self.call.handle(Instant::now(), event);
         self.apply(effects);
     }
@@ -303,35 +249,10 @@ impl Driver {
         }));
     }
 
-    fn send_answer(&mut self, sdp: String) {
-        if let Some(dialog) = &self.dialog
-            && let Err(error) = dialog.accept(Some(sdp_headers()), Some(sdp.into_bytes()))
-        {
-            self.feed(Event::Broke(SipEnd::ProtocolError { detail: describe(&error) }));
-        }
-    }
-
     fn send_refusal(&mut self, status: u16) {
         if let Some(dialog) = &self.dialog {
             // It fails only if the INVITE's transaction is gone, and with it who would hear.
             let _ = dialog.reject(Some(StatusCode::from(status)), None);
-        }
-    }
-
-    fn on_resolved(&mut self, found: Result<SipAddr, SipError>) {
-        let Some(Outbound { mut options, states, .. }) = self.outbound.take() else { return };
-        let started = found.and_then(|address| {
-            self.destination = address.get_socketaddr().ok();
-            options.destination = Some(address);
-            Ok(self.core.layer.do_invite_async(*options, states)?)
-        });
-        match started {
-            Ok((dialog, invite)) => {
-                self.dialog = Some(dialog);
-                self.invite = Some(invite);
-            }
-            Err(SipError::Unreachable(detail)) => self.feed(Event::Failed(SipEnd::Unreachable { detail })),
-            Err(error) => self.feed(Event::Failed(SipEnd::ProtocolError { detail: error.to_string() })),
         }
     }
 
@@ -348,10 +269,9 @@ impl Driver {
     fn on_invite_over(&mut self, result: Result<InviteAsyncResult, tokio::task::JoinError>) {
         self.core.dialogs_changed.notify_waiters();
         // The answer, if there was one, is among the states.
-        while let Ok(state) = self.states.try_recv() {
-            self.on_state(state);
-        }
+        self.follow_states();
         let event = match result {
+            Ok(Ok((_, Some(response)))) if self.invite_again(&response) => return,
             Ok(Ok((_, Some(response)))) if is_success(&response.status_code) && self.confirmed => return,
             Ok(Ok((_, Some(response)))) => Event::Failed(end_of(&response)),
             Ok(Ok((_, None))) | Err(_) => Event::InviteOver,
@@ -362,22 +282,20 @@ impl Driver {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Ring { early_media } => {
-                if let (State::Offered, Some(dialog)) = (self.call.state(), &self.dialog) {
-                    let headers = early_media.is_some().then(sdp_headers);
-                    let _ = dialog.ringing(headers, early_media.map(String::into_bytes));
-                }
-            }
-            Command::Answer { sdp, done } => {
-                let open = self.call.state() == State::Offered;
-                self.feed(Event::Accept { sdp });
-                let _ = done.send(if open { Ok(()) } else { Err(SipError::CallOver) });
-            }
+            Command::Ring { early_media } => self.ring(early_media),
+            Command::Answer { sdp, done } => self.answer(sdp, done),
             Command::Reject { status } => {
                 let status = if (300..700).contains(&status) { status } else { 480 };
                 self.feed(Event::Refuse { status });
             }
             Command::Reinvite { sdp, done } => self.reinvite(sdp, done),
+            Command::Early(request) => self.on_early_request(request),
+        }
+    }
+
+    pub(super) fn follow_states(&mut self) {
+        while let Ok(state) = self.states.try_recv() {
+            self.on_state(state);
         }
     }
 
@@ -386,15 +304,17 @@ impl Driver {
         match state {
             DialogState::Trying(_) if ours => self.feed(Event::Trying),
             DialogState::Early(_, response) if ours && !self.confirmed => self.on_provisional(&response),
-            DialogState::Confirmed(id, response) => self.on_confirmed(&id, &response, ours),
+            DialogState::Confirmed(_, response) => self.on_confirmed(&response, ours),
             DialogState::Updated(_, request, handle) => self.on_reoffer(&request, handle),
             DialogState::Info(_, request, handle) => self.on_info(&request, handle),
-            DialogState::Options(_, _, handle) => respond(handle, StatusCode::OK, allow(), None),
+            DialogState::Options(_, _, handle) => {
+                respond(handle, StatusCode::OK, self.core.capabilities(), None)
+            }
             DialogState::Refer(_, _, handle)
             | DialogState::Message(_, _, handle)
             | DialogState::Notify(_, _, handle)
             | DialogState::Publish(_, _, handle) => {
-                respond(handle, StatusCode::MethodNotAllowed, allow(), None)
+                respond(handle, StatusCode::MethodNotAllowed, vec![allow()], None)
             }
             // Before an answer to our INVITE its own outcome says more.
             DialogState::Terminated(_, reason) if !ours || self.confirmed => self.feed(terminated(reason)),
@@ -402,31 +322,21 @@ impl Driver {
         }
     }
 
-    fn call_is_outbound(&self) -> bool {
+    pub(super) fn call_is_outbound(&self) -> bool {
         use rsipstack::transaction::key::TransactionRole::Client;
         self.dialog.as_ref().is_some_and(|dialog| dialog.role() == Client)
     }
 
-    fn on_provisional(&mut self, response: &Response) {
-        let sdp = body_text(&response.body);
-        if response.status_code == StatusCode::Ringing {
-            self.feed(Event::Ringing);
-        } else if sdp.is_none() {
-            self.feed(Event::Trying);
-        }
-        if let Some(sdp) = sdp {
-            self.feed(Event::EarlyMedia { sdp });
-        }
-    }
-
     /// Told after every ACK of ours and of the peer's, and after in-dialog requests.
-    fn on_confirmed(&mut self, _id: &DialogId, response: &Response, ours: bool) {
+    fn on_confirmed(&mut self, response: &Response, ours: bool) {
         if ours && !self.confirmed {
             self.confirmed = true;
-            self.feed(Event::Answered { sdp: body_text(&response.body).unwrap_or_default() });
-            return;
+            return self.on_answered(response);
         }
-        self.confirmed = true;
+        if !self.confirmed {
+            self.confirmed = true;
+            self.begin_session(self.promised.map(|promised| promised.agreed()));
+        }
         self.core.dialogs_changed.notify_waiters();
         self.feed(Event::Acknowledged);
         let Some(ack) = self.dialog.as_ref().and_then(InviteDialog::last_remote_ack) else { return };
@@ -434,17 +344,26 @@ impl Driver {
         if seq.is_some() && seq != self.acknowledged {
             self.acknowledged = seq;
             if let Some(sdp) = body_text(ack.body()) {
-                self.tell(Signal::LateAnswer { sdp });
+                self.tell_late_answer(sdp);
             }
         }
     }
-}
 
-/// The address our INVITE goes to, or never if it needs none.
-async fn resolved(outbound: &mut Option<Outbound>) -> Result<SipAddr, SipError> {
-    match outbound {
-        Some(outbound) => outbound.lookup.as_mut().await,
-        None => std::future::pending().await,
+    fn on_answered(&mut self, response: &Response) {
+        self.peer_updates = allows_update(&response.headers);
+        let agreed =
+            self.core.config.terms().and_then(|terms| terms.accept(session_expires(&response.headers)));
+        self.begin_session(agreed);
+        // A callee whose early description counts need not repeat it (RFC 3262 section 5).
+        if let Some(sdp) = body_text(&response.body) {
+            self.heard_description = Some(sdp);
+        }
+        self.feed(Event::Answered { sdp: self.heard_description.clone().unwrap_or_default() });
+    }
+
+    pub(super) fn tell_late_answer(&mut self, sdp: String) {
+        self.heard_description = Some(sdp.clone());
+        self.tell(Signal::LateAnswer { sdp });
     }
 }
 

@@ -21,6 +21,11 @@ pub enum SipEnd {
     },
     /// The trunk's credentials are missing or wrong.
     AuthRejected,
+    /// The call was answered and is gone: nobody refreshed it in time (RFC 4028), or the peer knows it no
+    /// more.
+    SessionLost {
+        detail: String,
+    },
     /// The peer said something that cannot be acted on.
     ProtocolError {
         detail: String,
@@ -35,7 +40,9 @@ impl SipEnd {
             SipEnd::NoAnswer => Some(Fault::Callee),
             SipEnd::Cancelled => Some(Fault::Caller),
             SipEnd::RemoteHangup | SipEnd::LocalHangup => None,
-            SipEnd::Unreachable { .. } | SipEnd::ProtocolError { .. } => Some(Fault::Carrier),
+            SipEnd::Unreachable { .. } | SipEnd::SessionLost { .. } | SipEnd::ProtocolError { .. } => {
+                Some(Fault::Carrier)
+            }
             SipEnd::AuthRejected => Some(Fault::Us),
         }
     }

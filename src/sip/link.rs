@@ -13,6 +13,7 @@ use super::{
     config::Config,
     error::SipError,
     guard::Sources,
+    keepalive::Liveness,
     node::Core,
     registration::RegistrationState,
     trunk::{BracketedHost, Transport, TrunkConfig},
@@ -26,6 +27,7 @@ pub(super) struct Trunk {
     pub index: usize,
     pub config: TrunkConfig,
     pub registration: watch::Receiver<RegistrationState>,
+    pub liveness: watch::Receiver<Liveness>,
 }
 
 impl Trunk {
@@ -86,23 +88,34 @@ fn parse_uri(host: &str, user: Option<&str>) -> Result<Uri, SipError> {
     Ok(uri)
 }
 
-pub(super) type Registrations = Vec<(usize, watch::Sender<RegistrationState>)>;
+/// What is told of the trunks, by their places in the configuration.
+#[derive(Default)]
+pub(super) struct Watched {
+    /// Those that register.
+    pub registrations: Vec<(usize, watch::Sender<RegistrationState>)>,
+    /// Those that are asked whether they live.
+    pub lives: Vec<(usize, watch::Sender<Liveness>)>,
+}
 
-/// The trunks, and the senders of those that register.
-pub(super) fn trunks(config: &Config, sources: &Sources) -> (Vec<Arc<Trunk>>, Registrations) {
-    let mut registrations = Vec::new();
+/// The trunks, and who is to tell of them.
+pub(super) fn trunks(config: &Config, sources: &Sources) -> (Vec<Arc<Trunk>>, Watched) {
+    let mut watched = Watched::default();
     let make = |(index, config): (usize, &TrunkConfig)| {
         let (state, registration) = watch::channel(RegistrationState::NotConfigured);
         if config.register {
-            registrations.push((index, state));
+            watched.registrations.push((index, state));
+        }
+        let (state, liveness) = watch::channel(Liveness::Unknown);
+        if config.options_interval_secs > 0 {
+            watched.lives.push((index, state));
         }
         sources.allow_networks(index, &config.allow);
         if let Ok(address) = config.server.host.parse() {
             sources.allow_server(index, address);
         }
-        Arc::new(Trunk { index, config: config.clone(), registration })
+        Arc::new(Trunk { index, config: config.clone(), registration, liveness })
     };
-    (config.trunks.iter().enumerate().map(make).collect(), registrations)
+    (config.trunks.iter().enumerate().map(make).collect(), watched)
 }
 
 /// Looks the trunks' names up again and again, so that calls from new addresses are known.

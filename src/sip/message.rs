@@ -2,17 +2,94 @@
 
 use rsipstack::{
     dialog::dialog::TerminatedReason,
-    sip::{Header, Response, StatusCode, StatusCodeKind},
+    sip::{Header, Headers, Response, StatusCode, StatusCodeKind},
 };
 
-use super::{dialog::Event, end::SipEnd, router};
+use super::{
+    dialog::Event,
+    end::SipEnd,
+    reliable::RELIABLE,
+    session_timer::{self, Asked, SessionExpires, TIMER},
+};
 
-pub(super) fn allow() -> Vec<Header> {
-    vec![Header::Allow(router::ALLOW.into())]
+/// Methods served, in and out of a dialog.
+pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK";
+pub(super) const SDP: &str = "application/sdp";
+
+pub(super) fn allow() -> Header {
+    Header::Allow(ALLOW.into())
 }
 
-pub(super) fn sdp_headers() -> Vec<Header> {
-    vec![Header::ContentType("application/sdp".into()), Header::Allow(router::ALLOW.into())]
+/// The extensions known here.
+pub(super) fn supported(timers: bool) -> Header {
+    Header::Supported(if timers { format!("{RELIABLE}, {TIMER}") } else { RELIABLE.to_owned() }.into())
+}
+
+/// What a request requires and is not known here, as `Unsupported` says it.
+pub(super) fn unknown_extensions(headers: &Headers, timers: bool) -> Option<String> {
+    let known = |tag: &str| {
+        tag.eq_ignore_ascii_case(RELIABLE) || (timers && tag.eq_ignore_ascii_case(TIMER)) || tag.is_empty()
+    };
+    let unknown: Vec<_> = option_tags(headers, require_list).filter(|tag| !known(tag)).collect();
+    (!unknown.is_empty()).then(|| unknown.join(", "))
+}
+
+pub(super) fn requires(headers: &Headers, tag: &str) -> bool {
+    option_tags(headers, require_list).any(|required| required.eq_ignore_ascii_case(tag))
+}
+
+/// What a request says of session timers.
+pub(super) fn asked(headers: &Headers) -> Asked {
+    Asked {
+        supported: option_tags(headers, |header| require_list(header).or(supported_list(header)))
+            .any(|tag| tag.eq_ignore_ascii_case(TIMER)),
+        expires: session_expires(headers),
+        min_se: min_se(headers),
+    }
+}
+
+pub(super) fn session_expires(headers: &Headers) -> Option<SessionExpires> {
+    headers.iter().find_map(|header| match header {
+        Header::SessionExpires(value) => SessionExpires::parse(value.value()),
+        _ => None,
+    })
+}
+
+pub(super) fn min_se(headers: &Headers) -> Option<std::time::Duration> {
+    headers.iter().find_map(|header| match header {
+        Header::MinSE(value) => session_timer::parse_min_se(value.value()),
+        _ => None,
+    })
+}
+
+/// Whether the peer takes UPDATE requests; one that does not say takes none (RFC 3311 section 4).
+pub(super) fn allows_update(headers: &Headers) -> bool {
+    option_tags(headers, allow_list).any(|method| method.eq_ignore_ascii_case("UPDATE"))
+}
+
+/// The elements of every header that `list` picks.
+fn option_tags<'a>(
+    headers: &'a Headers,
+    list: impl Fn(&'a Header) -> Option<&'a str>,
+) -> impl Iterator<Item = &'a str> {
+    headers.iter().filter_map(list).flat_map(|list| list.split(',')).map(str::trim)
+}
+
+fn require_list(header: &Header) -> Option<&str> {
+    if let Header::Require(list) = header { Some(list.value()) } else { None }
+}
+
+fn supported_list(header: &Header) -> Option<&str> {
+    if let Header::Supported(list) = header { Some(list.value()) } else { None }
+}
+
+fn allow_list(header: &Header) -> Option<&str> {
+    if let Header::Allow(list) = header { Some(list.value()) } else { None }
+}
+
+/// How long a peer waits that asked while its own request of before is unanswered (RFC 3261 section 14.2).
+pub(super) fn retry_soon() -> Header {
+    Header::RetryAfter(rand::random_range(0..=10u32).to_string().into())
 }
 
 pub(super) fn body_text(body: &[u8]) -> Option<String> {
@@ -55,4 +132,30 @@ pub(super) fn terminated(reason: TerminatedReason) -> Event {
 
 pub(super) fn is_success(status: &StatusCode) -> bool {
     status.kind() == StatusCodeKind::Successful
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_unknown_is_unsupported() {
+        let headers = |required: &[&str]| {
+            let required = required.iter().map(|list| Header::Require((*list).into()));
+            Headers::from(required.collect::<Vec<_>>())
+        };
+        assert_eq!(unknown_extensions(&headers(&["100rel, Timer"]), true), None);
+        assert_eq!(unknown_extensions(&headers(&["timer"]), false), Some("timer".into()));
+        let mixed = headers(&["100rel,precondition", "", "gruu"]);
+        assert_eq!(unknown_extensions(&mixed, true), Some("precondition, gruu".into()));
+        assert!(requires(&mixed, "100REL") && !requires(&mixed, "timer"));
+    }
+
+    #[test]
+    fn peer_that_names_no_methods_takes_no_update() {
+        let allow = |list: &str| Headers::from(vec![Header::Allow(list.into())]);
+        assert!(allows_update(&allow("INVITE, update")));
+        assert!(!allows_update(&allow("INVITE, ACK")));
+        assert!(!allows_update(&Headers::from(vec![])));
+    }
 }

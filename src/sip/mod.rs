@@ -9,11 +9,14 @@
 //! | [`sdp`] | offer and answer (RFC 3264), pure |
 //! | [`trunk`] | a trunk's configuration |
 //! | `dialog` | one call as a state machine, pure |
+//! | `session_timer`, `reliable` | when a session expires, what must be acknowledged before the answer: pure |
 //! | `registration` | when to REGISTER again, pure, and its driver |
-//! | `digest` | what the stack gets wrong about digest authentication, put right at the wire |
+//! | `keepalive` | whether a trunk lives, asked by OPTIONS |
+//! | `translate`, `digest`, `early` | what the stack says otherwise than the RFCs, put right at the wire |
 //! | `guard`, `wire` | what is refused before it reaches the parser, and the socket that refuses it |
 //! | `node`, `link`, `router` | sockets and clock: the node, its trunks, requests that come in |
-//! | `driver`, `renegotiation`, `info` | one call: its INVITE and BYE, and what happens inside it |
+//! | `driver`, `setup`, `provisional` | one call: its INVITE, what is told before the answer, its BYE |
+//! | `renegotiation`, `refresh`, `info` | what happens inside a call |
 //!
 //! Messages, transactions and dialogs are `rsipstack`'s; no name of it leaves this module. It logs
 //! whole messages, numbers included, at `info`: a log filter must hold it at [`LOG_FILTER`].
@@ -23,19 +26,25 @@ mod config;
 mod dialog;
 mod digest;
 mod driver;
+mod early;
 mod end;
 mod error;
 mod guard;
 mod info;
+mod keepalive;
 mod link;
 mod message;
 mod node;
+mod provisional;
+mod refresh;
 mod registration;
+mod reliable;
 mod renegotiation;
 mod router;
 pub mod sdp;
 mod session_timer;
-mod stun;
+mod setup;
+mod translate;
 pub mod trunk;
 mod wire;
 
@@ -44,6 +53,7 @@ pub use self::{
     config::{Config, InvalidConfig},
     end::SipEnd,
     error::SipError,
+    keepalive::Liveness,
     node::{Dial, Pong, SipNode, Stats},
     registration::RegistrationState,
     trunk::{Network, NumberFormat, Server, Transport, TrunkConfig},

@@ -15,7 +15,9 @@ use parking_lot::Mutex;
 use rsipstack::{
     EndpointBuilder,
     dialog::dialog_layer::DialogLayer,
-    sip::{Auth, Method, Param, Scheme, SipMessage, StatusCodeKind, Uri},
+    sip::{
+        Auth, Header, Method, Param, Scheme, SipMessage, StatusCode, StatusCodeKind, Uri, prelude::HeadersExt,
+    },
     transaction::{
         CallIdFormat,
         endpoint::{EndpointInnerRef, EndpointOption},
@@ -27,22 +29,23 @@ use rsipstack::{
 };
 use tokio::{
     net::{TcpListener, UdpSocket},
-    sync::{Notify, broadcast, mpsc, watch},
+    sync::{Notify, broadcast, mpsc, mpsc::error::TrySendError, watch},
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    call::{CallHandle, IncomingCall, SipCall},
+    call::{CallHandle, Command, IncomingCall, SipCall},
     config::{Config, ring_timeout_is_valid},
     dialog::Limits,
-    digest::DigestTranslator,
-    driver,
     error::{SipError, describe},
     guard::Sources,
+    keepalive::{self, Liveness},
     link::{self, Trunk},
+    message::{SDP, allow, supported},
     registration::{self, RegistrationState},
-    router,
+    router, setup,
+    translate::Translator,
     trunk::Transport,
     wire::GuardedSocket,
 };
@@ -135,13 +138,13 @@ impl SipNode {
         transport.add_transport(udp.into());
 
         let sources = Sources::default();
-        let (trunks, registrations) = link::trunks(&config, &sources);
+        let (trunks, watched) = link::trunks(&config, &sources);
         let endpoint = EndpointBuilder::new()
             .with_user_agent(&config.user_agent)
             .with_transport_layer(transport)
             .with_cancel_token(stop.clone())
             .with_option(timers(config.t1))
-            .with_inspector(Box::new(DigestTranslator))
+            .with_inspector(Box::new(Translator))
             .with_transport_inspector(Box::new(router::SourceFilter(sources.clone())))
             .build();
         let requests = endpoint.incoming_transactions()?;
@@ -169,8 +172,11 @@ impl SipNode {
         if let Some(listener) = tcp {
             core.spawn_until_stopped(router::accept(core.clone(), listener));
         }
-        for (trunk, state) in registrations {
+        for (trunk, state) in watched.registrations {
             core.tasks.spawn(registration::drive(core.clone(), core.trunks[trunk].clone(), state));
+        }
+        for (trunk, state) in watched.lives {
+            core.spawn_until_stopped(keepalive::drive(core.clone(), core.trunks[trunk].clone(), state));
         }
         Ok((SipNode { core, _stop: Arc::new(stop.drop_guard()) }, calls))
     }
@@ -192,17 +198,18 @@ impl SipNode {
         if !ring_timeout_is_valid(ring) {
             return Err(SipError::RingTimeout);
         }
-        driver::dial(&self.core, trunk, dial, ring)
+        setup::dial(&self.core, trunk, dial, ring)
     }
 
     /// Asks the trunk (the first if `None`) whether it lives.
     pub async fn options(&self, trunk: Option<&str>) -> Result<Pong, SipError> {
         let trunk = self.trunk(trunk)?;
-        let limit = self.core.config.setup_timeout;
-        let ping = self.core.ping(&trunk);
-        tokio::time::timeout(limit, ping).await.unwrap_or_else(|_| {
-            Err(SipError::Unreachable(format!("no response within {} s", limit.as_secs_f32())))
-        })
+        self.core.ask(&trunk).await
+    }
+
+    /// Follows whether a trunk answers OPTIONS.
+    pub fn liveness(&self, trunk: &str) -> Result<watch::Receiver<Liveness>, SipError> {
+        Ok(self.trunk(Some(trunk))?.liveness.clone())
     }
 
     /// Follows a trunk's registration.
@@ -275,6 +282,40 @@ impl Core {
         self.dialogs_changed.notify_waiters();
     }
 
+    /// Gives a request to the call it belongs to; back with a status if there is none, or it is too busy.
+    pub fn hand_over(&self, request: Transaction) -> Result<(), (Box<Transaction>, StatusCode)> {
+        let call =
+            request.original.call_id_header().ok().and_then(|id| self.calls.lock().get(id.value()).cloned());
+        let Some(call) = call else {
+            return Err((Box::new(request), StatusCode::CallTransactionDoesNotExist));
+        };
+        let refused = match call.commands.try_send(Command::Early(Box::new(request))) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Full(refused)) => (refused, StatusCode::ServerInternalError),
+            Err(TrySendError::Closed(refused)) => (refused, StatusCode::CallTransactionDoesNotExist),
+        };
+        match refused {
+            (Command::Early(request), status) => Err((request, status)),
+            // What was sent comes back.
+            _ => Ok(()),
+        }
+    }
+
+    /// The extensions known here, as a message says it.
+    pub fn supported(&self) -> Header {
+        supported(self.config.terms().is_some())
+    }
+
+    /// What stands beside a description of ours.
+    pub fn sdp_headers(&self) -> Vec<Header> {
+        vec![Header::ContentType(SDP.into()), allow(), self.supported()]
+    }
+
+    /// The answer to OPTIONS.
+    pub fn capabilities(&self) -> Vec<Header> {
+        vec![allow(), Header::Accept(SDP.into()), self.supported()]
+    }
+
     pub fn limits(&self, ring: Duration) -> Limits {
         // The stack gives a transaction 64 T1; what has not settled by then never will.
         Limits { setup: self.config.setup_timeout, ring, linger: self.config.t1 * 68 }
@@ -306,7 +347,7 @@ impl Core {
         })
     }
 
-    async fn ping(&self, trunk: &Trunk) -> Result<Pong, SipError> {
+    pub async fn ping(&self, trunk: &Trunk) -> Result<Pong, SipError> {
         let target = self.resolve(trunk).await?;
         let mut unreachable = self.unreachable.subscribe();
         let mut transaction = self.options_request(trunk, &target)?;

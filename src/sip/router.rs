@@ -15,16 +15,16 @@ use tokio::{net::TcpListener, sync::mpsc};
 
 use super::{
     call::{IncomingCall, Party},
-    driver,
     error::{SipError, describe},
     guard::{self, Sources},
     link::Trunk,
+    message::{SDP, allow, asked, unknown_extensions},
     node::Core,
+    session_timer::TooSmall,
+    setup,
 };
 use crate::base::{E164, Pii};
 
-/// Methods served, in and out of a dialog.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
 /// How long a request waits for its dialog to be ready.
 const DIALOG_WAIT: Duration = Duration::from_millis(500);
 /// TCP connections at once; one more is closed at once.
@@ -110,7 +110,7 @@ pub(super) async fn route(
     mut requests: TransactionReceiver,
     incoming: mpsc::Sender<IncomingCall>,
 ) {
-    while let Some(mut request) = requests.recv().await {
+    while let Some(request) = requests.recv().await {
         let in_dialog = match request.original.to_header().and_then(|to| to.tag()) {
             Ok(tag) => tag.is_some(),
             Err(_) => {
@@ -119,25 +119,48 @@ pub(super) async fn route(
             }
         };
         match (in_dialog, request.original.method) {
-            (true, _) => drop(tokio::spawn(handle_in_dialog(core.clone(), request))),
+            (true, _) => handle_in_dialog(&core, request),
             (false, Method::Invite) => invite(&core, request, &incoming),
-            (false, Method::Options) => drop(tokio::spawn(async move {
-                let headers = vec![Header::Allow(ALLOW.into()), Header::Accept("application/sdp".into())];
-                let _ = request.reply_with(StatusCode::OK, headers, None).await;
-            })),
+            (false, Method::Options) => drop(tokio::spawn(answer_options(core.clone(), request))),
             (false, Method::Ack) => {}
             (false, Method::Bye | Method::Info | Method::Update | Method::PRack) => {
                 drop(tokio::spawn(refuse(request, StatusCode::CallTransactionDoesNotExist, vec![])));
             }
             (false, _) => {
-                let allow = vec![Header::Allow(ALLOW.into())];
-                drop(tokio::spawn(refuse(request, StatusCode::MethodNotAllowed, allow)));
+                drop(tokio::spawn(refuse(request, StatusCode::MethodNotAllowed, vec![allow()])));
             }
         }
     }
 }
 
-async fn handle_in_dialog(core: Arc<Core>, mut request: Transaction) {
+/// What a peer may ask of us; a node that stops says so, that calls go elsewhere.
+async fn answer_options(core: Arc<Core>, mut request: Transaction) {
+    let status = if core.draining.is_cancelled() { StatusCode::ServiceUnavailable } else { StatusCode::OK };
+    let _ = request.reply_with(status, core.capabilities(), None).await;
+}
+
+fn handle_in_dialog(core: &Arc<Core>, request: Transaction) {
+    let unknown = unknown_extensions(request.original.headers(), core.config.terms().is_some());
+    if let Some(unknown) = unknown.filter(|_| request.original.method != Method::Bye) {
+        let unsupported = vec![Header::Unsupported(unknown.into())];
+        return drop(tokio::spawn(refuse(request, StatusCode::BadExtension, unsupported)));
+    }
+    // The stack answers a PRACK whatever it says, and leaves an UPDATE before the answer unanswered.
+    let early = match request.original.method {
+        Method::PRack => true,
+        Method::Update => !core.layer.match_dialog(&request).is_some_and(|d| d.state().is_confirmed()),
+        _ => false,
+    };
+    if !early {
+        return drop(tokio::spawn(deliver(core.clone(), request)));
+    }
+    if let Err((request, status)) = core.hand_over(request) {
+        drop(tokio::spawn(refuse(*request, status, vec![])));
+    }
+}
+
+/// Hands a request to its dialog.
+pub(super) async fn deliver(core: Arc<Core>, mut request: Transaction) {
     let mut dialog = match dialog_of(&core, &request).await {
         Ok(dialog) => dialog,
         Err(status) => return refuse(request, status, vec![]).await,
@@ -186,7 +209,7 @@ async fn refuse(mut request: Transaction, status: StatusCode, headers: Vec<Heade
 fn invite(core: &Arc<Core>, request: Transaction, incoming: &mpsc::Sender<IncomingCall>) {
     let refusal = match admit_invite(core, &request) {
         Ok((trunk, source)) => match incoming.try_reserve() {
-            Ok(place) => match driver::receive(core, &trunk, source, request) {
+            Ok(place) => match setup::receive(core, &trunk, source, request) {
                 Ok(call) => return place.send(call),
                 Err(refused) => {
                     let (request, error) = *refused;
@@ -217,15 +240,19 @@ fn admit_invite(core: &Core, request: &Transaction) -> Result<(Arc<Trunk>, Socke
     let source = source.ok_or((StatusCode::BadRequest, vec![]))?;
     let trunk = trunk_of(core, source).ok_or((StatusCode::Forbidden, vec![]))?;
     let headers = request.original.headers();
-    if let Some(unknown) = required_extensions(headers.iter()) {
+    let terms = core.config.terms();
+    if let Some(unknown) = unknown_extensions(headers, terms.is_some()) {
         return Err((StatusCode::BadExtension, vec![Header::Unsupported(unknown.into())]));
     }
-    let is_sdp =
-        |kind: &str| kind.split(';').next().is_some_and(|k| k.trim().eq_ignore_ascii_case("application/sdp"));
+    if let Some(Err(TooSmall(shortest))) = terms.map(|terms| terms.answer(&asked(headers))) {
+        let min_se = Header::MinSE(shortest.as_secs().to_string().into());
+        return Err((StatusCode::SessionIntervalTooSmall, vec![min_se, core.supported()]));
+    }
+    let is_sdp = |kind: &str| kind.split(';').next().is_some_and(|k| k.trim().eq_ignore_ascii_case(SDP));
     let foreign_body = !request.original.body().is_empty()
         && headers.iter().any(|h| matches!(h, Header::ContentType(kind) if !is_sdp(kind.value())));
     if foreign_body {
-        return Err((StatusCode::UnsupportedMediaType, vec![Header::Accept("application/sdp".into())]));
+        return Err((StatusCode::UnsupportedMediaType, vec![Header::Accept(SDP.into())]));
     }
     Ok((trunk, source))
 }
@@ -235,16 +262,6 @@ fn trunk_of(core: &Core, source: SocketAddr) -> Option<Arc<Trunk>> {
     let trunks: Vec<_> = core.sources.trunks_of(source.ip()).into_iter().map(|i| &core.trunks[i]).collect();
     let by_port = trunks.iter().find(|trunk| trunk.config.server.port == Some(source.port()));
     by_port.or(trunks.first()).map(|trunk| Arc::clone(trunk))
-}
-
-/// None is supported as a requirement yet.
-fn required_extensions<'a>(headers: impl Iterator<Item = &'a Header>) -> Option<String> {
-    let required = headers.filter_map(|header| match header {
-        Header::Require(extensions) => Some(extensions.value().trim()),
-        _ => None,
-    });
-    let required: Vec<_> = required.filter(|extensions| !extensions.is_empty()).collect();
-    (!required.is_empty()).then(|| required.join(", "))
 }
 
 /// Who calls: the trunk's word before the caller's own.

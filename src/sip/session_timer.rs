@@ -1,8 +1,8 @@
 //! Session timers (RFC 4028): a session that nobody refreshes in time is over, so that a peer that
 //! vanished ends the call even where nothing else would.
 //!
-//! Pure: headers' values in, headers' values and instants out. [`answer`] is the role of who gets an
-//! INVITE or a refresh, [`accept`] that of who sent one; both give a [`Timer`] for the dialog.
+//! Pure: headers' values in, headers' values and instants out. [`Terms::answer`] is the role of who gets
+//! an INVITE or a refresh, [`Terms::accept`] that of who sent one; both give a [`Timer`] for the dialog.
 
 use std::{
     fmt,
@@ -91,22 +91,66 @@ pub(super) struct Answer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooSmall(pub Duration);
 
-/// How a request is answered by a node that wants sessions of `wanted` (section 9). The interval may
-/// be shortened, never below what either side allows; the peer refreshes if it can.
-pub(super) fn answer(asked: &Asked, wanted: Duration) -> Result<Answer, TooSmall> {
-    let floor = asked.min_se.unwrap_or(SHORTEST).max(SHORTEST);
-    let interval = match asked.expires {
-        // Only a peer that knows timers can be asked for a longer one.
-        Some(expires) if expires.interval < SHORTEST && asked.supported => return Err(TooSmall(SHORTEST)),
-        Some(expires) => expires.interval.min(wanted).max(floor),
-        None => wanted.max(floor),
-    };
-    let refresher = match (asked.supported, asked.expires.and_then(|expires| expires.refresher)) {
-        (false, _) => Role::Uas,
-        (true, named) => named.unwrap_or(Role::Uac),
-    };
-    let expires = SessionExpires { interval, refresher: Some(refresher) };
-    Ok(Answer { expires, require: asked.supported })
+/// What this node wants of its sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Terms {
+    /// The interval asked for.
+    pub wanted: Duration,
+    /// No interval may be shorter: [`SHORTEST`] but in tests.
+    pub floor: Duration,
+}
+
+impl Terms {
+    /// What our INVITE asks for; who refreshes is left to the peer.
+    pub fn ask(&self) -> SessionExpires {
+        SessionExpires { interval: self.wanted.max(self.floor), refresher: None }
+    }
+
+    /// How a request is answered (section 9). The interval may be shortened, never below what either
+    /// side allows; the peer refreshes if it can.
+    pub fn answer(&self, asked: &Asked) -> Result<Answer, TooSmall> {
+        let floor = asked.min_se.unwrap_or(self.floor).max(self.floor);
+        let interval = match asked.expires {
+            // Only a peer that knows timers can be asked for a longer one.
+            Some(expires) if expires.interval < self.floor && asked.supported => {
+                return Err(TooSmall(self.floor));
+            }
+            Some(expires) => expires.interval.min(self.wanted).max(floor),
+            None => self.wanted.max(floor),
+        };
+        let refresher = match (asked.supported, asked.expires.and_then(|expires| expires.refresher)) {
+            (false, _) => Role::Uas,
+            (true, named) => named.unwrap_or(Role::Uac),
+        };
+        let expires = SessionExpires { interval, refresher: Some(refresher) };
+        Ok(Answer { expires, require: asked.supported })
+    }
+
+    /// What a 2xx to our request set: nothing if it names no interval, for then the peer keeps no timer.
+    pub fn accept(&self, response: Option<SessionExpires>) -> Option<Agreed> {
+        let expires = response?;
+        let refresher = match expires.refresher {
+            Some(Role::Uas) => Refresher::Peer,
+            // Without the parameter the answer is broken (section 9 demands it); then it is safe to refresh.
+            Some(Role::Uac) | None => Refresher::Us,
+        };
+        Some(Agreed { interval: expires.interval.max(self.floor), refresher })
+    }
+}
+
+impl Answer {
+    pub fn agreed(&self) -> Agreed {
+        let refresher =
+            if self.expires.refresher == Some(Role::Uas) { Refresher::Us } else { Refresher::Peer };
+        Agreed { interval: self.expires.interval, refresher }
+    }
+}
+
+/// What a request and its 2xx agreed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Agreed {
+    pub interval: Duration,
+    pub refresher: Refresher,
 }
 
 /// Who of the two keeps the session alive.
@@ -114,17 +158,6 @@ pub(super) fn answer(asked: &Asked, wanted: Duration) -> Result<Answer, TooSmall
 pub(super) enum Refresher {
     Us,
     Peer,
-}
-
-/// What a 2xx to our request set: nothing if it names no interval, for then the peer keeps no timer.
-pub(super) fn accept(response: Option<SessionExpires>) -> Option<(Duration, Refresher)> {
-    let expires = response?;
-    let refresher = match expires.refresher {
-        Some(Role::Uas) => Refresher::Peer,
-        // Without the parameter the answer is broken (section 9 demands it); then it is safe to refresh.
-        Some(Role::Uac) | None => Refresher::Us,
-    };
-    Some((expires.interval.max(SHORTEST), refresher))
 }
 
 /// What is due.
@@ -136,38 +169,85 @@ pub(super) enum Due {
     Expired,
 }
 
+/// Why a refresh of ours did not refresh, where the session lives on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unrefreshed {
+    /// The peer's own request was under way (491): again after this pause.
+    Glare { pause: Duration },
+    /// The peer wants a longer interval (422).
+    TooSmall { min_se: Duration },
+    /// Anything else may pass; the session lives until it expires.
+    Failed,
+}
+
 /// The timer of one dialog, begun anew by every 2xx to an INVITE or UPDATE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Timer {
+    /// What the next refresh asks for.
     interval: Duration,
     refresher: Refresher,
-    began: Instant,
-    /// A refresh of ours is under way, or failed in a way that may pass.
-    refreshing: bool,
+    /// The peer's shortest, once it refused a refresh for that (section 7.4).
+    min_se: Option<Duration>,
+    /// None while a refresh of ours is under way or failed for good, and where the peer refreshes.
+    refresh_at: Option<Instant>,
+    expires_at: Instant,
 }
 
 impl Timer {
-    pub fn new(now: Instant, interval: Duration, refresher: Refresher) -> Self {
-        Timer { interval, refresher, began: now, refreshing: false }
+    pub fn new(now: Instant, agreed: Agreed) -> Self {
+        let Agreed { interval, refresher } = agreed;
+        Timer {
+            interval,
+            refresher,
+            min_se: None,
+            // Half the interval leaves time for a second try.
+            refresh_at: (refresher == Refresher::Us).then(|| now + interval / 2),
+            expires_at: now + interval - GRACE.min(interval / 3),
+        }
+    }
+
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// What a request of ours within the session says, so that the roles stay as they are.
+    pub fn ask(&self) -> SessionExpires {
+        let refresher = match self.refresher {
+            Refresher::Us => Role::Uac,
+            Refresher::Peer => Role::Uas,
+        };
+        SessionExpires { interval: self.interval, refresher: Some(refresher) }
+    }
+
+    pub fn min_se(&self) -> Option<Duration> {
+        self.min_se
     }
 
     pub fn poll_timeout(&self) -> Instant {
-        match self.refresher {
-            // Half the interval leaves time for a second try.
-            Refresher::Us if !self.refreshing => self.began + self.interval / 2,
-            _ => self.began + self.interval - GRACE.min(self.interval / 3),
-        }
+        self.refresh_at.map_or(self.expires_at, |refresh| refresh.min(self.expires_at))
     }
 
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Due> {
-        if now < self.poll_timeout() {
-            return None;
+        if now >= self.expires_at {
+            return Some(Due::Expired);
         }
-        if self.refresher == Refresher::Us && !self.refreshing {
-            self.refreshing = true;
-            return Some(Due::Refresh);
+        self.refresh_at.take_if(|refresh| now >= *refresh).map(|_| Due::Refresh)
+    }
+
+    pub fn handle_unrefreshed(&mut self, now: Instant, why: Unrefreshed) {
+        match why {
+            Unrefreshed::Glare { pause } => {
+                // However short the session is, it is tried once more before it expires.
+                let left = self.expires_at.saturating_duration_since(now);
+                self.refresh_at = Some(now + pause.min(left / 2));
+            }
+            Unrefreshed::TooSmall { min_se } if min_se > self.interval => {
+                self.interval = min_se;
+                self.min_se = Some(min_se);
+                self.refresh_at = Some(now);
+            }
+            Unrefreshed::TooSmall { .. } | Unrefreshed::Failed => {}
         }
-        Some(Due::Expired)
     }
 }
 
@@ -179,12 +259,18 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
+    const TERMS: Terms = Terms { wanted: seconds(600), floor: SHORTEST };
+
+    fn agreed(interval: u64, refresher: Refresher) -> Agreed {
+        Agreed { interval: seconds(interval), refresher }
+    }
+
     fn asked(supported: bool, expires: Option<&str>, min_se: Option<u64>) -> Asked {
         Asked { supported, expires: expires.and_then(SessionExpires::parse), min_se: min_se.map(seconds) }
     }
 
     fn answered(asked: Asked) -> Result<(String, bool), TooSmall> {
-        answer(&asked, seconds(600)).map(|answer| (answer.expires.to_string(), answer.require))
+        TERMS.answer(&asked).map(|answer| (answer.expires.to_string(), answer.require))
     }
 
     #[test]
@@ -221,7 +307,7 @@ mod tests {
     #[test]
     fn we_refresh_at_half_and_give_up_before_the_end() {
         let start = Instant::now();
-        let mut timer = Timer::new(start, seconds(600), Refresher::Us);
+        let mut timer = Timer::new(start, agreed(600, Refresher::Us));
         assert_eq!(timer.handle_timeout(start + seconds(299)), None);
         assert_eq!(timer.handle_timeout(start + seconds(300)), Some(Due::Refresh));
         assert_eq!(timer.handle_timeout(start + seconds(567)), None);
@@ -231,7 +317,7 @@ mod tests {
     #[test]
     fn peer_that_does_not_refresh_is_hung_up_on() {
         let start = Instant::now();
-        let mut timer = Timer::new(start, seconds(90), Refresher::Peer);
+        let mut timer = Timer::new(start, agreed(90, Refresher::Peer));
         assert_eq!(timer.handle_timeout(start + seconds(59)), None);
         assert_eq!(timer.handle_timeout(start + seconds(60)), Some(Due::Expired));
     }
@@ -239,9 +325,52 @@ mod tests {
     #[test]
     fn response_says_who_refreshes() {
         let parse = |text| SessionExpires::parse(text);
-        assert_eq!(accept(parse("1800;refresher=uas")), Some((seconds(1800), Refresher::Peer)));
-        assert_eq!(accept(parse("1800")), Some((seconds(1800), Refresher::Us)));
-        assert_eq!(accept(parse("10;refresher=uac")), Some((SHORTEST, Refresher::Us)));
-        assert_eq!(accept(None), None);
+        let accept = |text| TERMS.accept(parse(text));
+        assert_eq!(accept("1800;refresher=uas"), Some(agreed(1800, Refresher::Peer)));
+        assert_eq!(accept("1800"), Some(agreed(1800, Refresher::Us)));
+        assert_eq!(accept("10;refresher=uac"), Some(agreed(90, Refresher::Us)));
+        assert_eq!(TERMS.accept(None), None);
+        let ours = TERMS.answer(&asked(false, None, None)).unwrap();
+        assert_eq!(ours.agreed(), agreed(600, Refresher::Us));
+        let theirs = TERMS.answer(&asked(true, Some("300;refresher=uac"), None)).unwrap();
+        assert_eq!(theirs.agreed(), agreed(300, Refresher::Peer));
+    }
+
+    #[test]
+    fn refresh_that_met_the_peers_own_is_sent_again() {
+        let start = Instant::now();
+        let mut timer = Timer::new(start, agreed(600, Refresher::Us));
+        assert_eq!(timer.handle_timeout(start + seconds(300)), Some(Due::Refresh));
+        timer.handle_unrefreshed(start + seconds(301), Unrefreshed::Glare { pause: seconds(3) });
+        assert_eq!(timer.handle_timeout(start + seconds(303)), None);
+        assert_eq!(timer.handle_timeout(start + seconds(304)), Some(Due::Refresh));
+        assert_eq!(timer.handle_timeout(start + seconds(305)), None);
+        timer.handle_unrefreshed(start + seconds(564), Unrefreshed::Glare { pause: seconds(10) });
+        assert_eq!(timer.handle_timeout(start + seconds(566)), Some(Due::Refresh));
+    }
+
+    #[test]
+    fn longer_interval_is_asked_for_at_once_but_buys_no_time() {
+        let start = Instant::now();
+        let mut timer = Timer::new(start, agreed(100, Refresher::Us));
+        assert_eq!(timer.handle_timeout(start + seconds(50)), Some(Due::Refresh));
+        timer.handle_unrefreshed(start + seconds(50), Unrefreshed::TooSmall { min_se: seconds(200) });
+        assert_eq!(timer.ask().to_string(), "200;refresher=uac");
+        assert_eq!(timer.min_se(), Some(seconds(200)));
+        assert_eq!(timer.handle_timeout(start + seconds(50)), Some(Due::Refresh));
+        // A peer that then asks for no more than it got is not asked a third time.
+        timer.handle_unrefreshed(start + seconds(50), Unrefreshed::TooSmall { min_se: seconds(200) });
+        assert_eq!(timer.handle_timeout(start + seconds(51)), None);
+        assert_eq!(timer.handle_timeout(start + seconds(68)), Some(Due::Expired));
+    }
+
+    #[test]
+    fn other_failures_wait_for_the_expiry() {
+        let start = Instant::now();
+        let mut timer = Timer::new(start, agreed(600, Refresher::Us));
+        assert_eq!(timer.handle_timeout(start + seconds(300)), Some(Due::Refresh));
+        timer.handle_unrefreshed(start + seconds(301), Unrefreshed::Failed);
+        assert_eq!(timer.handle_timeout(start + seconds(567)), None);
+        assert_eq!(timer.handle_timeout(start + seconds(568)), Some(Due::Expired));
     }
 }

@@ -42,6 +42,9 @@ pub struct TrunkConfig {
     pub allow: Vec<Network>,
     #[serde(default)]
     pub number_format: NumberFormat,
+    /// Seconds between the OPTIONS that ask whether the trunk lives, 5 to 3600; 0 asks never.
+    #[serde(default = "TrunkConfig::default_options_interval")]
+    pub options_interval_secs: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -72,7 +75,8 @@ pub struct InvalidTrunk {
 }
 
 impl TrunkConfig {
-    /// A trunk to `server` that needs neither registration nor a password.
+    /// A trunk to `server` that needs neither registration nor a password, and is not asked whether it
+    /// lives.
     pub fn peer(name: impl Into<String>, server: Server) -> Self {
         TrunkConfig {
             name: name.into(),
@@ -87,7 +91,12 @@ impl TrunkConfig {
             caller_id: None,
             allow: Vec::new(),
             number_format: NumberFormat::E164,
+            options_interval_secs: 0,
         }
+    }
+
+    const fn default_options_interval() -> u32 {
+        60
     }
 
     const fn default_register_expires() -> u32 {
@@ -108,6 +117,9 @@ impl TrunkConfig {
         }
         if !(30..=86_400).contains(&self.register_expires) {
             return fail("register_expires", "must be 30 to 86400 seconds");
+        }
+        if self.options_interval_secs != 0 && !(5..=3600).contains(&self.options_interval_secs) {
+            return fail("options_interval_secs", "must be 5 to 3600, or 0 for never");
         }
         if self.username.as_deref().is_some_and(|user| !is_user(user)) {
             return fail("username", "must be letters, digits and `-_.+~!*'()` only");

@@ -31,6 +31,8 @@ pub struct Manner {
     codec: Option<Codec>,
     /// Is a machine: greets at once for this long, then beeps.
     greeting: Option<Duration>,
+    /// Plays for this long before it answers.
+    early: Option<Duration>,
 }
 
 impl Manner {
@@ -41,6 +43,11 @@ impl Manner {
     /// An answering machine, whose greeting takes this long.
     pub fn voicemail(greeting: Duration) -> Self {
         Manner { greeting: Some(greeting), ..Manner::default() }
+    }
+
+    pub fn plays_early(mut self, length: Duration) -> Self {
+        self.early = Some(length);
+        self
     }
 
     pub fn speaks_after_silence(mut self, turns: u32) -> Self {
@@ -132,9 +139,15 @@ async fn talk(call: IncomingCall, media: &MediaPlane, manner: &Manner, ear: &Mut
     local.codecs = manner.codec.map_or(local.codecs, |codec| vec![codec]);
     call.ring().await.unwrap();
     let (answer, agreed) = sdp::answer(&local, call.offer.as_deref().unwrap()).unwrap();
-    let mut call = call.answer(answer).await.unwrap();
     let session = session_of(&agreed, media.config());
     let (handle, mut events) = leg.start(session).unwrap();
+    if let Some(length) = manner.early {
+        call.play_early(answer.clone()).await.unwrap();
+        handle.play(UtteranceId(0), tone(TONE_HZ, length)).unwrap();
+        handle.finish(UtteranceId(0)).unwrap();
+        while !matches!(events.recv().await, Some(MediaEvent::Played { .. }) | None) {}
+    }
+    let mut call = call.answer(answer).await.unwrap();
     let mut speech =
         Speech { handle, manner: manner.clone(), answered: Instant::now(), spoken: 0, heard: false };
     if let Some(greeting) = manner.greeting {

@@ -69,6 +69,21 @@ async fn a_conversation_is_held_recorded_and_summed_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_played_before_the_answer_is_recorded() {
+    let early = Duration::from_secs(3);
+    let callee = Callee::start(Manner::answering().plays_early(early).speaks_after_silence(1)).await;
+    let script = Script::new().hears(["Good morning."]).hangs_up_with("Goodbye.");
+    let rig = Rig::start(callee.trunk(), script).await;
+    let story = rig.story(rig.place(plan())).await;
+    assert_eq!(story.said(Speaker::Caller), ["Good morning."]);
+    let (recording, length) = (rig.recording(&story), story.ending().length_secs.unwrap());
+    let before = recording.seconds - length;
+    assert!((before - early.as_secs_f64()).abs() < 1.5, "{before} s before the answer are recorded");
+    assert!(recording.loud_share(0) > 2.5 / recording.seconds, "what was played is on the left");
+    rig.is_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn barge_in_stops_the_agent_on_the_wire() {
     let callee = Callee::start(Manner::answering().interrupts_after(Duration::from_millis(4_500))).await;
     let script = Script::new().hears(["Stop that, please."]).hangs_up_with("Goodbye.");

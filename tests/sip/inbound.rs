@@ -6,17 +6,17 @@ use super::{
 };
 
 /// A node that takes calls from the port SIPp will use.
-async fn called() -> (SipNode, mpsc::Receiver<IncomingCall>, u16) {
+pub async fn called() -> (SipNode, mpsc::Receiver<IncomingCall>, u16) {
     let port = free_port();
     let (node, calls) = node(vec![trunk(([127, 0, 0, 1], port).into())]).await;
     (node, calls, port)
 }
 
-async fn take(calls: &mut mpsc::Receiver<IncomingCall>) -> IncomingCall {
+pub async fn take(calls: &mut mpsc::Receiver<IncomingCall>) -> IncomingCall {
     within("the call", calls.recv()).await.expect("the node runs")
 }
 
-async fn answer(incoming: IncomingCall) -> SipCall {
+pub async fn answer(incoming: IncomingCall) -> SipCall {
     let description = match &incoming.offer {
         Some(offer) => sdp::answer(&local(), offer).unwrap().0,
         None => sdp::offer(&local()),

@@ -37,8 +37,15 @@ pub fn free_port() -> u16 {
     UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
+/// Another test that looks for a free port holds it for a moment, too: hence more than one look.
 async fn listening(port: u16) {
-    eventually("the peer listens", || UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_err()).await;
+    let mut looks = 0;
+    eventually("the peer listens", || {
+        let taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_err();
+        looks = if taken { looks + 1 } else { 0 };
+        looks == 3
+    })
+    .await;
 }
 
 fn scenario_text(name: &str) -> String {
@@ -75,7 +82,7 @@ impl Sipp {
     }
 
     fn start(port: u16, scenario: &str, calls: u32, to: Option<SocketAddr>, extra: &[&str]) -> Sipp {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = TempDir::with_prefix_in("sipp-", env!("CARGO_TARGET_TMPDIR")).unwrap();
         std::fs::write(dir.path().join("scenario.xml"), scenario).unwrap();
         let mut command = Command::new("sipp");
         command.args(to.map(|to| to.to_string())).current_dir(dir.path());
@@ -113,11 +120,12 @@ impl Sipp {
     }
 }
 
-/// A test that fails shows what its peer saw.
+/// A test that fails shows what its peer saw, and keeps it.
 impl Drop for Sipp {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{}", self.log());
+            self.dir.disable_cleanup(true);
+            eprintln!("{}\nSIPp's trace is kept in {}", self.log(), self.dir.path().display());
         }
     }
 }

@@ -12,7 +12,8 @@ pub async fn trunks(config: &NodeConfig) -> Vec<Check> {
         let fix = "add one to [[sip.trunks]]; config/trunks has examples";
         return vec![Check::warn("trunks", "none is configured: no call can go out", fix)];
     }
-    let quiet = |trunk: &TrunkConfig| TrunkConfig { register: false, ..trunk.clone() };
+    let quiet =
+        |trunk: &TrunkConfig| TrunkConfig { register: false, options_interval_secs: 0, ..trunk.clone() };
     let probe = sip::Config {
         bind: SocketAddr::new(config.sip.bind.ip(), 0),
         trunks: config.sip.trunks.iter().map(quiet).collect(),

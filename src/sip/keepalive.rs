@@ -1,0 +1,109 @@
+//! Whether a trunk lives, asked by OPTIONS again and again; what to make of the answers is decided by
+//! [`Pulse`], which knows no clock.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+use super::{error::SipError, link::Trunk, node::Core, node::Pong};
+
+/// Whether a trunk answers OPTIONS, for health checks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Liveness {
+    /// It is not asked, or has not been answered yet.
+    Unknown,
+    /// It answered, with whatever status: somebody is there.
+    Alive { round_trip: Duration },
+    /// It was asked more than once and did not answer.
+    Dead { detail: String },
+}
+
+/// Questions in a row without an answer after which a trunk is dead: one may be lost.
+const MISSES: u32 = 2;
+/// A question that was not answered is asked again after this part of the interval.
+const HURRY: u32 = 4;
+
+#[derive(Debug)]
+struct Pulse {
+    interval: Duration,
+    missed: u32,
+}
+
+impl Pulse {
+    fn new(interval: Duration) -> Self {
+        Pulse { interval, missed: 0 }
+    }
+
+    fn alive(&mut self, round_trip: Duration) -> (Option<Liveness>, Duration) {
+        self.missed = 0;
+        (Some(Liveness::Alive { round_trip }), self.interval)
+    }
+
+    /// What is known now, if anything new, and when to ask again.
+    fn silent(&mut self, detail: String) -> (Option<Liveness>, Duration) {
+        self.missed = self.missed.saturating_add(1);
+        if self.missed < MISSES {
+            return (None, self.interval / HURRY);
+        }
+        (Some(Liveness::Dead { detail }), self.interval)
+    }
+}
+
+/// Asks `trunk` until shutdown.
+pub(super) async fn drive(core: Arc<Core>, trunk: Arc<Trunk>, state: watch::Sender<Liveness>) {
+    let mut pulse = Pulse::new(Duration::from_secs(trunk.config.options_interval_secs.into()));
+    loop {
+        let (liveness, pause) = match core.ask(&trunk).await {
+            Ok(Pong { round_trip, .. }) => pulse.alive(round_trip),
+            Err(error) => pulse.silent(error.to_string()),
+        };
+        if let Some(liveness) = liveness {
+            tell(&trunk, &state, liveness);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = core.draining.cancelled() => return,
+        }
+    }
+}
+
+fn tell(trunk: &Trunk, state: &watch::Sender<Liveness>, liveness: Liveness) {
+    let name = &trunk.config.name;
+    match (&*state.borrow(), &liveness) {
+        (Liveness::Dead { .. }, Liveness::Dead { .. }) => {}
+        (_, Liveness::Dead { detail }) => tracing::warn!(trunk = %name, %detail, "trunk does not answer"),
+        (Liveness::Dead { .. }, _) => tracing::info!(trunk = %name, "trunk answers again"),
+        _ => {}
+    }
+    state.send_replace(liveness);
+}
+
+impl Core {
+    /// A trunk's answer to OPTIONS, within the time a call would be given.
+    pub async fn ask(&self, trunk: &Trunk) -> Result<Pong, SipError> {
+        let limit = self.config.setup_timeout;
+        tokio::time::timeout(limit, self.ping(trunk)).await.unwrap_or_else(|_| {
+            Err(SipError::Unreachable(format!("no response within {} s", limit.as_secs_f32())))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const SOON: Duration = Duration::from_secs(15);
+
+    #[test]
+    fn one_lost_question_is_asked_again_and_two_are_a_dead_trunk() {
+        let mut pulse = Pulse::new(MINUTE);
+        let dead = Some(Liveness::Dead { detail: "gone".into() });
+        assert_eq!(pulse.silent("gone".into()), (None, SOON));
+        assert_eq!(pulse.silent("gone".into()), (dead.clone(), MINUTE));
+        assert_eq!(pulse.silent("gone".into()), (dead, MINUTE));
+        let round_trip = Duration::from_millis(20);
+        assert_eq!(pulse.alive(round_trip), (Some(Liveness::Alive { round_trip }), MINUTE));
+        assert_eq!(pulse.silent("gone".into()), (None, SOON));
+    }
+}

@@ -1,0 +1,87 @@
+//! What the stack says or understands otherwise than the RFCs, put right at the wire, both ways.
+
+use rsipstack::{
+    sip::{
+        Header, Method, Response, SipMessage, StatusCode, StatusCodeKind,
+        prelude::{HasHeaders, HeadersExt},
+    },
+    transaction::endpoint::MessageInspector,
+    transport::SipAddr,
+};
+
+use super::{digest::DigestTranslator, early, reliable::RELIABLE};
+
+pub(super) struct Translator;
+
+impl MessageInspector for Translator {
+    fn before_send(&self, mut message: SipMessage, to: Option<&SipAddr>) -> SipMessage {
+        if let SipMessage::Request(request) = &mut message {
+            early::readdress(request);
+        }
+        DigestTranslator.before_send(message, to)
+    }
+
+    fn after_received(&self, mut message: SipMessage, from: Option<&SipAddr>) -> SipMessage {
+        if let SipMessage::Response(response) = &mut message
+            && response.cseq_header().is_ok_and(|cseq| cseq.method() == Ok(Method::Invite))
+        {
+            match response.status_code.kind() {
+                StatusCodeKind::Provisional => take_over_reliability(response),
+                StatusCodeKind::Successful => response.status_code = StatusCode::OK,
+                _ => {}
+            }
+        }
+        DigestTranslator.after_received(message, from)
+    }
+}
+
+/// The stack would acknowledge a reliable response by itself, but in the order of arrival, for one fork
+/// of a call and by no route. Without the option tag it leaves that to us; `RSeq` is then the mark of a
+/// reliable response. (A 2xx other than 200 it would take for a failure: hence the plain 200 above.)
+fn take_over_reliability(response: &mut Response) {
+    let lists = |list: &str| list.split(',').any(|tag| tag.trim().eq_ignore_ascii_case(RELIABLE));
+    let mut reliable = false;
+    response.headers_mut().retain(|header| {
+        let required = matches!(header, Header::Require(list) if lists(list.value()));
+        reliable |= required;
+        !required
+    });
+    if !reliable {
+        response.headers_mut().retain(|header| !matches!(header, Header::RSeq(_)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(status: &str, method: &str, headers: &str) -> Response {
+        let text = format!(
+            "SIP/2.0 {status}\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n\
+             To: <sip:c@d>;tag=2\r\nCall-ID: a\r\nCSeq: 1 {method}\r\n{headers}Content-Length: 0\r\n\r\n"
+        );
+        let message = SipMessage::Response(Response::try_from(text.as_bytes()).unwrap());
+        match Translator.after_received(message, None) {
+            SipMessage::Response(response) => response,
+            SipMessage::Request(_) => panic!("a response stays one"),
+        }
+    }
+
+    #[test]
+    fn only_a_reliable_response_keeps_its_number() {
+        let reliable = received("183 Session Progress", "INVITE", "Require: 100rel\r\nRSeq: 5\r\n");
+        assert_eq!(reliable.rseq_value(), Some(5));
+        assert!(!reliable.header_contains_token("Require", RELIABLE));
+        let stray = received("183 Session Progress", "INVITE", "RSeq: 5\r\n");
+        assert_eq!(stray.rseq_value(), None);
+    }
+
+    #[test]
+    fn any_success_answers_an_invite() {
+        for status in ["200 OK", "202 Accepted", "204 No Notification", "299 Odd"] {
+            assert_eq!(received(status, "INVITE", "").status_code, StatusCode::OK, "{status}");
+        }
+        assert_eq!(received("202 Accepted", "REFER", "").status_code, StatusCode::Accepted);
+        assert_eq!(received("486 Busy Here", "INVITE", "").status_code, StatusCode::BusyHere);
+    }
+}
