@@ -177,7 +177,8 @@ impl Renewal {
     async fn hold(&mut self, claim: ClaimId) -> Result<Value, ApiError> {
         self.claim = claim.to_string();
         if self.family.renews_for_anyone() {
-            self.api.numbers.reserve_top_up(&self.claim, &self.number, Utc::now()).await?;
+            let owner = Owner::Only(&self.wallet);
+            self.api.numbers.reserve_top_up(&self.claim, &self.number, owner, Utc::now()).await?;
         }
         let ticket = Ticket::Renewal {
             claim: self.claim.clone(),

@@ -17,7 +17,7 @@ use crate::call::leg::{Audio, Leg};
 use crate::call::record::{CallPlan, TransferStatus};
 use crate::call::transfer::{Happening, Step, Transfer};
 use crate::media::{MediaError, MediaEvent, MediaHandle, Ringback};
-use crate::sip::{Dial, Signal, SipCall, SipEnd};
+use crate::sip::{Dial, Reoffer, Signal, SipCall, SipEnd};
 use crate::voice::Event;
 
 /// Wishes of the conversation that may wait; digits beyond that are lost.
@@ -200,9 +200,22 @@ impl Target {
                 Some(Happening::Answered)
             }
             Some(Signal::Reoffer(reoffer)) => {
-                // Before the answer there is no session to change; dropped, the offer is refused.
-                if let Some((audio, _)) = &mut self.audio {
-                    renegotiate(audio, reoffer);
+                match (&mut self.audio, &mut self.leg, reoffer) {
+                    (Some((audio, _)), _, reoffer) => renegotiate(audio, reoffer),
+                    (None, Some(leg), Reoffer { sdp: Some(offer), reply }) => {
+                        // It may have hung up meanwhile.
+                        let _ = reply.send(leg.renegotiate(&offer).map_err(|_| 488));
+                    }
+                    // Dropped, it is refused.
+                    _ => {}
+                }
+                None
+            }
+            Some(Signal::LateAnswer { sdp }) => {
+                let used = self.audio.as_mut().map(|(audio, _)| audio.accept(&sdp));
+                if let Some(Err(error)) = used {
+                    tracing::warn!(%error, "the late answer of a transfer cannot be used");
+                    self.hang_up();
                 }
                 None
             }
@@ -258,14 +271,10 @@ fn steered(done: Result<(), MediaError>) {
     }
 }
 
-/// A far end without telephone events gets none.
 fn press(leg: &MediaHandle, digit: char) {
-    let leg = leg.clone();
-    tokio::spawn(async move {
-        if let Err(error) = leg.send_dtmf(&digit.to_string()).await {
-            tracing::debug!(%error, "a key was not passed on");
-        }
-    });
+    if let Err(error) = leg.press(digit) {
+        tracing::debug!(%error, "a key was not passed on");
+    }
 }
 
 impl From<Wish> for Happening {

@@ -21,6 +21,7 @@ use crate::call::teller::Teller;
 use crate::engine::worker::LlmHandle;
 use crate::sip::sdp::Negotiated;
 use crate::sip::{Reoffer, Signal, SipCall, SipEnd};
+use crate::voice::Event;
 use crate::voice::conversation::Setup;
 use crate::voice::driver::{Notice, Talk};
 use crate::voice::mouth::VoiceChoice;
@@ -106,6 +107,7 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, place: &Place, session: 
     let over = CancellationToken::new();
     let (wishes, wished) = mpsc::channel(bridge::WISHES);
     let mut book = Book { teller, direction, turns: Vec::new(), wishes };
+    let keys = talk.events();
     let bridge = Bridge { parts, plan, place, caller: audio.handle.clone(), conversation: talk.events() };
     let (media, signalling) = (audio.handle.clone(), call.handle.clone());
     let converse = async {
@@ -122,7 +124,7 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, place: &Place, session: 
         closing
     };
     let signals = async {
-        let end = follow_signals(&mut call, &mut audio, stop, &over).await;
+        let end = follow_signals(&mut call, &mut audio, &keys, stop, &over).await;
         (end, answered.elapsed())
     };
     let (closing, (signalled, talked), (), transfer) =
@@ -149,6 +151,7 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, place: &Place, session: 
 async fn follow_signals(
     call: &mut SipCall,
     audio: &mut Audio,
+    keys: &mpsc::Sender<Event>,
     stop: &Stop,
     over: &CancellationToken,
 ) -> Option<SipEnd> {
@@ -171,6 +174,8 @@ async fn follow_signals(
                     call.handle.hang_up();
                 }
             }
+            // A conversation that is so far behind takes no keys.
+            Some(Signal::Dtmf { digit, .. }) => drop(keys.try_send(Event::Dtmf { digit })),
             Some(Signal::Ended(end)) => break Some(end),
             Some(_) => {}
             None => break None,
@@ -235,7 +240,7 @@ impl Book<'_> {
 
     fn wish(&self, wish: Wish) {
         if self.wishes.try_send(wish).is_err() {
-            tracing::warn!(?wish, "a transfer is behind");
+            tracing::warn!("a transfer is behind");
         }
     }
 

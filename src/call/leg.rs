@@ -99,8 +99,9 @@ impl Leg {
 
     /// Answers a new offer that came before the answer.
     pub(super) fn renegotiate(&mut self, offer: &str) -> Result<String, SdpError> {
-        self.local.version += 1;
-        let (answer, agreed) = sdp::answer(&self.local, offer)?;
+        let local = self.local.next(self.local.direction);
+        let (answer, agreed) = sdp::answer(&local, offer)?;
+        self.local = local;
         if let Line::Early { handle, .. } = &self.line {
             follow(handle, &agreed);
         }
@@ -155,9 +156,13 @@ impl Audio {
     /// Answers a new offer of the far end (hold, resume, another address) and follows it. Without an
     /// offer, ours is sent and the session stays as it is.
     pub(super) fn renegotiate(&mut self, offer: Option<&str>) -> Result<String, SdpError> {
-        self.local.version += 1;
-        let Some(offer) = offer else { return Ok(sdp::offer(&self.local)) };
-        let (answer, agreed) = sdp::answer(&self.local, offer)?;
+        let local = self.local.next(self.local.direction);
+        let Some(offer) = offer else {
+            self.local = local;
+            return Ok(sdp::offer(&self.local));
+        };
+        let (answer, agreed) = sdp::answer(&local, offer)?;
+        self.local = local;
         follow(&self.handle, &agreed);
         Ok(answer)
     }

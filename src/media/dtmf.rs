@@ -77,7 +77,7 @@ struct Receiving {
 
 impl Receiving {
     fn finish(&self) -> Option<Digit> {
-        let samples = self.before + u32::from(self.duration);
+        let samples = self.before.saturating_add(self.duration.into());
         let digit = digit_of(self.code)?;
         Some(Digit { digit, duration: duration_of(samples.into(), self.clock_rate) })
     }
@@ -89,7 +89,8 @@ impl Receiving {
 }
 
 impl DtmfReceiver {
-    /// Takes one event packet, whose times count at `clock_rate`; gives the digit it ends, or the one before whose end was lost.
+    /// Takes one event packet, whose times count at `clock_rate`; gives the digit it ends, or the one before whose
+    /// end was lost.
     pub fn handle(&mut self, now: Instant, start: Timestamp, event: Event, clock_rate: u32) -> Option<Digit> {
         if self.done.is_some_and(|done| start.since(done) <= 0) {
             return None;
@@ -102,7 +103,7 @@ impl DtmfReceiver {
             }
             Some(current) if start.since(current.start) < 0 => return None,
             Some(current) if current.is_continued_by(start, event.code) => {
-                current.before += LONGEST_SEGMENT;
+                current.before = current.before.saturating_add(LONGEST_SEGMENT);
                 current.start = start;
                 current.duration = event.duration;
                 current.heard = now;

@@ -202,8 +202,11 @@ impl JitterBuffer {
 
     /// The place in the stream that a timestamp stands for.
     fn place(&self, timestamp: Timestamp) -> i64 {
-        let (rate, clock) = (i64::from(self.rate), i64::from(self.clock_rate));
-        timestamp.extend(self.end * clock / rate) * rate / clock
+        // In 128 bits: a far end whose timestamps leap moves the end by hours at a time.
+        let scaled =
+            |at: i64, to: u32, from: u32| (i128::from(at) * i128::from(to) / i128::from(from)) as i64;
+        let near = scaled(self.end, self.clock_rate, self.rate);
+        scaled(timestamp.extend(near), self.rate, self.clock_rate)
     }
 
     /// The delay aimed at.

@@ -139,7 +139,7 @@ impl Reception {
             ssrc: stream.ssrc,
             fraction_lost,
             cumulative_lost: i32::try_from(cumulative).unwrap_or(i32::MAX),
-            highest: u32::from(stream.first.0).wrapping_add(stream.expected as u32 - 1),
+            highest: u32::from(stream.first.0).wrapping_add((stream.expected as u32).wrapping_sub(1)),
         })
     }
 

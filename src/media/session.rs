@@ -297,10 +297,8 @@ impl Session {
             self.outbound.set_codec(update.codec, update.terms.opus);
             self.jitter.set_rate(update.codec.sample_rate());
         }
-        // Where silence was told of already, what is agreed anew is waited for anew.
-        if std::mem::take(&mut self.timed_out) || !self.direction.receives() {
-            self.heard = now;
-        }
+        // What is agreed anew is waited for anew.
+        (self.heard, self.timed_out) = (now, false);
         (self.codec, self.payload_type) = (update.codec, update.payload_type);
         (self.telephone_event, self.direction) = (update.telephone_event, update.direction);
         (self.receives, self.opus) = (update.terms.receives, update.terms.opus);
@@ -357,7 +355,8 @@ impl Session {
         }
         let digit = self.dtmf.handle_timeout(now);
         self.emit_digit(digit);
-        if self.telephone_event.is_none() {
+        // Where sound passes on to another session, its tones do.
+        if self.telephone_event.is_none() && !matches!(self.outbound.feed, Feed::Relay(_)) {
             let digit = self.tones.hear(&heard);
             self.emit_digit(digit);
         }

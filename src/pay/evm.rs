@@ -311,10 +311,10 @@ impl InProcess {
         };
         let provider = Eip155ChainProvider::from_config(&config)
             .await
-            .map_err(|error| ChainError::Unreachable { network, detail: error.to_string() })?;
+            .map_err(|error| ChainError::Unreachable { network, detail: without_urls(&error.to_string()) })?;
         V2Eip155Exact
             .build(Arc::new(provider), None)
-            .map_err(|error| ChainError::Unreachable { network, detail: error.to_string() })
+            .map_err(|error| ChainError::Unreachable { network, detail: without_urls(&error.to_string()) })
     }
 
     /// A refusal is final only where the chain agrees: an earlier try may have got through.
@@ -344,9 +344,9 @@ impl ExactEvm for InProcess {
         match verified {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(X402SchemeFacilitatorError::PaymentVerification(error))) => {
-                Err(Rejection::Payment(error.to_string()))
+                Err(Rejection::Payment(without_urls(&error.to_string())))
             }
-            Ok(Err(X402SchemeFacilitatorError::OnchainFailure(detail))) => simulated(detail),
+            Ok(Err(X402SchemeFacilitatorError::OnchainFailure(detail))) => simulated(without_urls(&detail)),
             Err(_) => Err(Rejection::Unavailable("the chain does not answer in time".into())),
         }
     }
@@ -365,12 +365,14 @@ impl ExactEvm for InProcess {
             Ok(response) => settled(&response),
             // Refused before anything was sent.
             Err(X402SchemeFacilitatorError::PaymentVerification(error)) => {
-                self.refused(payment, error.to_string()).await
+                self.refused(payment, without_urls(&error.to_string())).await
             }
             Err(X402SchemeFacilitatorError::OnchainFailure(detail)) if detail.contains("reverted") => {
-                self.refused(payment, detail).await
+                self.refused(payment, without_urls(&detail)).await
             }
-            Err(X402SchemeFacilitatorError::OnchainFailure(detail)) => Outcome::Unknown { detail },
+            Err(X402SchemeFacilitatorError::OnchainFailure(detail)) => {
+                Outcome::Unknown { detail: without_urls(&detail) }
+            }
         }
     }
 
@@ -383,6 +385,12 @@ impl ExactEvm for InProcess {
         };
         self.chain.ask(question).await
     }
+}
+
+/// What a library says of a request that failed may quote its URL, which may hold a key.
+fn without_urls(detail: &str) -> String {
+    let words = detail.split(' ').map(|word| if word.contains("://") { "(a URL)" } else { word });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// A transfer that fails when it is simulated fails by the payment; anything else by the chain.
@@ -418,4 +426,17 @@ pub(super) fn request(payment: &Payment, requirement: &Requirement) -> Value {
 
 fn raw(value: &Value) -> Box<serde_json::value::RawValue> {
     serde_json::value::to_raw_value(value).expect("a JSON value is JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoint_and_its_key_stay_out_of_what_is_told() {
+        let said = "error sending request for url (https://rpc.example.com/v2/SECRET): connection closed";
+        let told = "error sending request for url (a URL) connection closed";
+        assert_eq!(without_urls(said), told);
+        assert_eq!(without_urls("execution reverted: invalid"), "execution reverted: invalid");
+    }
 }

@@ -179,9 +179,11 @@ impl LeaseNumber {
         &self,
         claim: &str,
         number: &E164,
+        owner: Owner<'_>,
         now: DateTime<Utc>,
     ) -> Result<(), RenewFailure> {
-        self.numbers.hold_lapsed(number, claim, now).await.map(drop).map_err(|error| refused(error, now))
+        let held = self.numbers.hold_lapsed(number, owner, claim, now).await;
+        held.map(drop).map_err(|error| refused(error, now))
     }
 
     /// Checks a renewal before its price is asked; gives the lease as it stands.

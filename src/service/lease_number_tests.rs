@@ -122,7 +122,7 @@ async fn anybody_tops_up_a_lease_that_is_over_while_the_number_is_free() {
     let (alice, bob) = (wallet(ALICE), wallet(BOB));
     let one = buys(&desk, "pay-1", &alice, day(0)).await;
     let lease = desk.quote_top_up(one.as_str(), Some(&bob), day(90)).await.unwrap();
-    desk.reserve_top_up("up-1", &one, day(90)).await.unwrap();
+    desk.reserve_top_up("up-1", &one, Owner::Anyone, day(90)).await.unwrap();
     let held = desk.quote_top_up(one.as_str(), None, day(90)).await;
     let Err(RenewFailure::Taken(error)) = held else { panic!("{held:?}") };
     assert_eq!(error.retry_after, Some(180), "{error}");

@@ -18,8 +18,8 @@ pub struct Recent {
     pub destination: Placed,
     /// To numbers that begin alike.
     pub prefix: Placed,
-    /// To the number in the last hour, and not ended; a transfer to it counts while it rings or is spoken to. No call lives longer: an older row without an ending is
-    /// one whose ending was lost.
+    /// To the number in the last hour, and not ended; a transfer to it counts while it rings or is spoken to. No
+    /// call lives longer: an older row without an ending is one whose ending was lost.
     pub live: u32,
 }
 
@@ -64,8 +64,8 @@ struct Counts {
 }
 
 impl Store {
-    /// Counts the calls placed by `owner`, placed or transferred to `to`, and to numbers that begin with `prefix`. One pass over the
-    /// rows of the last day, which an index by time gives.
+    /// Counts the calls placed by `owner`, placed or transferred to `to`, and to numbers that begin with `prefix`.
+    /// One pass over the rows of the last day, which an index by time gives.
     pub async fn recent_calls(
         &self,
         to: &E164,
@@ -103,9 +103,7 @@ impl Store {
             live: counts.live,
         })
     }
-}
 
-impl Store {
     /// When the `nth` newest call of that kind was placed; the other arguments are those of
     /// [`Store::recent_calls`].
     pub async fn nth_newest_call(
@@ -116,8 +114,16 @@ impl Store {
     ) -> Result<Option<DateTime<Utc>>, StoreError> {
         let (sql, value) = match of {
             CallsOf::Wallet => (newest!("owner = ?1"), owner.map(|owner| owner.as_str().to_owned())),
-            CallsOf::Destination => (newest!("to_number = ?1"), Some(to.as_str().to_owned())),
-            CallsOf::Prefix => (newest!("substr(to_number, 1, length(?1)) = ?1"), Some(prefix.to_owned())),
+            CallsOf::Destination => {
+                (newest!("?1 IN (to_number, transfer_number)"), Some(to.as_str().to_owned()))
+            }
+            CallsOf::Prefix => (
+                newest!(
+                    "(substr(to_number, 1, length(?1)) = ?1 \
+                     OR substr(coalesce(transfer_number, ''), 1, length(?1)) = ?1)"
+                ),
+                Some(prefix.to_owned()),
+            ),
         };
         let at = sqlx::query_scalar(sql)
             .bind(value)
@@ -136,12 +142,14 @@ impl Store {
     ) -> Result<Option<DateTime<Utc>>, StoreError> {
         let live: Option<(DateTime<Utc>, Option<DateTime<Utc>>, i64)> = sqlx::query_as(
             "SELECT created_at, answered_at, json_extract(plan, '$.max_duration_secs') FROM calls \
-             WHERE to_number = ? AND direction = ? AND ended_at IS NULL AND created_at > ? \
-             ORDER BY created_at DESC LIMIT 1",
+             WHERE (to_number = ?1 OR transfer_number = ?1 AND transfer IN (?4, ?5)) AND direction = ?2 \
+             AND ended_at IS NULL AND created_at > ?3 ORDER BY created_at DESC LIMIT 1",
         )
         .bind(to.as_str().to_owned())
         .bind(CallDirection::Outbound.as_str())
         .bind(now - TimeDelta::hours(1))
+        .bind(TransferStatus::Ringing.as_str())
+        .bind(TransferStatus::Answered.as_str())
         .fetch_optional(&self.pool)
         .await?;
         let ends = |(created, answered, secs): (DateTime<Utc>, Option<DateTime<Utc>>, i64)| {

@@ -7,7 +7,7 @@ use callbox::{
     store::{
         Numbers,
         claims::{Claim, ClaimState, NewClaim},
-        numbers::{Capability, Number},
+        numbers::{Capability, Number, Owner},
     },
 };
 use chrono::Utc;
@@ -95,7 +95,7 @@ async fn a_paid_top_up_of_a_lease_that_is_over_is_handed_over_or_given_back() {
         let wallet = BUYER.parse().unwrap();
         let criteria = desk.quote_buy(&BuyRequest::default(), then).await.unwrap();
         let number = desk.buy("pay_1", &criteria, &wallet, "x402phone", then).await.unwrap().number;
-        desk.reserve_top_up(CLAIM, &number, now).await.unwrap();
+        desk.reserve_top_up(CLAIM, &number, Owner::Anyone, now).await.unwrap();
         let ticket = json!({
             "kind": "renewal", "claim": CLAIM, "number": number, "wallet": BUYER, "family": "x402phone",
         });

@@ -114,7 +114,7 @@ const methods = {
   getSlot: () => height,
   getBlockHeight: () => height,
   getFirstAvailableBlock: () => 0,
-  getBlockTime: () => 1_600_000_000,
+  getBlockTime: ([slot]) => (slot === 0 ? 1_600_000_000 : Math.floor(Date.now() / 1000)),
   getLatestBlockhash: () => at({ blockhash: svm.latestBlockhash(), lastValidBlockHeight: height + 150 }),
   isBlockhashValid: ([hash]) => at(hash === svm.latestBlockhash()),
   getBalance: ([who]) => at(Number(svm.getBalance(address(who)) ?? 0n)),

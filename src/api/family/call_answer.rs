@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::{
     base::{CallId, E164, Fault, Usd},
     call::record::{
-        AnsweredBy, CallDirection, CallRecord, CallStatus, EndedBy, LatencySplit, Speaker, TransferStatus,
-        TurnRecord,
+        AnsweredBy, CallDirection, CallQuality, CallRecord, CallStatus, EndedBy, LatencySplit, Speaker,
+        TransferStatus, TurnRecord,
     },
 };
 
@@ -46,6 +46,7 @@ pub struct CallAnswer {
     price: Option<f64>,
     /// What became of handing the call over; none where nobody asked for it.
     transfer: Option<TransferStatus>,
+    quality: Option<CallQuality>,
     /// Why the call did not do what was asked; none after a conversation.
     error_message: Option<String>,
 }
@@ -98,6 +99,7 @@ impl CallAnswer {
             metadata: record.plan.metadata,
             price: record.plan.price.map(Usd::as_f64),
             transfer: record.transfer,
+            quality: record.quality,
         }
     }
 }

@@ -141,7 +141,7 @@ impl MediaHandle {
     }
 
     /// The far ends of both legs hear each other, for as long as both legs live. The two may have different
-    /// codecs; keys are not audio and are not passed on. On an error both legs play again.
+    /// codecs; keys that come as events are not passed on. On an error both legs play again.
     pub fn bridge(&self, other: &MediaHandle) -> Result<(), MediaError> {
         let (ours, theirs) = crossing::pair();
         self.send(Command::SendFrom(Source::Bridge(ours)))?;
@@ -159,6 +159,12 @@ impl MediaHandle {
         let (reply, result) = oneshot::channel();
         self.send(Command::SendDtmf(digits.to_owned(), reply))?;
         Ok(result.await.map_err(|_| MediaError::Closed)??)
+    }
+
+    /// Sends one digit behind those that wait, whether or not they can be sent.
+    pub fn press(&self, digit: char) -> Result<(), MediaError> {
+        let (reply, _) = oneshot::channel();
+        self.send(Command::SendDtmf(digit.into(), reply))
     }
 
     /// Takes what a re-INVITE agreed on.

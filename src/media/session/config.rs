@@ -16,7 +16,7 @@ pub struct SessionConfig {
     pub codec: Codec,
     /// Of the codec, as the SDP maps it.
     pub payload_type: u8,
-    /// Payload type of `telephone-event/8000`, if agreed on.
+    /// Payload type of `telephone-event` at the codec's clock rate, if agreed on.
     pub telephone_event: Option<u8>,
     /// Where the far end's SDP says it receives.
     pub remote: SocketAddr,

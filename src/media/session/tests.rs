@@ -565,3 +565,17 @@ fn what_plays_waits_while_it_rings_and_goes_on_afterwards() {
     assert!(sent[..20].iter().all(|level| (500.0..4_000.0).contains(&level.unwrap())), "{sent:?}");
     assert!(sent[20..].iter().all(|level| level.unwrap() > 5_500.0), "{sent:?}");
 }
+
+#[test]
+fn what_is_agreed_anew_is_waited_for_anew() {
+    let mut world = World::new(Link::seeded);
+    world.run(secs(1));
+    world.bob.link.loss = 1.0;
+    // Nearly the timeout.
+    world.run(Duration::from_millis(900));
+    world.alice.session.update(world.now, update(BOB, Direction::SendRecv));
+    world.run(Duration::from_millis(900));
+    assert!(!world.alice.events.iter().any(|e| matches!(e, MediaEvent::RtpTimeout { .. })));
+    world.run(secs(1));
+    assert!(world.alice.events.iter().any(|e| matches!(e, MediaEvent::RtpTimeout { .. })));
+}

@@ -35,10 +35,13 @@ impl Spending {
         let (work, detail) = match self.work.reserve(self.claim.id).await {
             Ok(work) => (work, "set aside, and sent to the chain"),
             Err(answer) if self.settler.is_prepaid(&self.claim.offer) => {
+                self.work.cancel().await;
                 self.work = Undone::owed(answer);
                 (Value::Null, "could not be done, and its payer has moved the money alone")
             }
             Err(answer) => {
+                // Some of it may have been done.
+                self.work.cancel().await;
                 let why = format!("the work could not be done ({})", answer.status);
                 self.gate.release(&self.claim, ClaimState::Reserved, &why).await?;
                 return Ok(Spent::NotDone { answer });

@@ -22,9 +22,11 @@ use crate::store::claims::NewClaim;
 const PRICE_MOST: u64 = 5_000_000;
 /// Compute units; a transfer needs some thousands.
 const LIMIT_MOST: u32 = 400_000;
-/// What a payment may cost the fee payer beside the signatures, in lamports: about two cents. At the highest
-/// limit and price alone it could cost more than what is bought.
+/// What a payment may cost the fee payer beside the signatures: a lamport for ten millionths of a dollar that it
+/// pays, which is a few hundredths of it, and no more than this. At the highest limit and price alone it could cost
+/// more than what is bought.
 const PRIORITY_FEE_MOST: u64 = 100_000;
+const MICROS_FOR_A_LAMPORT: u64 = 10;
 /// The payer and the fee payer. Each further signature costs the fee payer 5,000 lamports.
 const SIGNERS: u8 = 2;
 /// Of USDC.
@@ -250,7 +252,7 @@ pub fn check(transaction: &Transaction, requirement: &Requirement, fee_payer: &K
     if message.instructions.iter().any(spends) {
         return Err(Mismatch::FeePayerSpends);
     }
-    check_price(message)?;
+    check_price(message, requirement.amount)?;
     let transfer = transfer(message).ok_or(Mismatch::Transfer)?;
     check_transfer(&transfer, requirement)?;
     let allowed = [program(MEMO), program(LIGHTHOUSE)];
@@ -265,7 +267,7 @@ pub fn check(transaction: &Transaction, requirement: &Requirement, fee_payer: &K
     }
 }
 
-fn check_price(message: &Message) -> Result<(), Mismatch> {
+fn check_price(message: &Message, paid: Usd) -> Result<(), Mismatch> {
     let budget = |place: usize| {
         let instruction = message.instructions.get(place)?;
         let is_budget = message.program(instruction) == Some(&program(COMPUTE_BUDGET));
@@ -278,8 +280,9 @@ fn check_price(message: &Message) -> Result<(), Mismatch> {
     if limit > LIMIT_MOST {
         return Err(Mismatch::ComputeLimit);
     }
+    let most = PRIORITY_FEE_MOST.min(paid.micros() / MICROS_FOR_A_LAMPORT);
     // Within its bounds the product is far below where it would overflow.
-    if price > PRICE_MOST || price * u64::from(limit) / 1_000_000 > PRIORITY_FEE_MOST {
+    if price > PRICE_MOST || price * u64::from(limit) / 1_000_000 > most {
         return Err(Mismatch::TooExpensive);
     }
     Ok(())

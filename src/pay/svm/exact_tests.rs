@@ -144,8 +144,8 @@ fn settlement_costs_the_fee_payer_little() {
         m.instructions[0].data[1..].copy_from_slice(&limit.to_le_bytes());
         m.instructions[1].data[1..].copy_from_slice(&price.to_le_bytes());
     };
-    assert_eq!(pays(|m| set(m, 20_000, PRICE_MOST)), Ok(()));
-    assert_eq!(pays(|m| set(m, 20_001, PRICE_MOST)), Err(Mismatch::TooExpensive));
+    assert_eq!(pays(|m| set(m, 10_800, PRICE_MOST)), Ok(()));
+    assert_eq!(pays(|m| set(m, 10_801, PRICE_MOST)), Err(Mismatch::TooExpensive));
     assert_eq!(pays(|m| set(m, 1, PRICE_MOST + 1)), Err(Mismatch::TooExpensive));
     assert_eq!(pays(|m| set(m, 0, u64::MAX)), Err(Mismatch::TooExpensive));
     assert_eq!(pays(|m| set(m, LIMIT_MOST + 1, 0)), Err(Mismatch::ComputeLimit));

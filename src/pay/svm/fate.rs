@@ -32,7 +32,7 @@ impl Chain {
         };
         let found = match name {
             Some(name) => self.status(name).await.map(|status| (name.to_owned(), status)),
-            None => self.find(&transaction, payment).await,
+            None => self.find(offer, &transaction, payment).await,
         };
         match found {
             Ok((transaction, Status::Landed { succeeded: true, .. })) => Outcome::Settled { transaction },
@@ -50,7 +50,11 @@ impl Chain {
     /// Whether a transaction that the chain does not have can never come. An endpoint that has forgotten the
     /// time of the payment cannot say so.
     async fn is_dead(&self, offer: &NewClaim, transaction: &Transaction) -> Result<bool, ChainError> {
-        if Utc::now() < offer.valid_before || self.is_alive(&transaction.message.blockhash).await? {
+        if Utc::now() < offer.valid_before {
+            return Ok(false);
+        }
+        let (is_alive, known_until) = self.is_alive(&transaction.message.blockhash).await?;
+        if is_alive || known_until < offer.valid_before.timestamp() {
             return Ok(false);
         }
         Ok(self.remembers_since().await? < (offer.valid_before - LIFETIME).timestamp())
@@ -59,11 +63,14 @@ impl Chain {
     /// A facilitator's transaction: by the payer's signature, among those that touched what it takes from.
     async fn find(
         &self,
+        offer: &NewClaim,
         transaction: &Transaction,
         payment: &Payment,
     ) -> Result<(String, Status), ChainError> {
         let account = source(transaction).unwrap_or_else(|| payment.payer.clone());
-        for (name, status) in self.history(&account).await? {
+        // As long before as after: clocks differ.
+        let around = [-2, 1].map(|lives| (offer.valid_before + LIFETIME * lives).timestamp());
+        for (name, status) in self.history(&account, around.into()).await? {
             let found = self.transaction(&name).await?;
             if decode(&found).is_some_and(|found| found.signed() == transaction.signed()) {
                 return Ok((name, status));

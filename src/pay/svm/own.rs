@@ -19,10 +19,10 @@ use crate::base::Wallet;
 use crate::pay::settle::{Outcome, Rejection, Settler};
 use crate::store::claims::NewClaim;
 
-/// From one look at a transaction that was sent to the next, and how many there are before the gate looks
-/// further, less often.
+/// From one look at a transaction that was sent to the next, and for how long before the gate looks further,
+/// less often.
 const LOOK_AGAIN: Duration = Duration::from_millis(400);
-const LOOKS: u32 = 50;
+const FOLLOW: Duration = Duration::from_secs(20);
 /// Looks between two sendings.
 const SEND_AGAIN: u32 = 5;
 
@@ -68,28 +68,33 @@ impl InProcess {
         };
         let (name, bytes) = (name(&transaction), STANDARD.encode(transaction.encode()));
         match self.chain.send(&bytes).await {
-            Ok(()) => self.follow(&name, &bytes).await,
+            Ok(()) => self.follow_for_a_while(&name, &bytes).await,
             Err(unanswered) => match (unanswered.unsent(), self.chain.status(&name).await) {
                 // Unless an earlier try got through all the same.
                 (Some(reason), Ok(Status::Absent)) => return Outcome::Failed { reason },
                 _ => {
                     tracing::warn!(?unanswered, "a transaction may not have been sent; looking for it");
-                    self.follow(&name, &bytes).await;
+                    self.follow_for_a_while(&name, &bytes).await;
                 }
             },
         }
         self.chain.look_up(offer, &payment, Some(&name)).await
     }
 
-    /// Until it has landed, for a while. A cluster drops what it has no room for, and says nothing; sent twice, a
+    async fn follow_for_a_while(&self, name: &str, bytes: &str) {
+        // What has not landed by then is looked for by the gate.
+        let _ = tokio::time::timeout(FOLLOW, self.follow(name, bytes)).await;
+    }
+
+    /// Until it has landed. A cluster drops what it has no room for, and says nothing; sent twice, a
     /// transaction still lands once.
     async fn follow(&self, name: &str, bytes: &str) {
-        for look in 1..=LOOKS {
+        for look in 1_u32.. {
             if let Ok(Status::Landed { .. }) = self.chain.status(name).await {
                 return;
             }
             tokio::time::sleep(LOOK_AGAIN).await;
-            if look % SEND_AGAIN == 0
+            if look.is_multiple_of(SEND_AGAIN)
                 && let Err(unanswered) = self.chain.send(bytes).await
             {
                 tracing::debug!(?unanswered, "a transaction was not sent again");
@@ -102,7 +107,11 @@ impl InProcess {
             Ok((payment, transaction)) => {
                 self.chain.look_up(offer, &payment, Some(&name(&transaction))).await
             }
-            Err(detail) => Outcome::Unknown { detail },
+            // Another key settled it, or a facilitator did.
+            Err(detail) => match offered(offer, None) {
+                Some((payment, _)) => self.chain.look_up(offer, &payment, None).await,
+                None => Outcome::Unknown { detail },
+            },
         }
     }
 }

@@ -15,6 +15,9 @@ use crate::pay::network::Network;
 
 /// A chain that does not answer a question by now does not answer.
 const QUESTION: Duration = Duration::from_secs(15);
+/// Transactions of an account that are listed at once, and how often.
+const PAGE: usize = 1_000;
+const PAGES: usize = 10;
 const CONFIRMED: &str = "confirmed";
 const FINALIZED: &str = "finalized";
 /// `JSON_RPC_SERVER_ERROR_SEND_TRANSACTION_PREFLIGHT_FAILURE`: it was tried out, failed, and was not sent on.
@@ -151,11 +154,14 @@ impl Chain {
         self.ask("getBlockHeight", json!([{ "commitment": FINALIZED }])).await
     }
 
-    /// Whether a transaction that names this blockhash may still land, by the last block that is final.
-    pub(super) async fn is_alive(&self, blockhash: &Key) -> Result<bool, ChainError> {
+    /// Whether a transaction that names this blockhash may still land, by the last block that is final, and when
+    /// that block was made, in seconds: an endpoint that lags does not know the blockhash yet.
+    pub(super) async fn is_alive(&self, blockhash: &Key) -> Result<(bool, i64), ChainError> {
         let params = json!([wallet(blockhash), { "commitment": FINALIZED }]);
         let found: Value = self.ask("isBlockhashValid", params).await?;
-        found["value"].as_bool().ok_or_else(|| self.unreadable())
+        let read = found["value"].as_bool().zip(found["context"]["slot"].as_u64());
+        let (is_alive, slot) = read.ok_or_else(|| self.unreadable())?;
+        Ok((is_alive, self.ask("getBlockTime", json!([slot])).await?))
     }
 
     /// When the oldest block was made that the endpoint still has, in seconds.
@@ -189,12 +195,33 @@ impl Chain {
         Ok(standing(found))
     }
 
-    /// The last transactions that touched an account, the newest first: their names, and how they stand.
-    pub(super) async fn history(&self, account: &Wallet) -> Result<Vec<(String, Status)>, ChainError> {
-        let params = json!([account, { "limit": 50, "commitment": CONFIRMED }]);
-        let found: Vec<Value> = self.ask("getSignaturesForAddress", params).await?;
-        let named = |entry: &Value| Some((entry["signature"].as_str()?.to_owned(), standing(entry)));
-        Ok(found.iter().filter_map(named).collect())
+    /// The transactions that touched an account between two moments (in seconds), the newest first: their names,
+    /// and how they stand. An error where there are more than can be looked through.
+    pub(super) async fn history(
+        &self,
+        account: &Wallet,
+        (from, until): (i64, i64),
+    ) -> Result<Vec<(String, Status)>, ChainError> {
+        let mut within = Vec::new();
+        let mut config = json!({ "limit": PAGE, "commitment": CONFIRMED });
+        for _ in 0..PAGES {
+            let page: Vec<Value> = self.ask("getSignaturesForAddress", json!([account, config])).await?;
+            for entry in &page {
+                let name = entry["signature"].as_str().ok_or_else(|| self.unreadable())?;
+                config["before"] = name.into();
+                // A block whose time is not known may be any.
+                match entry["blockTime"].as_i64() {
+                    Some(made) if made < from => return Ok(within),
+                    Some(made) if made > until => {}
+                    _ => within.push((name.to_owned(), standing(entry))),
+                }
+            }
+            if page.len() < PAGE {
+                return Ok(within);
+            }
+        }
+        let detail = "too many transactions touched the payer's account to look through".into();
+        Err(ChainError::Refused { network: self.network.name, detail })
     }
 
     /// A transaction and what it has changed; `null` where the chain does not have it.

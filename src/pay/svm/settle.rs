@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 
 use super::FeePayer;
 use super::exact::{Payment, offered};
+use super::fate::is_name;
 use super::rpc::Chain;
 use crate::pay::facilitator::Facilitator;
 use crate::pay::settle::{Outcome, Rejection, Settler};
@@ -41,7 +42,13 @@ impl Settler for Hosted {
         async move {
             match self.offered(offer) {
                 Some((payment, requirement)) => {
-                    self.facilitator.ask_settle(&payment.request(&requirement)).await
+                    match self.facilitator.ask_settle(&payment.request(&requirement)).await {
+                        // It does not say by which transaction.
+                        Outcome::Settled { transaction } if !is_name(&transaction) => {
+                            self.facilitator.chain.look_up(offer, &payment, None).await
+                        }
+                        outcome => outcome,
+                    }
                 }
                 None => Outcome::Failed { reason: NOT_SOLANA.into() },
             }

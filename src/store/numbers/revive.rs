@@ -27,23 +27,27 @@ impl Numbers {
         }
     }
 
-    /// Holds the number for `claim` if its lease is over and nobody else has it; nothing is to be held while
-    /// the lease stands. May be repeated.
+    /// Holds the number for `claim` if its lease, which was the owner's, is over and nobody else has it; nothing
+    /// is to be held while the owner's lease stands. May be repeated.
     pub async fn hold_lapsed(
         &self,
         number: &E164,
+        owner: Owner<'_>,
         claim: &str,
         now: DateTime<Utc>,
     ) -> Result<Option<Hold>, LeaseError> {
         let held_until = after(now, self.config.hold());
         let mut tx = self.write().await?;
         let standing = self.lease_on(&mut tx, number).await?;
-        let stands = standing.is_some_and(|lease| lease.phase(now) != Phase::Over);
-        if stands || self.lease_of_term(&mut tx, claim).await?.is_some() {
+        let standing = standing.filter(|lease| lease.phase(now) != Phase::Over);
+        if let Some(lease) = &standing {
+            owner.check(&lease.owner)?;
+        }
+        if standing.is_some() || self.lease_of_term(&mut tx, claim).await?.is_some() {
             return Ok(None);
         }
         if prolong(&mut tx, claim, held_until).await?.is_none() {
-            self.lapsed(&mut tx, number, claim, now).await?;
+            owner.check(&self.lapsed(&mut tx, number, claim, now).await?.owner)?;
             take(&mut tx, number.as_str(), claim, held_until, now).await?;
         }
         tx.commit().await?;

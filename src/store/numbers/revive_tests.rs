@@ -23,7 +23,7 @@ async fn bought(numbers: &Numbers, claim: &str, owner: &str, now: DateTime<Utc>)
 async fn revived(numbers: &Numbers, claim: &str, now: DateTime<Utc>) -> Result<Lease, LeaseError> {
     let one: E164 = ONE.parse().unwrap();
     numbers.check_top_up(&one, now).await?;
-    numbers.hold_lapsed(&one, claim, now).await?;
+    numbers.hold_lapsed(&one, Owner::Anyone, claim, now).await?;
     numbers.top_up(&one, Owner::Anyone, claim, now).await
 }
 
@@ -49,7 +49,11 @@ async fn the_same_claim_brings_a_lease_back_once() {
     bought(&numbers, "pay-1", ALICE, day(0)).await;
     let once = revived(&numbers, "up-1", day(200)).await.unwrap();
     let one: E164 = ONE.parse().unwrap();
-    assert_eq!(numbers.hold_lapsed(&one, "up-1", day(300)).await.unwrap(), None, "it has what it paid for");
+    assert_eq!(
+        numbers.hold_lapsed(&one, Owner::Anyone, "up-1", day(300)).await.unwrap(),
+        None,
+        "it has what it paid for"
+    );
     assert_eq!(numbers.top_up(&one, Owner::Anyone, "up-1", day(300)).await.unwrap(), once);
 }
 
@@ -70,7 +74,7 @@ async fn a_top_up_in_payment_keeps_buyers_away_and_gives_the_number_back() {
     let numbers = stocked(&[ONE]).await;
     bought(&numbers, "pay-1", ALICE, day(0)).await;
     let one: E164 = ONE.parse().unwrap();
-    numbers.hold_lapsed(&one, "up-1", day(40)).await.unwrap().unwrap();
+    numbers.hold_lapsed(&one, Owner::Anyone, "up-1", day(40)).await.unwrap().unwrap();
     let refused = numbers.hold(&any(), "pay-2", day(40)).await;
     assert!(matches!(refused, Err(LeaseError::NoneLeft)), "{refused:?}");
     numbers.release_hold("up-1").await.unwrap();
@@ -140,7 +144,10 @@ async fn a_number_that_ran_out_goes_to_one_of_all_who_come_at_once() {
             let one: E164 = ONE.parse().unwrap();
             let claim = format!("claim-{i}");
             if i < 20 {
-                seller.hold_lapsed(&one, &claim, day(60)).await?.ok_or(LeaseError::NotLeased)?;
+                seller
+                    .hold_lapsed(&one, Owner::Anyone, &claim, day(60))
+                    .await?
+                    .ok_or(LeaseError::NotLeased)?;
                 seller.top_up(&one, Owner::Only(&wallet(ALICE)), &claim, day(60)).await
             } else {
                 seller.hold(&any(), &claim, day(60)).await?;
@@ -152,4 +159,14 @@ async fn a_number_that_ran_out_goes_to_one_of_all_who_come_at_once() {
     let had: Vec<&Lease> = results.iter().flatten().collect();
     assert_eq!(had.len(), 1, "{had:?}");
     assert_eq!(sellers[1].owner_of(&had[0].number, day(61)).await.unwrap().as_ref(), Some(&had[0].owner));
+}
+
+#[tokio::test]
+async fn nothing_is_held_for_a_lease_that_has_become_anothers() {
+    let numbers = stocked(&[ONE]).await;
+    let lost = bought(&numbers, "pay-1", ALICE, day(0)).await;
+    bought(&numbers, "pay-2", BOB, day(60)).await;
+    let owner = Owner::Only(&lost.owner);
+    let refused = numbers.hold_lapsed(&lost.number, owner, "up-1", day(61)).await;
+    assert!(matches!(refused, Err(LeaseError::NotOwner { .. })), "{refused:?}");
 }

@@ -466,7 +466,7 @@ proptest! {
                     }
                     Act::TopUp(claim) => {
                         let claim = format!("up-{claim}");
-                        let _ = numbers.hold_lapsed(&one, &claim, now).await;
+                        let _ = numbers.hold_lapsed(&one, Owner::Anyone, &claim, now).await;
                         let topped = numbers.top_up(&one, Owner::Anyone, &claim, now).await;
                         if let Ok(lease) = topped && lease.released_at.is_none() {
                             standing = Some(lease);
