@@ -130,17 +130,7 @@ impl Leg {
     }
 
     fn config(&self, agreed: &Negotiated) -> SessionConfig {
-        SessionConfig {
-            codec: agreed.codec,
-            payload_type: agreed.payload_type,
-            telephone_event: agreed.telephone_event,
-            remote: agreed.remote,
-            direction: agreed.direction,
-            terms: agreed.terms,
-            jitter: self.jitter,
-            rtp_timeout: self.rtp_timeout,
-            seed: rand::random(),
-        }
+        update_of(agreed).begin(self.jitter, self.rtp_timeout, rand::random())
     }
 }
 
@@ -176,15 +166,18 @@ impl Audio {
 }
 
 fn follow(handle: &MediaHandle, agreed: &Negotiated) {
-    let update = SessionUpdate {
+    if let Err(error) = handle.update(update_of(agreed)) {
+        tracing::error!(%error, "the media session could not follow a new offer");
+    }
+}
+
+fn update_of(agreed: &Negotiated) -> SessionUpdate {
+    SessionUpdate {
         codec: agreed.codec,
         payload_type: agreed.payload_type,
         telephone_event: agreed.telephone_event,
         remote: agreed.remote,
         direction: agreed.direction,
         terms: agreed.terms,
-    };
-    if let Err(error) = handle.update(update) {
-        tracing::error!(%error, "the media session could not follow a new offer");
     }
 }

@@ -288,20 +288,11 @@ fn local(leg: &media::Leg) -> Local {
 
 /// What media does with what SDP agreed on.
 pub fn session_of(agreed: &Negotiated, media: &media::Config) -> SessionConfig {
-    SessionConfig {
-        codec: agreed.codec,
-        payload_type: agreed.payload_type,
-        telephone_event: agreed.telephone_event,
-        remote: agreed.remote,
-        direction: agreed.direction,
-        terms: agreed.terms,
-        jitter: media.jitter,
-        rtp_timeout: media.rtp_timeout(),
-        seed: rand::random(),
-    }
+    update_of(agreed).begin(media.jitter, media.rtp_timeout(), rand::random())
 }
 
-fn update_of(agreed: &Negotiated) -> SessionUpdate {
+/// The same for what a re-INVITE agreed on.
+pub fn update_of(agreed: &Negotiated) -> SessionUpdate {
     SessionUpdate {
         codec: agreed.codec,
         payload_type: agreed.payload_type,

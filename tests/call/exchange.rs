@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use callbox::base::audio::Codec;
+use callbox::eval::phone::update_of;
 use callbox::media::{self, MediaEvent, MediaHandle, MediaPlane, SessionConfig, UtteranceId};
 use callbox::sip::sdp::{self, Local, Negotiated};
 use callbox::sip::{self, IncomingCall, Party as Called, Signal, SipCall, SipEnd, SipNode, TrunkConfig};
@@ -259,17 +260,8 @@ impl Exchange {
 }
 
 fn session(agreed: &Negotiated) -> SessionConfig {
-    SessionConfig {
-        codec: agreed.codec,
-        payload_type: agreed.payload_type,
-        telephone_event: agreed.telephone_event,
-        remote: agreed.remote,
-        direction: agreed.direction,
-        terms: agreed.terms,
-        jitter: media::jitter::Config::default(),
-        rtp_timeout: Duration::from_secs(30),
-        seed: u64::from(agreed.remote.port()),
-    }
+    let seed = u64::from(agreed.remote.port());
+    update_of(agreed).begin(media::jitter::Config::default(), Duration::from_secs(30), seed)
 }
 
 fn tone(hz: f32, length: Duration) -> Vec<i16> {

@@ -6,7 +6,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use callbox::base::audio::{Codec, rate_of_frame};
-use callbox::media::{self, MediaEvent, MediaPlane, MediaStats, SessionConfig, UtteranceId};
+use callbox::eval::phone::update_of;
+use callbox::media::{self, MediaEvent, MediaPlane, MediaStats, UtteranceId};
 use callbox::sip::sdp::{self, Local};
 use callbox::sip::{self, Dial, Signal, SipNode, TrunkConfig};
 use tempfile::TempDir;
@@ -135,17 +136,7 @@ async fn call(baresip: &Baresip, codec: Codec, hz: f64) -> (Vec<i16>, MediaStats
     };
     let agreed = sdp::accept(&local, &answer).unwrap();
     assert_eq!(agreed.codec, codec);
-    let session = SessionConfig {
-        codec,
-        payload_type: agreed.payload_type,
-        telephone_event: agreed.telephone_event,
-        remote: agreed.remote,
-        direction: agreed.direction,
-        terms: agreed.terms,
-        jitter: media::jitter::Config::default(),
-        rtp_timeout: LIMIT,
-        seed: 5,
-    };
+    let session = update_of(&agreed).begin(media::jitter::Config::default(), LIMIT, 5);
     let (handle, mut events) = leg.start(session).unwrap();
     let rate = handle.rate();
     handle.play_at(UtteranceId(1), tone(hz, rate, 6), rate).unwrap();

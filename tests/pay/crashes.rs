@@ -68,21 +68,18 @@ async fn killed_while_the_transaction_waits_to_be_mined() {
 
 #[tokio::test]
 async fn killed_before_the_chains_answer() {
-    let mut scene = Scene::buying().await;
-    scene.proxy.hold(SEND, Held::Answer);
-    scene.begin();
-    scene.proxy.holds().await;
-    scene.node.reaches(ClaimState::Settling).await;
-    scene.kill_and_restart().await;
-    scene.node.reaches(ClaimState::Delivered).await;
-    scene.has_bought().await;
+    killed_while_held(Held::Answer).await;
 }
 
 /// The authorisation is good still: the number is settled and handed over without its buyer.
 #[tokio::test]
 async fn killed_before_the_chain_has_the_transaction() {
+    killed_while_held(Held::Request).await;
+}
+
+async fn killed_while_held(held: Held) {
     let mut scene = Scene::buying().await;
-    scene.proxy.hold(SEND, Held::Request);
+    scene.proxy.hold(SEND, held);
     scene.begin();
     scene.proxy.holds().await;
     scene.node.reaches(ClaimState::Settling).await;

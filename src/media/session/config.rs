@@ -40,3 +40,21 @@ pub struct SessionUpdate {
     pub direction: Direction,
     pub terms: Terms,
 }
+
+impl SessionUpdate {
+    /// The session that begins with this.
+    pub fn begin(self, jitter: jitter::Config, rtp_timeout: Duration, seed: u64) -> SessionConfig {
+        let SessionUpdate { codec, payload_type, telephone_event, remote, direction, terms } = self;
+        SessionConfig {
+            codec,
+            payload_type,
+            telephone_event,
+            remote,
+            direction,
+            terms,
+            jitter,
+            rtp_timeout,
+            seed,
+        }
+    }
+}
