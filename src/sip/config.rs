@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     session_timer::{self, Terms},
+    tls::TlsConfig,
     trunk::{InvalidTrunk, TrunkConfig},
 };
 
@@ -41,6 +42,10 @@ pub struct Config {
     pub session_floor: Duration,
     /// Calls at once, both ways; more are refused with 503.
     pub max_calls: usize,
+    /// Between the two line ends that keep a connection to a trunk open (RFC 5626); zero sends none.
+    #[serde(rename = "keepalive_secs", with = "seconds")]
+    pub keepalive: Duration,
+    pub tls: TlsConfig,
     pub trunks: Vec<TrunkConfig>,
 }
 
@@ -57,6 +62,8 @@ impl Default for Config {
             session_expires: Duration::from_secs(1800),
             session_floor: session_timer::SHORTEST,
             max_calls: 200,
+            keepalive: Duration::from_secs(110),
+            tls: TlsConfig::default(),
             trunks: Vec::new(),
         }
     }
@@ -76,6 +83,8 @@ pub enum InvalidConfig {
 const LONGEST_RING: Duration = Duration::from_secs(170);
 /// Timer B ends an INVITE without a response after 64 T1.
 const LONGEST_SETUP: Duration = Duration::from_secs(30);
+/// RFC 5626 section 4.4.1 advises a server to wait no longer.
+const LONGEST_PING: Duration = Duration::from_secs(840);
 const LONGEST_SESSION: Duration = Duration::from_secs(86_400);
 
 impl Config {
@@ -100,6 +109,13 @@ impl Config {
         }
         if self.max_calls == 0 {
             return fail("max_calls", "must be at least 1");
+        }
+        if !self.keepalive.is_zero() && !(Duration::from_millis(100)..=LONGEST_PING).contains(&self.keepalive)
+        {
+            return fail("keepalive_secs", "must be 0.1 to 840, or 0 for none");
+        }
+        if let Some((field, problem)) = self.tls.problem() {
+            return fail(field, problem);
         }
         let mut names = HashSet::new();
         for trunk in &self.trunks {

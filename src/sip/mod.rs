@@ -14,6 +14,9 @@
 //! | `keepalive` | whether a trunk lives, asked by OPTIONS |
 //! | `translate`, `digest`, `early` | what the stack says otherwise than the RFCs, put right at the wire |
 //! | `guard`, `wire` | what is refused before it reaches the parser, and the socket that refuses it |
+//! | `tls` | whose certificates are trusted, and what a failed handshake means |
+//! | `flow`, `listener` | connections to trunks, and from them |
+//! | `addresses` | where peers reach us |
 //! | `node`, `link`, `router` | sockets and clock: the node, its trunks, requests that come in |
 //! | `driver`, `setup`, `provisional` | one call: its INVITE, what is told before the answer, its BYE |
 //! | `renegotiation`, `refresh`, `info` | what happens inside a call |
@@ -21,6 +24,7 @@
 //! Messages, transactions and dialogs are `rsipstack`'s; no name of it leaves this module. It logs
 //! whole messages, numbers included, at `info`: a log filter must hold it at [`LOG_FILTER`].
 
+mod addresses;
 mod call;
 mod config;
 mod dialog;
@@ -29,10 +33,12 @@ mod driver;
 mod early;
 mod end;
 mod error;
+mod flow;
 mod guard;
 mod info;
 mod keepalive;
 mod link;
+mod listener;
 mod message;
 mod node;
 mod provisional;
@@ -44,6 +50,7 @@ mod router;
 pub mod sdp;
 mod session_timer;
 mod setup;
+mod tls;
 mod translate;
 pub mod trunk;
 mod wire;
@@ -56,6 +63,7 @@ pub use self::{
     keepalive::Liveness,
     node::{Dial, Pong, SipNode, Stats},
     registration::RegistrationState,
+    tls::{TlsConfig, TlsError},
     trunk::{Network, NumberFormat, Server, Transport, TrunkConfig},
 };
 

@@ -16,7 +16,7 @@ use rsipstack::{
     EndpointBuilder,
     dialog::dialog_layer::DialogLayer,
     sip::{
-        Auth, Header, Method, Param, Scheme, SipMessage, StatusCode, StatusCodeKind, Uri, prelude::HeadersExt,
+        Auth, Header, Host, Method, Scheme, SipMessage, StatusCode, StatusCodeKind, Uri, prelude::HeadersExt,
     },
     transaction::{
         CallIdFormat,
@@ -32,19 +32,23 @@ use tokio::{
     sync::{Notify, broadcast, mpsc, mpsc::error::TrySendError, watch},
     task::JoinHandle,
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    addresses::Addresses,
     call::{CallHandle, Command, IncomingCall, SipCall},
     config::{Config, ring_timeout_is_valid},
     dialog::Limits,
     error::{SipError, describe},
+    flow::{self, Flows},
     guard::Sources,
     keepalive::{self, Liveness},
     link::{self, Trunk},
+    listener,
     message::{SDP, allow, supported},
     registration::{self, RegistrationState},
-    router, setup,
+    router, setup, tls,
     translate::Translator,
     trunk::Transport,
     wire::GuardedSocket,
@@ -57,6 +61,9 @@ const INCOMING: usize = 64;
 const UNREACHABLE: usize = 64;
 /// Ports tried for UDP and TCP alike when the system chooses one.
 const PORT_ATTEMPTS: usize = 16;
+/// After which a connection that nothing was heard on is closed. A peer that is gone is noticed sooner, by
+/// the kernel; one that keeps still is left alone.
+const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
 /// How long a shutdown waits for BYEs, and then for REGISTERs, to be answered.
 const SHUTDOWN_STEP: Duration = Duration::from_secs(3);
 
@@ -106,8 +113,10 @@ pub(super) struct Core {
     pub endpoint: EndpointInnerRef,
     pub layer: Arc<DialogLayer>,
     pub sources: Sources,
-    /// Address and port in Via, Contact and our URIs.
-    pub advertised: SocketAddr,
+    /// What Via, Contact and SDP say.
+    pub addresses: Arc<Addresses>,
+    /// Connections to trunks.
+    pub flows: Flows,
     /// No new calls; registrations are taken back.
     pub draining: CancellationToken,
     pub unreachable: broadcast::Sender<SocketAddr>,
@@ -135,16 +144,20 @@ impl SipNode {
         let udp = UdpConnection::from_socket(Arc::new(socket), external, Some(stop.child_token())).await?;
         let advertised = udp.get_addr().get_socketaddr()?;
         let transport = TransportLayer::new(stop.clone());
+        transport.set_stream_idle_timeout(LONGEST_SILENCE);
         transport.add_transport(udp.into());
 
         let sources = Sources::default();
-        let (trunks, watched) = link::trunks(&config, &sources);
+        let (trunks, watched) = link::trunks(&config, &sources)?;
+        let tls = bind_tls(tls::server(&config.tls)?).await?;
+        let tls_port = tls.as_ref().and_then(|(listener, _)| Some(listener.local_addr().ok()?.port()));
+        let addresses = Arc::new(Addresses::new(advertised, local.port(), config.tcp, tls_port));
         let endpoint = EndpointBuilder::new()
             .with_user_agent(&config.user_agent)
             .with_transport_layer(transport)
             .with_cancel_token(stop.clone())
             .with_option(timers(config.t1))
-            .with_inspector(Box::new(Translator))
+            .with_inspector(Box::new(Translator { addresses: addresses.clone() }))
             .with_transport_inspector(Box::new(router::SourceFilter(sources.clone())))
             .build();
         let requests = endpoint.incoming_transactions()?;
@@ -159,7 +172,8 @@ impl SipNode {
             trunks,
             endpoint,
             sources,
-            advertised,
+            addresses,
+            flows: Flows::default(),
             unreachable,
             local,
             stop: stop.clone(),
@@ -170,7 +184,13 @@ impl SipNode {
         core.spawn_until_stopped(router::route(core.clone(), requests, incoming));
         core.spawn_until_stopped(link::keep_resolving(core.clone()));
         if let Some(listener) = tcp {
-            core.spawn_until_stopped(router::accept(core.clone(), listener));
+            core.spawn_until_stopped(listener::accept_tcp(core.clone(), listener));
+        }
+        if let Some((listener, acceptor)) = tls {
+            core.spawn_until_stopped(listener::accept_tls(core.clone(), listener, acceptor));
+        }
+        for trunk in core.trunks.iter().filter(|trunk| trunk.config.transport != Transport::Udp) {
+            core.spawn_until_stopped(flow::drive(core.clone(), trunk.clone()));
         }
         for (trunk, state) in watched.registrations {
             core.tasks.spawn(registration::drive(core.clone(), core.trunks[trunk].clone(), state));
@@ -188,7 +208,12 @@ impl SipNode {
 
     /// Our address as peers are told it: where RTP should be advertised, too.
     pub fn advertised_address(&self) -> IpAddr {
-        self.core.advertised.ip()
+        self.core.addresses.ip()
+    }
+
+    /// Where SIP over TLS is served, if it is: the port, which may have been chosen by the system.
+    pub fn tls_port(&self) -> Option<u16> {
+        self.core.addresses.tls
     }
 
     /// Places a call. Everything that can go wrong on the network comes as the call's end.
@@ -321,28 +346,44 @@ impl Core {
         Limits { setup: self.config.setup_timeout, ring, linger: self.config.t1 * 68 }
     }
 
-    /// Where the trunk's requests go now, over its transport, which is connected if it is TCP.
-    pub async fn resolve(&self, trunk: &Trunk) -> Result<SipAddr, SipError> {
-        let target = trunk.address()?;
-        let found = self.endpoint.transport_layer.lookup(&target, None).await;
-        let server = &trunk.config.server;
-        let (_, address) = found.map_err(|e| SipError::Unreachable(format!("{server}: {}", describe(&e))))?;
-        if let Ok(address) = address.get_socketaddr() {
-            self.sources.allow_server(trunk.index, address.ip());
-        }
-        Ok(address)
+    /// Whether a peer can be told our address before it sees where our packets come from.
+    pub fn knows_public_address(&self) -> bool {
+        self.config.public_address.is_some()
     }
 
-    /// Where a peer reaches us in this trunk's dialogs.
+    /// Where the trunk's requests go now, over its transport, which is connected if it is TCP or TLS.
+    pub async fn resolve(&self, trunk: &Trunk) -> Result<SipAddr, SipError> {
+        let target = trunk.address()?;
+        let resolver = &self.endpoint.transport_layer.inner.domain_resolver;
+        let found = match target.addr.host {
+            Host::Domain(_) => resolver.resolve(&target).await,
+            Host::IpAddr(_) => Ok(target),
+        };
+        let server = &trunk.config.server;
+        let mut found = found.map_err(|e| SipError::Unreachable(format!("{server}: {}", describe(&e))))?;
+        let default_port = trunk.config.transport.default_port().into();
+        found.addr.port.get_or_insert(default_port);
+        if let Ok(address) = found.get_socketaddr() {
+            self.sources.allow_server(trunk.index, address.ip());
+        }
+        self.connect(trunk, &found).await?;
+        Ok(found)
+    }
+
+    /// Where a peer reaches us in this trunk's dialogs. Where we take no connections, that is the one that
+    /// was made to the trunk.
     pub fn contact(&self, trunk: &Trunk) -> Result<Uri, SipError> {
+        let transport = trunk.config.transport;
+        let mut host = self.addresses.socket(transport);
+        if let Some(port) = trunk.flow.local_port().filter(|_| !self.addresses.serves(transport)) {
+            host.set_port(port);
+        }
         let user = trunk.config.username.clone().unwrap_or_else(|| "callbox".into());
-        let transport = (trunk.config.transport == Transport::Tcp)
-            .then_some(Param::Transport(rsipstack::sip::Transport::Tcp));
         Ok(Uri {
             scheme: Some(Scheme::Sip),
             auth: Some(Auth { user, password: None }),
-            host_with_port: self.advertised.into(),
-            params: transport.into_iter().collect(),
+            host_with_port: host.into(),
+            params: transport.param().into_iter().collect(),
             headers: vec![],
         })
     }
@@ -351,10 +392,17 @@ impl Core {
         let target = self.resolve(trunk).await?;
         let mut unreachable = self.unreachable.subscribe();
         let mut transaction = self.options_request(trunk, &target)?;
+        let lost = self.lost(&target);
+        tokio::pin!(lost);
         let started = Instant::now();
         transaction.send().await?;
         let status = loop {
             tokio::select! {
+                // First, since the stack answers 503 by itself for a connection that is gone.
+                biased;
+                () = &mut lost => {
+                    return Err(SipError::Unreachable(format!("{}: the connection is lost", trunk.config.server)));
+                }
                 message = transaction.receive() => match message {
                     Some(SipMessage::Response(r)) if r.status_code.kind() != StatusCodeKind::Provisional => {
                         break r.status_code;
@@ -371,7 +419,7 @@ impl Core {
     }
 
     fn options_request(&self, trunk: &Trunk, target: &SipAddr) -> Result<Transaction, SipError> {
-        let via = self.endpoint.get_via(Some(self.via_address(target)), None)?;
+        let via = self.endpoint.get_via(Some(self.addresses.of(trunk.config.transport)), None)?;
         let from = rsipstack::sip::typed::From { display_name: None, uri: trunk.our_uri()?, params: vec![] };
         let to =
             rsipstack::sip::typed::To { display_name: None, uri: trunk.server_uri(None)?, params: vec![] };
@@ -382,10 +430,6 @@ impl Core {
         let mut transaction = Transaction::new_client(key, request, self.endpoint.clone(), None);
         transaction.destination = Some(target.clone());
         Ok(transaction)
-    }
-
-    fn via_address(&self, target: &SipAddr) -> SipAddr {
-        SipAddr { r#type: target.r#type, addr: self.advertised.into() }
     }
 }
 
@@ -418,6 +462,16 @@ async fn bind(address: SocketAddr, with_tcp: bool) -> Result<(UdpSocket, Option<
                 }
             }
         }
+    }
+}
+
+async fn bind_tls(
+    wanted: Option<(SocketAddr, TlsAcceptor)>,
+) -> Result<Option<(TcpListener, TlsAcceptor)>, SipError> {
+    let Some((address, acceptor)) = wanted else { return Ok(None) };
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(Some((listener, acceptor))),
+        Err(source) => Err(bind_error("TLS", address, source)),
     }
 }
 

@@ -9,9 +9,9 @@ use rsipstack::{
         prelude::{HasHeaders, HeadersExt, ToTypedHeader},
     },
     transaction::{TransactionReceiver, endpoint::TransportEventInspector, transaction::Transaction},
-    transport::{SipAddr, SipConnection, TransportEvent, tcp::TcpConnection},
+    transport::{SipAddr, SipConnection, TransportEvent},
 };
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::sync::mpsc;
 
 use super::{
     call::{IncomingCall, Party},
@@ -27,8 +27,6 @@ use crate::base::{E164, Pii};
 
 /// How long a request waits for its dialog to be ready.
 const DIALOG_WAIT: Duration = Duration::from_millis(500);
-/// TCP connections at once; one more is closed at once.
-const MAX_CONNECTIONS: usize = 256;
 
 /// Drops requests from sources that no trunk allows, and stream messages whose length is in doubt,
 /// before the stack answers them.
@@ -76,31 +74,6 @@ fn has_sound_length(message: &SipMessage) -> bool {
 pub(super) async fn serve(core: Arc<Core>) {
     if let Err(error) = core.endpoint.serve().await {
         tracing::error!(error = describe(&error), "SIP stack stopped");
-    }
-}
-
-/// Accepts TCP connections from the trunks' addresses; others are closed unread.
-pub(super) async fn accept(core: Arc<Core>, listener: TcpListener) {
-    loop {
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "SIP TCP port cannot accept");
-                // Out of descriptors, most likely: without a pause the loop would spin.
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let transport = &core.endpoint.transport_layer;
-        if !core.sources.allows(peer.ip()) || transport.connections_count() >= MAX_CONNECTIONS {
-            tracing::debug!(source = %peer.ip(), "SIP connection dropped");
-            continue;
-        }
-        let local = SipAddr { r#type: Some(rsipstack::sip::Transport::Tcp), addr: core.advertised.into() };
-        match TcpConnection::from_stream(stream, local, Some(core.stop.child_token())) {
-            Ok(connection) => transport.add_connection(SipConnection::Tcp(connection)),
-            Err(error) => tracing::debug!(error = describe(&error), "SIP connection lost at once"),
-        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the stack says or understands otherwise than the RFCs, put right at the wire, both ways.
 
+use std::sync::Arc;
+
 use rsipstack::{
     sip::{
         Header, Method, Response, SipMessage, StatusCode, StatusCodeKind,
@@ -9,14 +11,17 @@ use rsipstack::{
     transport::SipAddr,
 };
 
-use super::{digest::DigestTranslator, early, reliable::RELIABLE};
+use super::{addresses::Addresses, digest::DigestTranslator, early, reliable::RELIABLE};
 
-pub(super) struct Translator;
+pub(super) struct Translator {
+    pub addresses: Arc<Addresses>,
+}
 
 impl MessageInspector for Translator {
     fn before_send(&self, mut message: SipMessage, to: Option<&SipAddr>) -> SipMessage {
         if let SipMessage::Request(request) = &mut message {
             early::readdress(request);
+            self.addresses.sign(request);
         }
         DigestTranslator.before_send(message, to)
     }
@@ -61,7 +66,8 @@ mod tests {
              To: <sip:c@d>;tag=2\r\nCall-ID: a\r\nCSeq: 1 {method}\r\n{headers}Content-Length: 0\r\n\r\n"
         );
         let message = SipMessage::Response(Response::try_from(text.as_bytes()).unwrap());
-        match Translator.after_received(message, None) {
+        let addresses = Arc::new(Addresses::new(([192, 0, 2, 1], 5060).into(), 5060, true, None));
+        match (Translator { addresses }).after_received(message, None) {
             SipMessage::Response(response) => response,
             SipMessage::Request(_) => panic!("a response stays one"),
         }

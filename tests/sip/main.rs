@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod auth;
+mod certificates;
 mod dialogs;
 mod hostile;
 mod inbound;
@@ -11,13 +12,14 @@ mod kamailio;
 mod ours;
 mod outbound;
 mod peers;
+mod tls;
 
 use std::{net::SocketAddr, time::Duration};
 
 use callbox::{
     base::E164,
     sip::{
-        Config, Dial, IncomingCall, Signal, SipCall, SipEnd, SipNode, TrunkConfig,
+        Config, Dial, IncomingCall, Signal, SipCall, SipEnd, SipError, SipNode, TrunkConfig,
         sdp::{self, Local},
     },
 };

@@ -108,6 +108,11 @@ impl Sipp {
         assert!(status.unwrap().success(), "SIPp: {:?}\n{}", status.unwrap(), self.log());
     }
 
+    /// Every message of its calls so far.
+    pub fn heard(&self) -> String {
+        self.log()
+    }
+
     fn log(&self) -> String {
         let mut text = String::new();
         for entry in std::fs::read_dir(self.dir.path()).unwrap() {
