@@ -1,6 +1,9 @@
 //! Where peers reach this node: what Via, Contact and SDP say.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use parking_lot::RwLock;
 use rsipstack::{
@@ -15,8 +18,10 @@ use super::trunk::Transport;
 
 #[derive(Debug)]
 pub(super) struct Addresses {
-    /// Of the UDP socket, as the world sees it.
+    /// Of the UDP socket, as the world sees it, or as this machine does.
     udp: RwLock<SocketAddr>,
+    /// Whether the world was asked, or the operator.
+    known: AtomicBool,
     /// Of the UDP socket and the TCP listener on this machine.
     port: u16,
     pub tcp: bool,
@@ -25,8 +30,13 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
-    pub fn new(udp: SocketAddr, port: u16, tcp: bool, tls: Option<u16>) -> Self {
-        Addresses { udp: RwLock::new(udp), port, tcp, tls }
+    pub fn new(udp: SocketAddr, known: bool, port: u16, tcp: bool, tls: Option<u16>) -> Self {
+        Addresses { udp: RwLock::new(udp), known: AtomicBool::new(known), port, tcp, tls }
+    }
+
+    /// Our address as the world sees it, where that is known before a peer tells.
+    pub fn public(&self) -> Option<IpAddr> {
+        self.known.load(Ordering::Relaxed).then(|| self.ip())
     }
 
     pub fn ip(&self) -> IpAddr {
@@ -60,6 +70,7 @@ impl Addresses {
     /// Takes what a server says of the UDP socket; the address of before if it was another.
     pub fn learn(&self, udp: SocketAddr) -> Option<SocketAddr> {
         let before = std::mem::replace(&mut *self.udp.write(), udp);
+        self.known.store(true, Ordering::Relaxed);
         (before != udp).then_some(before)
     }
 

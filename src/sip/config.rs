@@ -9,9 +9,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    rate::RateLimit,
     session_timer::{self, Terms},
     tls::TlsConfig,
-    trunk::{InvalidTrunk, TrunkConfig},
+    trunk::{InvalidTrunk, Server, TrunkConfig},
 };
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -45,6 +46,11 @@ pub struct Config {
     /// Between the two line ends that keep a connection to a trunk open (RFC 5626); zero sends none.
     #[serde(rename = "keepalive_secs", with = "seconds")]
     pub keepalive: Duration,
+    /// `host` or `host:port` of a STUN server that tells `public_address`, and goes on telling it.
+    pub stun_server: Option<Server>,
+    #[serde(rename = "stun_interval_secs", with = "seconds")]
+    pub stun_interval: Duration,
+    pub rate_limit: RateLimit,
     pub tls: TlsConfig,
     pub trunks: Vec<TrunkConfig>,
 }
@@ -63,6 +69,9 @@ impl Default for Config {
             session_floor: session_timer::SHORTEST,
             max_calls: 200,
             keepalive: Duration::from_secs(110),
+            stun_server: None,
+            stun_interval: Duration::from_secs(25),
+            rate_limit: RateLimit::default(),
             tls: TlsConfig::default(),
             trunks: Vec::new(),
         }
@@ -113,6 +122,15 @@ impl Config {
         if !self.keepalive.is_zero() && !(Duration::from_millis(100)..=LONGEST_PING).contains(&self.keepalive)
         {
             return fail("keepalive_secs", "must be 0.1 to 840, or 0 for none");
+        }
+        if self.stun_server.is_some() && self.public_address.is_some() {
+            return fail(
+                "stun_server",
+                "must not stand beside `public_address`: one of them says the address",
+            );
+        }
+        if !(Duration::from_millis(100)..=LONGEST_PING).contains(&self.stun_interval) {
+            return fail("stun_interval_secs", "must be 0.1 to 840");
         }
         if let Some((field, problem)) = self.tls.problem() {
             return fail(field, problem);

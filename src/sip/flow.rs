@@ -43,7 +43,7 @@ pub(super) struct Flow {
     tls: Option<tls::Client>,
     /// Held while a connection is made; with when and why that failed last.
     making: tokio::sync::Mutex<Option<(Instant, String)>>,
-    /// Counts the connections made.
+    /// Counts the connections made, and changes of our address.
     made: watch::Sender<u64>,
     /// Ours of the latest connection; 0 before the first.
     local_port: AtomicU16,
@@ -59,7 +59,12 @@ impl Flow {
         })
     }
 
-    /// Changes whenever a connection was made.
+    /// Says that what the trunk was told of our address no longer holds.
+    pub fn renew(&self) {
+        self.made.send_modify(|made| *made += 1);
+    }
+
+    /// Changes whenever a connection was made, or our address is another.
     pub fn made(&self) -> watch::Receiver<u64> {
         self.made.subscribe()
     }
@@ -162,7 +167,7 @@ impl Core {
         trunk.flow.local_port.store(flow.local_port, Ordering::Relaxed);
         self.flows.0.lock().insert(to.clone(), flow.clone());
         self.endpoint.transport_layer.add_connection(flow.connection);
-        trunk.flow.made.send_modify(|made| *made += 1);
+        trunk.flow.renew();
         tracing::info!(trunk = %trunk.config.name, "connected");
     }
 

@@ -13,6 +13,9 @@
 //! | `registration` | when to REGISTER again, pure, and its driver |
 //! | `keepalive` | whether a trunk lives, asked by OPTIONS |
 //! | `translate`, `digest`, `early` | what the stack says otherwise than the RFCs, put right at the wire |
+//! | `nonce` | how often a nonce was answered, pure |
+//! | `stun`, `discovery` | our address as the world sees it: the messages, pure, and who asks |
+//! | `rate` | how much a source may send, pure |
 //! | `guard`, `wire` | what is refused before it reaches the parser, and the socket that refuses it |
 //! | `tls` | whose certificates are trusted, and what a failed handshake means |
 //! | `flow`, `listener` | connections to trunks, and from them |
@@ -29,6 +32,7 @@ mod call;
 mod config;
 mod dialog;
 mod digest;
+mod discovery;
 mod driver;
 mod early;
 mod end;
@@ -41,7 +45,9 @@ mod link;
 mod listener;
 mod message;
 mod node;
+mod nonce;
 mod provisional;
+mod rate;
 mod refresh;
 mod registration;
 mod reliable;
@@ -50,6 +56,7 @@ mod router;
 pub mod sdp;
 mod session_timer;
 mod setup;
+mod stun;
 mod tls;
 mod translate;
 pub mod trunk;
@@ -60,8 +67,10 @@ pub use self::{
     config::{Config, InvalidConfig},
     end::SipEnd,
     error::SipError,
+    guard::Dropped,
     keepalive::Liveness,
     node::{Dial, Pong, SipNode, Stats},
+    rate::RateLimit,
     registration::RegistrationState,
     tls::{TlsConfig, TlsError},
     trunk::{Network, NumberFormat, Server, Transport, TrunkConfig},

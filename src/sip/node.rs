@@ -4,10 +4,7 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -40,13 +37,16 @@ use super::{
     call::{CallHandle, Command, IncomingCall, SipCall},
     config::{Config, ring_timeout_is_valid},
     dialog::Limits,
+    digest::DigestTranslator,
+    discovery::{self, Discovery},
     error::{SipError, describe},
     flow::{self, Flows},
-    guard::Sources,
+    guard::{Dropped, Gate, Sources},
     keepalive::{self, Liveness},
     link::{self, Trunk},
     listener,
     message::{SDP, allow, supported},
+    nonce::NonceCounts,
     registration::{self, RegistrationState},
     router, setup, tls,
     translate::Translator,
@@ -59,6 +59,8 @@ use crate::base::E164;
 const INCOMING: usize = 64;
 /// ICMP errors a call may be behind on.
 const UNREACHABLE: usize = 64;
+/// Answers of a STUN server that wait to be read.
+const STUN_ANSWERS: usize = 4;
 /// Ports tried for UDP and TCP alike when the system chooses one.
 const PORT_ATTEMPTS: usize = 16;
 /// After which a connection that nothing was heard on is closed. A peer that is gone is noticed sooner, by
@@ -96,8 +98,7 @@ pub struct Stats {
     pub calls: usize,
     pub dialogs: usize,
     pub transactions: usize,
-    /// Datagrams dropped unread since the start.
-    pub refused_datagrams: u64,
+    pub dropped: Dropped,
 }
 
 /// A running node. Clones share it; it stops at [`SipNode::shutdown`] or when the last is dropped.
@@ -126,7 +127,7 @@ pub(super) struct Core {
     local: SocketAddr,
     pub stop: CancellationToken,
     calls: Mutex<HashMap<String, CallHandle>>,
-    refused: Arc<AtomicU64>,
+    gate: Arc<Gate>,
 }
 
 impl SipNode {
@@ -135,30 +136,40 @@ impl SipNode {
         config.validate()?;
         let stop = CancellationToken::new();
         let (unreachable, _) = broadcast::channel(UNREACHABLE);
-        let refused = Arc::<AtomicU64>::default();
+        let sources = Sources::default();
+        let gate = Arc::new(Gate::new(config.rate_limit, sources.clone(), Instant::now()));
         let (udp, tcp) = bind(config.bind, config.tcp).await?;
         let local = udp.local_addr().map_err(|source| bind_error("UDP", config.bind, source))?;
-        let socket = GuardedSocket::new(udp, unreachable.clone(), refused.clone())
+        let (stun, answers) = mpsc::channel(STUN_ANSWERS);
+        let stun = config.stun_server.as_ref().map(|_| stun);
+        let socket = GuardedSocket::new(udp, unreachable.clone(), gate.clone(), stun)
             .map_err(|source| bind_error("UDP", local, source))?;
+        let socket = Arc::new(socket);
+        let discovery =
+            config.stun_server.clone().map(|server| Discovery::new(server, socket.clone(), answers));
         let external = config.public_address.map(|ip| SocketAddr::new(ip, local.port()));
-        let udp = UdpConnection::from_socket(Arc::new(socket), external, Some(stop.child_token())).await?;
+        let udp = UdpConnection::from_socket(socket, external, Some(stop.child_token())).await?;
         let advertised = udp.get_addr().get_socketaddr()?;
         let transport = TransportLayer::new(stop.clone());
         transport.set_stream_idle_timeout(LONGEST_SILENCE);
         transport.add_transport(udp.into());
 
-        let sources = Sources::default();
         let (trunks, watched) = link::trunks(&config, &sources)?;
         let tls = bind_tls(tls::server(&config.tls)?).await?;
         let tls_port = tls.as_ref().and_then(|(listener, _)| Some(listener.local_addr().ok()?.port()));
-        let addresses = Arc::new(Addresses::new(advertised, local.port(), config.tcp, tls_port));
+        let known = config.public_address.is_some();
+        let addresses = Arc::new(Addresses::new(advertised, known, local.port(), config.tcp, tls_port));
+        let digest = DigestTranslator(NonceCounts::new(&config.trunks));
         let endpoint = EndpointBuilder::new()
             .with_user_agent(&config.user_agent)
             .with_transport_layer(transport)
             .with_cancel_token(stop.clone())
             .with_option(timers(config.t1))
-            .with_inspector(Box::new(Translator { addresses: addresses.clone() }))
-            .with_transport_inspector(Box::new(router::SourceFilter(sources.clone())))
+            .with_inspector(Box::new(Translator { addresses: addresses.clone(), digest }))
+            .with_transport_inspector(Box::new(router::SourceFilter {
+                sources: sources.clone(),
+                gate: gate.clone(),
+            }))
             .build();
         let requests = endpoint.incoming_transactions()?;
         let endpoint = endpoint.inner;
@@ -177,12 +188,17 @@ impl SipNode {
             unreachable,
             local,
             stop: stop.clone(),
-            refused,
+            gate,
         });
         let (incoming, calls) = mpsc::channel(INCOMING);
         core.spawn_until_stopped(router::serve(core.clone()));
         core.spawn_until_stopped(router::route(core.clone(), requests, incoming));
         core.spawn_until_stopped(link::keep_resolving(core.clone()));
+        if let Some(mut discovery) = discovery {
+            // Before the first registration, lest it tell an address that leads nowhere.
+            discovery.look(&core).await;
+            core.spawn_until_stopped(discovery::drive(core.clone(), discovery));
+        }
         if let Some(listener) = tcp {
             core.spawn_until_stopped(listener::accept_tcp(core.clone(), listener));
         }
@@ -209,6 +225,11 @@ impl SipNode {
     /// Our address as peers are told it: where RTP should be advertised, too.
     pub fn advertised_address(&self) -> IpAddr {
         self.core.addresses.ip()
+    }
+
+    /// Our address as the world sees it, where it is configured or a STUN server tells it. It may change.
+    pub fn public_address(&self) -> Option<IpAddr> {
+        self.core.addresses.public()
     }
 
     /// Where SIP over TLS is served, if it is: the port, which may have been chosen by the system.
@@ -248,7 +269,7 @@ impl SipNode {
             calls: self.core.calls.lock().len(),
             dialogs: self.core.layer.len(),
             transactions: transactions.running_transactions + transactions.finished_transactions,
-            refused_datagrams: self.core.refused.load(Ordering::Relaxed),
+            dropped: self.core.gate.dropped(),
         }
     }
 
@@ -344,11 +365,6 @@ impl Core {
     pub fn limits(&self, ring: Duration) -> Limits {
         // The stack gives a transaction 64 T1; what has not settled by then never will.
         Limits { setup: self.config.setup_timeout, ring, linger: self.config.t1 * 68 }
-    }
-
-    /// Whether a peer can be told our address before it sees where our packets come from.
-    pub fn knows_public_address(&self) -> bool {
-        self.config.public_address.is_some()
     }
 
     /// Where the trunk's requests go now, over its transport, which is connected if it is TCP or TLS.

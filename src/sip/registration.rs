@@ -104,7 +104,8 @@ pub(super) async fn drive(core: Arc<Core>, trunk: Arc<Trunk>, state: watch::Send
                 delay
             }
         };
-        // A registration over a connection ends with it (RFC 5626 section 4.2): the next one registers anew.
+        // A registration over a connection ends with it (RFC 5626 section 4.2), and one of an address that
+        // is ours no longer leads nowhere: the next begins at once.
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             Ok(()) = connections.changed() => {}
@@ -169,7 +170,7 @@ impl Registrar {
     /// sees, which is right behind NAT; over a connection, and where our public address is known, we say
     /// it. Either may have changed since the last time.
     fn contact(core: &Core, trunk: &Trunk) -> Option<Contact> {
-        let known = core.knows_public_address() || trunk.config.transport != Transport::Udp;
+        let known = core.addresses.public().is_some() || trunk.config.transport != Transport::Udp;
         let uri = core.contact(trunk).ok().filter(|_| known)?;
         Some(Contact { display_name: None, uri, params: vec![] })
     }

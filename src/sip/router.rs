@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::{
     call::{IncomingCall, Party},
     error::{SipError, describe},
-    guard::{self, Sources},
+    guard::{self, Gate, Sources},
     link::Trunk,
     message::{SDP, allow, asked, unknown_extensions},
     node::Core,
@@ -30,7 +30,10 @@ const DIALOG_WAIT: Duration = Duration::from_millis(500);
 
 /// Drops requests from sources that no trunk allows, and stream messages whose length is in doubt,
 /// before the stack answers them.
-pub(super) struct SourceFilter(pub Sources);
+pub(super) struct SourceFilter {
+    pub sources: Sources,
+    pub gate: Arc<Gate>,
+}
 
 #[async_trait::async_trait]
 impl TransportEventInspector for SourceFilter {
@@ -44,15 +47,24 @@ impl TransportEventInspector for SourceFilter {
         if length_is_sound && welcome {
             return Some(event);
         }
+        if welcome {
+            self.gate.count_malformed()
+        } else {
+            self.gate.count_stranger()
+        }
         tracing::debug!(source = %from, length_is_sound, welcome, "SIP message dropped");
         None
     }
 }
 
 impl SourceFilter {
+    /// A request within a call that lives is heard wherever it comes from: a carrier may send it from
+    /// another machine than the one that set the call up.
     fn is_welcome(&self, request: &Request, from: &SipAddr) -> bool {
-        let by_address = from.get_socketaddr().is_ok_and(|from| self.0.allows(from.ip()));
-        by_address || request.call_id_header().is_ok_and(|id| self.0.knows_call(id.value()))
+        let by_address = from.get_socketaddr().is_ok_and(|from| self.sources.allows(from.ip()));
+        let in_dialog = || matches!(request.to_header().map(|to| to.tag()), Ok(Ok(Some(_))));
+        let by_call = || request.call_id_header().is_ok_and(|id| self.sources.knows_call(id.value()));
+        by_address || (in_dialog() && by_call())
     }
 }
 

@@ -9,9 +9,11 @@ mod dialogs;
 mod hostile;
 mod inbound;
 mod kamailio;
+mod nat;
 mod ours;
 mod outbound;
 mod peers;
+mod scanners;
 mod tls;
 
 use std::{net::SocketAddr, time::Duration};
