@@ -134,6 +134,7 @@ impl SipNode {
     /// Binds the ports, starts registering, and gives the calls that come in.
     pub async fn start(config: Config) -> Result<(SipNode, mpsc::Receiver<IncomingCall>), SipError> {
         config.validate()?;
+        tls::install_provider();
         let stop = CancellationToken::new();
         let (unreachable, _) = broadcast::channel(UNREACHABLE);
         let sources = Sources::default();

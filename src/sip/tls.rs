@@ -135,6 +135,14 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
+/// Where a request within a call goes to an address that no trunk is connected to, the stack connects by
+/// itself, with the provider of the process, and panics if there is none. It trusts no authority then, so
+/// that such a connection is refused.
+pub(super) fn install_provider() {
+    // One that is installed already does as well.
+    let _ = ring::default_provider().install_default();
+}
+
 /// The trunk's own authority, and no other; or those that the system trusts.
 fn authorities(trunk: &TrunkConfig) -> Result<RootCertStore, TlsError> {
     if let Some(path) = &trunk.tls_ca {

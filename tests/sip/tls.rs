@@ -304,6 +304,80 @@ async fn connection_that_dies_is_made_again_and_registers_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn call_outlives_the_connection_it_was_made_by() {
+    let authority = Authority::new();
+    let callee = Sipp::uas("uas_answer", 1, &[]).await;
+    let mut carrier = Setup::new(&authority.sign("carrier"), callee.address).start();
+    let trunk = TrunkConfig { options_interval_secs: 5, ..tls_trunk(carrier.address, &authority) };
+    let (node, _) = node(vec![trunk]).await;
+    answers(&node).await;
+    let mut call = node.dial(dial()).await.unwrap();
+    answered(&mut call).await;
+    let mut life = node.liveness("test").unwrap();
+    carrier.stop();
+    within("the loss", life.wait_for(|life| matches!(life, Liveness::Dead { .. }))).await.unwrap();
+    carrier.start();
+    answers(&node).await;
+    call.handle.hang_up();
+    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
+    callee.succeeds().await;
+    settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn call_ends_in_time_where_its_connection_is_gone() {
+    let authority = Authority::new();
+    let callee = Sipp::uas("uas_answer", 1, &[]).await;
+    let mut carrier = Setup::new(&authority.sign("carrier"), callee.address).start();
+    let (node, _) = node(vec![tls_trunk(carrier.address, &authority)]).await;
+    answers(&node).await;
+    let mut call = node.dial(dial()).await.unwrap();
+    answered(&mut call).await;
+    carrier.stop();
+    call.handle.hang_up();
+    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
+    settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn baresip_is_called_over_tls() {
+    let authority = Authority::new();
+    let shown = authority.sign("baresip");
+    let (_process, address, _dir) = baresip(&shown);
+    let (node, _) = node(vec![tls_trunk(address, &authority)]).await;
+    answers(&node).await;
+    let mut call = node.dial(dial()).await.unwrap();
+    answered(&mut call).await;
+    call.handle.hang_up();
+    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
+    settled(&node).await;
+}
+
+/// A telephone that answers at once, by TLS.
+fn baresip(shows: &Certificate) -> (Group, SocketAddr, tempfile::TempDir) {
+    // It serves TLS at the port above the one that it is given.
+    let is_free = |port: &u16| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port + 1)).is_ok();
+    let port = std::iter::repeat_with(|| free_port().min(65_534)).find(is_free).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let pem = [&shows.certificate, &shows.key].map(|file| std::fs::read_to_string(file).unwrap()).concat();
+    std::fs::write(dir.path().join("own.pem"), pem).unwrap();
+    let config = format!(
+        "net_interface 127.0.0.1\nsip_listen 127.0.0.1:{port}\nsip_certificate {pem}\n\
+         module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule_tmp account.so\nmodule_app menu.so\n",
+        pem = dir.path().join("own.pem").display(),
+    );
+    std::fs::write(dir.path().join("config"), config).unwrap();
+    let account =
+        "<sip:+14155550123@127.0.0.1;transport=tls>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1\n";
+    std::fs::write(dir.path().join("accounts"), account).unwrap();
+    std::fs::write(dir.path().join("contacts"), "").unwrap();
+    let log = File::create(dir.path().join("log")).unwrap();
+    let mut command = Command::new("baresip");
+    command.args(["-4", "-f"]).arg(dir.path()).stdout(log.try_clone().unwrap()).stderr(log);
+    (spawn("baresip", "baresip", &mut command), (Ipv4Addr::LOCALHOST, port + 1).into(), dir)
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn connections_are_kept_open_by_line_ends() {
     let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let trunk = TrunkConfig { transport: Transport::Tcp, ..trunk(server.local_addr().unwrap()) };
