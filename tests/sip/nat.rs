@@ -120,7 +120,7 @@ async fn public_address_is_learned_told_and_followed() {
         answered(&mut call).await;
         call.handle.hang_up();
         assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
-        let (heard, outside) = (callee.heard(), nat.outside());
+        let (heard, outside) = (callee.log(), nat.outside());
         assert!(heard.contains(&format!("Contact: <sip:callbox@{outside}>")), "{outside}\n{heard}");
         assert!(heard.contains(&format!("Via: SIP/2.0/UDP {outside};")), "{outside}\n{heard}");
         assert!(heard.contains(";rport"), "{heard}");

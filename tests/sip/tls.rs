@@ -127,7 +127,7 @@ async fn call_goes_out_over_tls_with_a_password() {
     answered(&mut call).await;
     call.handle.hang_up();
     assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
-    let heard = callee.heard();
+    let heard = callee.log();
     assert!(heard.contains("Via: SIP/2.0/TLS 127.0.0.1:"), "{heard}");
     assert!(heard.to_lowercase().contains("contact: <sip:alice@127.0.0.1:"), "{heard}");
     assert!(heard.to_lowercase().contains(";transport=tls>"), "{heard}");
