@@ -39,6 +39,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::voice::greeting;
 
+/// What recordings are kept as.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordingFormat {
+    #[default]
+    Wav,
+    /// Opus in Ogg: about a sixth of the size or less.
+    Opus,
+}
+
+impl RecordingFormat {
+    const fn extension(self) -> &'static str {
+        match self {
+            RecordingFormat::Wav => "wav",
+            RecordingFormat::Opus => "ogg",
+        }
+    }
+}
+
 /// The `[call]` section.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -53,6 +72,7 @@ pub struct Config {
     pub inbound_persona: String,
     /// Write a summary after each answered call.
     pub summary: bool,
+    pub recording_format: RecordingFormat,
     /// How a call that goes out tells a person from an answering machine.
     pub answering: greeting::Config,
 }
@@ -65,6 +85,7 @@ impl Default for Config {
             transfer_ring_secs: 30,
             inbound_persona: String::new(),
             summary: true,
+            recording_format: RecordingFormat::default(),
             answering: greeting::Config::default(),
         }
     }

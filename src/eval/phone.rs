@@ -57,7 +57,7 @@ pub struct Config {
     pub answer: Answering,
     pub script: Vec<Step>,
     pub pace: turns::Config,
-    /// Stereo WAV: left what is heard, right what is said. The second call's has `-2` in its name.
+    /// Stereo, WAV or `.ogg`: left what is heard, right what is said. The second call's has `-2` in its name.
     pub record: Option<PathBuf>,
     /// Where calls that the phone places go.
     pub dial: Option<SocketAddr>,
