@@ -54,6 +54,7 @@ pub(super) fn prepare(
         recorded: plan.record,
         max_duration: Duration::from_secs(plan.max_duration_secs),
         transfers: plan.transfer_to.is_some(),
+        keys: direction == CallDirection::Outbound,
         screening: (direction == CallDirection::Outbound).then(|| screening(parts, plan)),
     };
     let mut config = parts.voice.clone();

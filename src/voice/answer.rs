@@ -9,6 +9,7 @@ use crate::voice::effect::{Closing, Effect, Speaker};
 use crate::voice::event::{AnswerId, ClauseId, EngineKind};
 use crate::voice::greeting::Clue;
 use crate::voice::heard::{heard_prefix, unheard_rest};
+use crate::voice::keys::{Keys, Piece, Reader};
 use crate::voice::latency::{Marks, mark};
 use crate::voice::transfer::promises_transfer;
 use crate::voice::{Conversation, prompt};
@@ -21,11 +22,14 @@ pub(super) struct Answer {
     pub(super) generating: bool,
     pub(super) asked_at: Instant,
     marks: Marks,
+    reader: Reader,
     chunker: Chunker,
     clauses: Vec<Clause>,
     started: Option<Instant>,
     /// What follows once it has been said.
     then: Option<Then>,
+    /// Pressed once it has been said, before what follows.
+    pub(super) keys: Option<Keys>,
     /// The last of the clauses that have to be said whatever the caller does: the disclosure.
     protected: Option<ClauseId>,
 }
@@ -83,10 +87,12 @@ impl Answer {
             generating: false,
             asked_at: now,
             marks,
+            reader: Reader::default(),
             chunker: Chunker::default(),
             clauses: Vec::new(),
             started: None,
             then: None,
+            keys: None,
             protected: None,
         }
     }
@@ -310,12 +316,29 @@ impl Conversation {
         match delta {
             Delta::Text { text } => {
                 mark(&mut answer.marks.first_token, now);
-                let clauses = answer.chunker.push(&text);
-                self.speak_generated(now, clauses);
+                let pieces = answer.reader.push(&text);
+                pieces.into_iter().for_each(|piece| self.take_piece(now, piece));
+            }
+            Delta::ToolCall { name, arguments } if name == prompt::PRESS_KEYS => {
+                match Keys::of_tool_call(&arguments) {
+                    Some(keys) => self.will_press(keys),
+                    None => tracing::warn!("the language model asked for keys that no telephone has"),
+                }
             }
             Delta::ToolCall { name, .. } => self.handle_tool_call(&name),
             Delta::Done { .. } => self.handle_generated(now),
             Delta::Failed { .. } => self.handle_llm_failed(now),
+        }
+    }
+
+    fn take_piece(&mut self, now: Instant, piece: Piece) {
+        match piece {
+            Piece::Keys(keys) => self.will_press(keys),
+            Piece::Text(text) => {
+                let Some(answer) = &mut self.answer else { return };
+                let clauses = answer.chunker.push(&text);
+                self.speak_generated(now, clauses);
+            }
         }
     }
 
@@ -340,7 +363,7 @@ impl Conversation {
         if may_transfer && answer.clauses.iter().any(|clause| promises_transfer(&clause.text)) {
             answer.then = Some(Then::Transfer);
         }
-        if answer.clauses.iter().all(|clause| clause.aside) {
+        if answer.keys.is_none() && answer.clauses.iter().all(|clause| clause.aside) {
             let phrases = &self.config.phrases;
             let phrase = match answer.then {
                 Some(Then::HangUp(_)) => &phrases.goodbye,
@@ -359,11 +382,18 @@ impl Conversation {
     pub(super) fn stop_generating(&mut self) -> Option<Vec<String>> {
         let answer = self.answer.as_mut()?;
         answer.generating = false;
-        Some(answer.chunker.finish().into_iter().collect())
+        let held = answer.reader.finish();
+        let mut clauses = answer.chunker.push(&held);
+        clauses.extend(answer.chunker.finish());
+        Some(clauses)
     }
 
     pub(super) fn speak_generated(&mut self, now: Instant, clauses: Vec<String>) {
         for clause in clauses {
+            if let Some(keys) = self.pressed_by(&clause) {
+                self.will_press(keys);
+                continue;
+            }
             if let Some(answer) = &mut self.answer {
                 mark(&mut answer.marks.first_clause, now);
             }
@@ -423,7 +453,10 @@ impl Conversation {
             self.record_turn(Speaker::Agent, text, (started, now), false, answer.marks.split());
             self.note(now, Clue::AgentSpoke);
         }
+        let pressed = answer.keys.map(|keys| self.press(now, keys)).is_some();
         match answer.then {
+            // What a key brings is heard first.
+            Some(Then::HangUp(_)) if pressed => {}
             Some(Then::HangUp(closing)) => self.hang_up(now, closing),
             Some(Then::Transfer) => self.hand_over(now),
             None => {}
@@ -489,7 +522,7 @@ impl Conversation {
         let Some(cut) = self.cut.take() else { return };
         self.begin_answer(now, Marks::default());
         if let Some(answer) = &mut self.answer {
-            answer.then = cut.answer.then;
+            (answer.then, answer.keys) = (cut.answer.then, cut.answer.keys.clone());
         }
         for clause in cut.answer.unheard(cut.at) {
             self.speak(now, &clause, Voicing::Line);

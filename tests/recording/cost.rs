@@ -52,8 +52,12 @@ fn opus_costs_little_of_a_core_and_less_when_it_is_behind() {
     let (wav, _) = record(dir.path(), "wav", BLOCKS * 16);
     let (calm, whole) = record(dir.path(), "ogg", BLOCKS * 16);
     let (hurried, hurried_whole) = record(dir.path(), "ogg", BLOCKS * 2);
-    println!("share of a core that a recorded call takes: WAV {:.3} %, Opus {:.3} %, Opus behind {:.3} %",
-        wav * 100.0, calm * 100.0, hurried * 100.0);
+    println!(
+        "share of a core that a recorded call takes: WAV {:.3} %, Opus {:.3} %, Opus behind {:.3} %",
+        wav * 100.0,
+        calm * 100.0,
+        hurried * 100.0
+    );
     for summary in whole.iter().chain(&hurried_whole) {
         assert_eq!(summary.dropped_samples, 0);
         assert_eq!(summary.duration, Duration::from_secs(SECONDS as u64));

@@ -67,12 +67,18 @@ impl Sipp {
 
     /// Waits for a call and refuses it with `status` and its reason.
     pub async fn refusing(status: &str) -> Sipp {
-        Sipp::answering(&scenario_text("uas_reject").replace("@STATUS@", status), 1, &[]).await
+        Sipp::filled_in("uas_reject", &[("@STATUS@", status)]).await
     }
 
     /// Places `calls` calls from `port` to `to`.
     pub fn uac(scenario: &str, to: SocketAddr, port: u16, calls: u32, extra: &[&str]) -> Sipp {
         Sipp::start(port, &scenario_text(scenario), calls, Some(to), extra)
+    }
+
+    /// Waits for a call and plays `scenario`, in which these names are replaced.
+    pub async fn filled_in(scenario: &str, names: &[(&str, &str)]) -> Sipp {
+        let fill = |text: String, (name, value): &(&str, &str)| text.replace(name, value);
+        Sipp::answering(&names.iter().fold(scenario_text(scenario), fill), 1, &[]).await
     }
 
     async fn answering(scenario: &str, calls: u32, extra: &[&str]) -> Sipp {

@@ -45,7 +45,8 @@ pub struct OggOpus<W: Write> {
 impl<W: Write> OggOpus<W> {
     /// Writes the headers. `rate` is one that Opus knows: 8, 12, 16, 24 or 48 kHz.
     pub fn begin(to: W, rate: u32, serial: u32) -> io::Result<Self> {
-        let mut encoder = MSEncoder::new(rate, SIDES, 0, &[0, 1], Application::Voip).map_err(io::Error::other)?;
+        let mut encoder =
+            MSEncoder::new(rate, SIDES, 0, &[0, 1], Application::Voip).map_err(io::Error::other)?;
         let bitrate = if rate < WIDEBAND_HZ { NARROW_BITRATE } else { WIDE_BITRATE };
         encoder.set_bitrate(Bitrate::Bits(bitrate * i32::from(SIDES))).map_err(io::Error::other)?;
         encoder.set_complexity(CALM).map_err(io::Error::other)?;
@@ -62,7 +63,8 @@ impl<W: Write> OggOpus<W> {
 
     fn encode(&mut self) -> io::Result<()> {
         let mut packet = vec![0; MAX_PACKET];
-        let length = self.encoder.encode(self.waiting.as_flattened(), &mut packet).map_err(io::Error::other)?;
+        let length =
+            self.encoder.encode(self.waiting.as_flattened(), &mut packet).map_err(io::Error::other)?;
         packet.truncate(length);
         packet.shrink_to_fit();
         self.waiting.clear();
