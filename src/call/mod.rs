@@ -37,6 +37,7 @@ use std::time::Duration;
 pub use directory::{Directory, Parts};
 use serde::{Deserialize, Serialize};
 
+use crate::sip::ring_timeout_is_valid;
 use crate::voice::greeting;
 
 /// What recordings are kept as.
@@ -92,6 +93,16 @@ impl Default for Config {
 }
 
 impl Config {
+    /// What types do not say; gives the field that is wrong, and what it must be.
+    pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        let rings =
+            [("ring_timeout_secs", self.ring_timeout()), ("transfer_ring_secs", self.transfer_ring())];
+        match rings.iter().find(|(_, ring)| !ring_timeout_is_valid(*ring)) {
+            Some((field, _)) => Err((field, "must be 1 to 170 seconds")),
+            None => Ok(()),
+        }
+    }
+
     fn ring_timeout(&self) -> Duration {
         Duration::from_secs(self.ring_timeout_secs)
     }

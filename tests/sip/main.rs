@@ -8,6 +8,7 @@ mod dialogs;
 mod hostile;
 mod inbound;
 mod kamailio;
+mod offers;
 mod ours;
 mod outbound;
 mod peers;

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -41,7 +41,8 @@ pub fn free_port() -> u16 {
 async fn listening(port: u16) {
     let mut looks = 0;
     eventually("the peer listens", || {
-        let taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_err();
+        let at = (Ipv4Addr::LOCALHOST, port);
+        let taken = UdpSocket::bind(at).is_err() || TcpListener::bind(at).is_err();
         looks = if taken { looks + 1 } else { 0 };
         looks == 3
     })
