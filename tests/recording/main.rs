@@ -2,6 +2,8 @@
 //!
 //! Needs `opusdec` of the Debian package opus-tools.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 mod cost;
 mod opus;
 mod slow_disk;
@@ -13,16 +15,15 @@ use callbox::media::{
     recording::{Recorder, RecordingSummary},
     tap::{Tap, TapFrame},
 };
-use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, MutexGuard, oneshot};
 
 const FLUSH: Duration = Duration::from_millis(500);
 
 /// Some tests look at threads of this process by their names.
-static PROCESS: Mutex<()> = Mutex::new(());
+static PROCESS: Mutex<()> = Mutex::const_new(());
 
 fn alone() -> MutexGuard<'static, ()> {
-    PROCESS.lock()
+    PROCESS.blocking_lock()
 }
 
 /// Feeds both sides to a recording, a frame at a time.

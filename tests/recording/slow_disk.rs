@@ -19,7 +19,7 @@ use callbox::{
 };
 use tokio::{sync::mpsc::Receiver, time::timeout};
 
-use crate::{alone, decoded, run};
+use crate::{PROCESS, decoded, run};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -83,7 +83,7 @@ async fn ticks(events: &mut Receiver<MediaEvent>, count: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_keep_their_pace_while_the_disk_stands_still() {
-    let _alone = alone();
+    let _alone = PROCESS.lock().await;
     let dir = tempfile::tempdir().unwrap();
     let config = Config { bind: Ipv4Addr::LOCALHOST.into(), recording_queue: 4, ..Config::default() };
     let plane = MediaPlane::start(config).unwrap();
