@@ -74,6 +74,7 @@ missing_packages() {
     have sipsak || echo sipsak
     have tshark || echo tshark
     have sox || echo sox
+    have opusdec || echo opus-tools
     have flite || echo flite
     have node || echo nodejs
     have npm || echo npm

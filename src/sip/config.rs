@@ -152,7 +152,8 @@ impl Config {
     }
 }
 
-pub(super) fn ring_timeout_is_valid(timeout: Duration) -> bool {
+/// Whether a phone may ring for so long.
+pub fn ring_timeout_is_valid(timeout: Duration) -> bool {
     (Duration::from_millis(100)..=LONGEST_RING).contains(&timeout)
 }
 

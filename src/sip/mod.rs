@@ -64,7 +64,7 @@ mod wire;
 
 pub use self::{
     call::{CallHandle, IncomingCall, Party, Reoffer, Signal, SipCall},
-    config::{Config, InvalidConfig},
+    config::{Config, InvalidConfig, ring_timeout_is_valid},
     end::SipEnd,
     error::SipError,
     guard::Dropped,

@@ -10,6 +10,7 @@ mod hostile;
 mod inbound;
 mod kamailio;
 mod nat;
+mod offers;
 mod ours;
 mod outbound;
 mod peers;

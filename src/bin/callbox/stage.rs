@@ -170,8 +170,9 @@ impl Stage {
             .context("the phone still talks though the node has hung up")?;
         let before = std::mem::replace(&mut self.measured, self.metrics.render());
         let effort = effort(&before, &self.measured, &report);
-        let recording = self.data_dir.join("recordings").join(format!("{call}.wav"));
-        Ok(Finished { record, report, recording: recording.is_file().then_some(recording), effort })
+        let name = record["recording_url"].as_str().and_then(|url| url.rsplit('/').next());
+        let recording = name.map(|name| self.data_dir.join("recordings").join(name));
+        Ok(Finished { record, report, recording: recording.filter(|file| file.is_file()), effort })
     }
 
     pub async fn strike(self) -> anyhow::Result<()> {
