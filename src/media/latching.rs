@@ -48,6 +48,16 @@ impl Latch {
         self.latched = Some(from);
     }
 
+    /// Where the SDP says that media is received.
+    pub fn expected(&self) -> SocketAddr {
+        self.sdp
+    }
+
+    /// Where media comes from, once it does.
+    pub fn latched(&self) -> Option<SocketAddr> {
+        self.latched
+    }
+
     /// Where to send: the latched source, else the SDP's address. `None` where that is no address
     /// (`0.0.0.0` or port 0: the old way to say hold, RFC 3264 §8.4).
     pub fn destination(&self) -> Option<SocketAddr> {

@@ -59,6 +59,8 @@ pub(super) struct Shared {
     /// Samples a second of the line's audio.
     pub rate: AtomicU32,
     pub closed: AtomicBool,
+    /// Commands wait: a leg looks here at every tick, and into the queue only then.
+    pub commanding: AtomicBool,
 }
 
 /// Steers one leg. Commands take effect at the leg's next tick, at most 20 ms later, in order.
@@ -82,6 +84,7 @@ pub(super) fn channel(local: SocketAddr, rate: u32) -> (MediaHandle, Commands) {
         playing: AtomicUsize::new(0),
         rate: AtomicU32::new(rate),
         closed: AtomicBool::new(false),
+        commanding: AtomicBool::new(false),
     });
     (MediaHandle { local, commands, shared: shared.clone() }, Commands { receiver, shared })
 }
@@ -201,7 +204,9 @@ impl MediaHandle {
         self.commands.try_send(command).map_err(|error| match error {
             TrySendError::Full(_) => MediaError::Busy,
             TrySendError::Disconnected(_) => MediaError::Closed,
-        })
+        })?;
+        self.shared.commanding.store(true, Ordering::Release);
+        Ok(())
     }
 }
 

@@ -311,9 +311,9 @@ fn ports_come_from_the_range_and_go_back() {
 
 #[test]
 fn bad_configurations_name_the_field() {
-    let bad: Config = toml::from_str("threads = 0").unwrap();
+    let bad: Config = toml::from_str("threads = 65").unwrap();
     let error = MediaPlane::start(bad).err().unwrap().to_string();
-    assert_eq!(error, "media.threads must be 1 to 64");
+    assert_eq!(error, "media.threads must be at most 64; 0 is one a core");
     assert!(toml::from_str::<Config>("thread = 1").is_err());
 }
 
