@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn gaps_and_losses_are_counted_by_stream_and_not_while_it_warms_up() {
-        let at = |ms| Duration::from_millis(1_000 + ms);
+        let at = |ms: u64| Duration::from_millis(1_000 + ms);
         let mut arrivals = Arrivals::new(at(100));
         for (ms, stream, sequence) in
             [(0, 1, 65_533), (60, 1, 65_535), (110, 2, 7), (115, 1, 0), (130, 2, 8), (175, 1, 3)]

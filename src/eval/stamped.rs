@@ -65,7 +65,10 @@ fn stamp_of(header: &libc::msghdr) -> Option<Duration> {
         while let Some(found) = message.as_ref() {
             if (found.cmsg_level, found.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) {
                 let time = libc::CMSG_DATA(message).cast::<libc::timespec>().read_unaligned();
-                return Some(Duration::new(u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?));
+                return Some(Duration::new(
+                    u64::try_from(time.tv_sec).ok()?,
+                    u32::try_from(time.tv_nsec).ok()?,
+                ));
             }
             message = libc::CMSG_NXTHDR(header, message);
         }

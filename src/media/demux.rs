@@ -119,15 +119,20 @@ impl Demux {
         }
         let proven = |call: &&Call| self.calls[*call].proven == Some(ssrc);
         let found = match claimants {
-            [] => self.waiting(self.by_host.get(&from.ip())),
+            [] => self.waiting(self.by_host.get(&from.ip()).map_or(&[], Vec::as_slice), ssrc),
             [call] => Some(*call),
-            several => several.iter().find(proven).copied().or_else(|| self.waiting(Some(several))),
+            several => several.iter().find(proven).copied().or_else(|| self.waiting(several, ssrc)),
         };
         found.filter(|_| !self.rests(now, from, ssrc)).map_or(Route::Nobody, Route::New)
     }
 
     /// Whose RTCP it is: from `from`, by the sender `sender`, about the streams `about`.
-    pub fn rtcp(&mut self, from: SocketAddr, sender: Ssrc, about: impl IntoIterator<Item = Ssrc>) -> Option<Call> {
+    pub fn rtcp(
+        &mut self,
+        from: SocketAddr,
+        sender: Ssrc,
+        about: impl IntoIterator<Item = Ssrc>,
+    ) -> Option<Call> {
         let from = canonical(from);
         let of_host = self.by_host.get(&from.ip())?;
         let spoken_of = about.into_iter().find_map(|ours| self.by_ours.get(&ours).copied());
@@ -143,9 +148,11 @@ impl Demux {
         self.calls[&call].claim.heard == Some(ssrc)
     }
 
-    /// The only one that has not heard anything yet.
-    fn waiting(&self, calls: Option<&(impl AsRef<[Call]> + ?Sized)>) -> Option<Call> {
-        let mut waiting = calls?.as_ref().iter().filter(|call| self.calls[*call].claim.heard.is_none());
+    /// The only one that has not heard anything yet, and does not send this itself: two calls of one port
+    /// may have each other for far ends.
+    fn waiting(&self, calls: &[Call], ssrc: Ssrc) -> Option<Call> {
+        let waits = |claim: &Claim| claim.heard.is_none() && claim.ours != ssrc;
+        let mut waiting = calls.iter().filter(|call| waits(&self.calls[*call].claim));
         let first = waiting.next()?;
         waiting.next().is_none().then_some(*first)
     }

@@ -95,7 +95,7 @@ fn is_plausible(sdp: IpAddr, from: IpAddr) -> bool {
 }
 
 fn same(a: SocketAddr, b: SocketAddr) -> bool {
-    a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
+    a == b || a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
 }
 
 /// Whether the Internet can reach the address. Loopback counts as reachable: it only stands for

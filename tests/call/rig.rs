@@ -34,6 +34,7 @@ pub struct Script {
     lines: usize,
     leave: bool,
     transfer_ring_secs: u64,
+    sockets: media::SocketMode,
 }
 
 impl Script {
@@ -46,7 +47,14 @@ impl Script {
             lines: 4,
             leave: true,
             transfer_ring_secs: 20,
+            sockets: media::SocketMode::PerCall,
         }
+    }
+
+    /// All calls of a media thread share its ports.
+    pub fn over_shared_ports(mut self) -> Self {
+        self.sockets = media::SocketMode::Shared;
+        self
     }
 
     /// What the recogniser makes of the callee's utterances, in order.
@@ -168,7 +176,8 @@ impl Rig {
             ..sip::Config::default()
         };
         let (sip, mut incoming) = SipNode::start(config).await.unwrap();
-        let bind = media::Config { bind: [127, 0, 0, 1].into(), ..media::Config::default() };
+        let (bind, sockets) = ([127, 0, 0, 1].into(), script.sockets);
+        let bind = media::Config { bind, sockets, ..media::Config::default() };
         let media = Arc::new(MediaPlane::start(bind).unwrap());
         let recordings = tempfile::tempdir().unwrap();
         let (events, inbox) = mpsc::channel(256);

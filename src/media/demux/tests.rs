@@ -40,7 +40,11 @@ fn a_port_that_nat_changed_is_that_of_the_only_call_that_waits_for_its_host() {
     assert_eq!(rtp(&demux, "203.0.113.7:50000", 71), Route::New(A));
     demux.claim(3, waits_for(3, "203.0.113.7:4004"));
     assert_eq!(rtp(&demux, "203.0.113.7:50000", 71), Route::Nobody, "two wait");
-    let latched = Claim { latched: Some(at("203.0.113.7:50000")), heard: Some(Ssrc(71)), ..waits_for(1, "203.0.113.7:4000") };
+    let latched = Claim {
+        latched: Some(at("203.0.113.7:50000")),
+        heard: Some(Ssrc(71)),
+        ..waits_for(1, "203.0.113.7:4000")
+    };
     demux.claim(A, latched);
     assert_eq!(rtp(&demux, "203.0.113.7:50000", 71), Route::Known(A));
     assert_eq!(rtp(&demux, "203.0.113.7:50001", 73), Route::New(3));
@@ -65,6 +69,13 @@ fn two_that_wait_for_one_port_are_told_by_what_their_reports_speak_of() {
     assert_eq!(rtp(&demux, gateway, 72), Route::New(B));
     demux.claim(B, hears(2, gateway, 72));
     assert_eq!(rtp(&demux, gateway, 71), Route::New(A));
+}
+
+#[test]
+fn two_calls_of_one_port_may_call_each_other() {
+    let here = "127.0.0.1:6000";
+    let demux = demux(&[(A, waits_for(1, here)), (B, waits_for(2, here))]);
+    assert_eq!((rtp(&demux, here, 1), rtp(&demux, here, 2)), (Route::New(B), Route::New(A)));
 }
 
 #[test]

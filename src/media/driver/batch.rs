@@ -181,7 +181,10 @@ mod tests {
 
     fn datagram(n: u16) -> Datagram {
         let (sequence, timestamp) = (SequenceNumber(n), Timestamp(0));
-        Datagram::new(Header { marker: false, payload_type: 0, sequence, timestamp, ssrc: Ssrc(1) }, &[7; 160])
+        Datagram::new(
+            Header { marker: false, payload_type: 0, sequence, timestamp, ssrc: Ssrc(1) },
+            &[7; 160],
+        )
     }
 
     fn bound(ip: &str) -> UdpSocket {
@@ -219,7 +222,9 @@ mod tests {
         let (from, to) = (bound("127.0.0.1"), bound("127.0.0.1"));
         let mut outbox = Outbox::default();
         let there = to.local_addr().unwrap();
-        for (call, to) in [(1, there), (2, "[::1]:9".parse().unwrap()), (3, there), (4, "0.0.0.0:0".parse().unwrap())] {
+        for (call, to) in
+            [(1, there), (2, "[::1]:9".parse().unwrap()), (3, there), (4, "0.0.0.0:0".parse().unwrap())]
+        {
             outbox.push(call, to, datagram(call as u16));
         }
         let mut refused = Vec::new();

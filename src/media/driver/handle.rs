@@ -42,6 +42,9 @@ pub(super) enum Command {
     Record(PathBuf),
     StopRecording(oneshot::Sender<Result<RecordingSummary, RecordingError>>),
     Stats(oneshot::Sender<MediaStats>),
+    /// An error of ours.
+    #[cfg(test)]
+    Panic,
 }
 
 /// What a leg sends.
@@ -193,6 +196,11 @@ impl MediaHandle {
         let (reply, stats) = oneshot::channel();
         self.send(Command::Stats(reply))?;
         stats.await.map_err(|_| MediaError::Closed)
+    }
+
+    #[cfg(test)]
+    pub(super) fn panic(&self) -> Result<(), MediaError> {
+        self.send(Command::Panic)
     }
 
     /// Ends the leg at its next tick, whoever else holds a handle.

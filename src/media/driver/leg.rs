@@ -42,6 +42,7 @@ pub struct LiveLeg {
     tap: Option<Tap>,
     /// To the leg that this one is bridged with.
     crossing: Option<Crossing>,
+    reading: Reading,
     send_errors: u64,
     /// What the session claims may have changed.
     moved: bool,
@@ -69,6 +70,7 @@ impl LiveLeg {
             events,
             tap: None,
             crossing: None,
+            reading: Reading::default(),
             send_errors: 0,
             moved: false,
             _presence: presence,
@@ -99,11 +101,14 @@ impl LiveLeg {
         let State::Live(session) = &mut self.session else { return true };
         let now = Instant::now();
         if let Seat::Own(sockets, _) = &self.seat {
-            for _ in 0..READS_PER_TICK {
+            let mut taken = 0;
+            while taken < self.reading.limit() {
                 // Errors are of packets sent earlier (ICMP) or mean that nothing is left.
                 let Ok((len, from)) = sockets.rtp.recv_from(buffer) else { break };
                 session.handle_datagram(now, from, &buffer[..len]);
+                taken += 1;
             }
+            self.reading.took(taken);
         }
         for frame in self.crossing.iter().flat_map(Crossing::frames) {
             session.relay(frame);
@@ -250,6 +255,8 @@ impl LiveLeg {
             }
             Command::StopRecording(reply) => self.stop_recording(recorder, reply),
             Command::Stats(reply) => drop(reply.send(self.stats())),
+            #[cfg(test)]
+            Command::Panic => panic!("a leg was told to"),
         }
     }
 
@@ -273,6 +280,24 @@ impl LiveLeg {
             State::Waiting(_) => MediaStats::default(),
         };
         MediaStats { events_lost: self.events.lost, send_errors: self.send_errors, ..session }
+    }
+}
+
+/// How often a socket is read in one tick. Where one packet comes in each, to ask whether there is another
+/// costs nearly as much as to take it: then it is asked at every fourth tick only.
+#[derive(Default)]
+struct Reading {
+    /// Ticks in a row with one packet, modulo four.
+    even: usize,
+}
+
+impl Reading {
+    fn limit(&self) -> usize {
+        if self.even == 0 { READS_PER_TICK } else { 1 }
+    }
+
+    fn took(&mut self, datagrams: usize) {
+        self.even = if datagrams == 1 { (self.even + 1) % 4 } else { 0 };
     }
 }
 
@@ -332,6 +357,31 @@ fn keep(pending: &mut VecDeque<MediaEvent>, lost: &mut u64, event: MediaEvent) {
 mod tests {
     use super::*;
     use crate::media::jitter::FrameKind;
+
+    /// Reads through a stream that brings so many packets a tick; gives how many were left each time, and
+    /// how often the socket was asked in vain.
+    fn read_through(coming: &[usize]) -> (Vec<usize>, usize) {
+        let (mut reading, mut waiting, mut vain) = (Reading::default(), 0, 0);
+        let left = coming.iter().map(|packets| {
+            waiting += packets;
+            let taken = waiting.min(reading.limit());
+            vain += usize::from(taken < reading.limit());
+            reading.took(taken);
+            waiting -= taken;
+            waiting
+        });
+        (left.collect(), vain)
+    }
+
+    #[test]
+    fn an_even_stream_is_seldom_asked_for_more_and_an_uneven_one_is_read_dry() {
+        assert_eq!(read_through(&[1; 100]), (vec![0; 100], 25));
+        assert_eq!(read_through(&[2; 100]).0, vec![0; 100], "packets of 10 ms");
+        let late = [1, 1, 0, 2, 1, 1, 0, 0, 3, 1];
+        assert_eq!(read_through(&late).0, [0; 10]);
+        let early = [1, 1, 2, 1, 1, 1, 1, 1, 1];
+        assert_eq!(read_through(&early).0, [0, 0, 1, 1, 0, 0, 0, 0, 0], "for three ticks at the most");
+    }
 
     #[test]
     fn a_slow_listener_loses_frames_and_keeps_digits() {

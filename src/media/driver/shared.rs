@@ -81,7 +81,8 @@ impl SharedPort {
 
     /// Sends what gathered.
     pub fn flush(&mut self, legs: &mut Legs) {
-        self.outbox.flush(&self.sockets.rtp, |call| legs.get_mut(call).into_iter().for_each(LiveLeg::refused));
+        self.outbox
+            .flush(&self.sockets.rtp, |call| legs.get_mut(call).into_iter().for_each(LiveLeg::refused));
     }
 
     /// The leg, where it cannot go on.

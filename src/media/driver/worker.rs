@@ -154,7 +154,8 @@ impl Worker {
         for &call in &due {
             let Some(leg) = self.legs.get_mut(call) else { continue };
             let mut goes_on = false;
-            let whole = guarded(|| goes_on = leg.tick(call, &self.recorder, &mut self.line, &mut self.buffer));
+            let whole =
+                guarded(|| goes_on = leg.tick(call, &self.recorder, &mut self.line, &mut self.buffer));
             if !(whole && goes_on) {
                 ended.push(call);
             }

@@ -26,7 +26,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone, clap::Args)]
 pub struct Load {
     /// Calls at once, of the media section
-    #[arg(long = "media-calls", value_delimiter = ',', default_value = "1,10,100,300,1000", value_name = "N")]
+    #[arg(
+        long = "media-calls",
+        value_delimiter = ',',
+        default_value = "1,10,100,300,1000",
+        value_name = "N"
+    )]
     calls: Vec<usize>,
     /// Media threads of the media section; 0: one a core
     #[arg(long = "media-threads", default_value_t = 0, value_name = "N")]
