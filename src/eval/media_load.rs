@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -44,7 +45,7 @@ pub struct Cost {
     pub packets_received: u64,
     /// Packets that came and were nobody's.
     pub strangers: u64,
-    /// Frames of time in which the process stood still and sent nothing, over all calls.
+    /// Frames of time in which the process stood still and sent nothing, over all calls, after the warm-up.
     pub skipped_ticks: u64,
     /// The furthest a packet left behind its deadline, in milliseconds.
     pub worst_lateness_ms: f64,
@@ -85,13 +86,11 @@ impl MediaLoad {
             handles.push(handle);
         }
         tokio::time::sleep(WARM_UP).await;
+        let before = stats_of(&handles).await?;
         let (meter, media) = (Meter::start(), ThreadMeter::start("media-"));
         tokio::time::sleep(lasting).await;
         let (usage, media_cores) = (meter.read(), media.cores());
-        let mut stats = Vec::new();
-        for handle in &handles {
-            stats.push(handle.stats().await?);
-        }
+        let stats = stats_of(&handles).await?;
         listeners.shutdown().await;
         drop(started);
         let mut started_ms = Vec::new();
@@ -110,12 +109,17 @@ impl MediaLoad {
             packets_sent: sum(|s| s.packets_sent),
             packets_received: sum(|s| s.packets_received),
             strangers: sum(|s| s.strangers) + plane.strays(),
-            skipped_ticks: sum(|s| s.skipped_ticks),
+            skipped_ticks: sum(|s| s.skipped_ticks) - before.iter().map(|s| s.skipped_ticks).sum::<u64>(),
             worst_lateness_ms: worst.as_secs_f64() * 1_000.0,
             reserved_ms: Spread::of(reserved_ms),
             started_ms: Spread::of(started_ms),
         })
     }
+}
+
+/// Of all at once: each is told at its leg's next tick.
+async fn stats_of(handles: &[MediaHandle]) -> Result<Vec<MediaStats>, MediaError> {
+    try_join_all(handles.iter().map(MediaHandle::stats)).await
 }
 
 fn session(plane: &MediaPlane, remote: SocketAddr) -> SessionConfig {

@@ -1,7 +1,7 @@
 //! A media thread: ticks its legs, phase by phase.
 
 use std::{
-    num::NonZeroU64,
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -202,7 +202,8 @@ fn rise_above_models() {
 
 /// Timers of this thread are not put off to save power: usually Linux lets them be 50 µs late.
 pub fn wake_on_time() {
-    if let Err(error) = rustix::thread::set_current_timer_slack(NonZeroU64::new(1)) {
-        tracing::info!(%error, "timers of media threads keep their slack");
+    // SAFETY: takes a number of nanoseconds, and no pointer.
+    if unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong) } != 0 {
+        tracing::info!(error = %io::Error::last_os_error(), "timers of media threads keep their slack");
     }
 }
