@@ -36,6 +36,7 @@ pub struct Script {
     leave: bool,
     transfer_ring_secs: u64,
     opus: bool,
+    sockets: media::SocketMode,
 }
 
 impl Script {
@@ -49,7 +50,14 @@ impl Script {
             leave: true,
             transfer_ring_secs: 20,
             opus: false,
+            sockets: media::SocketMode::PerCall,
         }
+    }
+
+    /// All calls of a media thread share its ports.
+    pub fn over_shared_ports(mut self) -> Self {
+        self.sockets = media::SocketMode::Shared;
+        self
     }
 
     /// What the recogniser makes of the callee's utterances, in order.
@@ -183,7 +191,8 @@ impl Rig {
             ..sip::Config::default()
         };
         let (sip, mut incoming) = SipNode::start(config).await.unwrap();
-        let bind = media::Config { bind: [127, 0, 0, 1].into(), ..media::Config::default() };
+        let (bind, sockets) = ([127, 0, 0, 1].into(), script.sockets);
+        let bind = media::Config { bind, sockets, ..media::Config::default() };
         let media = Arc::new(MediaPlane::start(bind).unwrap());
         let recordings = tempfile::tempdir().unwrap();
         let (events, inbox) = mpsc::channel(256);
