@@ -199,7 +199,7 @@ impl Rig {
             voice,
             sip: sip.clone(),
             media: media.clone(),
-            advertise: [127, 0, 0, 1].into(),
+            advertise: Arc::new(|| [127, 0, 0, 1].into()),
             engines: Arc::new(move |wanted| {
                 let hears = Some(wanted.language.to_owned());
                 let Engines { asr, llm, tts, vad, turn, .. } = engines.clone();

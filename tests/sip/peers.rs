@@ -108,7 +108,8 @@ impl Sipp {
         assert!(status.unwrap().success(), "SIPp: {:?}\n{}", status.unwrap(), self.log());
     }
 
-    fn log(&self) -> String {
+    /// Every message of its calls so far, and what it says of them.
+    pub fn log(&self) -> String {
         let mut text = String::new();
         for entry in std::fs::read_dir(self.dir.path()).unwrap() {
             let path = entry.unwrap().path();

@@ -190,6 +190,8 @@ fn on_loopback(mut config: NodeConfig, phone: SocketAddr) -> anyhow::Result<Node
     config.http.api_key = String::new().into();
     config.sip.bind = local;
     config.sip.public_address = None;
+    config.sip.stun_server = None;
+    config.sip.tls = callbox::sip::TlsConfig::default();
     config.sip.trunks = vec![TrunkConfig::peer(TRUNK, phone.into())];
     config.media.bind = local.ip();
     (config.media.port_min, config.media.port_max) = (0, 0);
