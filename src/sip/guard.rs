@@ -1,6 +1,6 @@
 //! What is looked at before a message reaches the parser: its size, its `Content-Length` against its
 //! body (RFC 3261 section 18.3; the parser accepts a negative one and two of them), and where it came
-//! from. What is refused gets no answer, so that a scanner learns nothing.
+//! from. A stranger gets no answer, so that a scanner learns nothing.
 
 use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
@@ -39,7 +39,7 @@ pub(super) fn message_length(datagram: &[u8]) -> Result<usize, Refusal> {
 }
 
 /// RFC 5626 section 3.5.1.
-fn is_keepalive(datagram: &[u8]) -> bool {
+pub(super) fn is_keepalive(datagram: &[u8]) -> bool {
     !datagram.is_empty() && datagram.iter().all(u8::is_ascii_whitespace)
 }
 

@@ -13,7 +13,8 @@
 //! | `registration` | when to REGISTER again, pure, and its driver |
 //! | `keepalive` | whether a trunk lives, asked by OPTIONS |
 //! | `translate`, `digest`, `early` | what the stack says otherwise than the RFCs, put right at the wire |
-//! | `guard`, `wire` | what is refused before it reaches the parser, and the socket that refuses it |
+//! | `guard`, `screen` | what is refused before it reaches the parser, and in what form the rest does |
+//! | `wire` | the socket that refuses it |
 //! | `node`, `link`, `router` | sockets and clock: the node, its trunks, requests that come in |
 //! | `driver`, `setup`, `provisional` | one call: its INVITE, what is told before the answer, its BYE |
 //! | `renegotiation`, `refresh`, `info` | what happens inside a call |
@@ -41,6 +42,7 @@ mod registration;
 mod reliable;
 mod renegotiation;
 mod router;
+mod screen;
 pub mod sdp;
 mod session_timer;
 mod setup;

@@ -4,10 +4,7 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -47,7 +44,7 @@ use super::{
     router, setup,
     translate::Translator,
     trunk::Transport,
-    wire::GuardedSocket,
+    wire::{GuardedSocket, Traffic},
 };
 use crate::base::E164;
 
@@ -89,7 +86,9 @@ pub struct Stats {
     pub calls: usize,
     pub dialogs: usize,
     pub transactions: usize,
-    /// Datagrams dropped unread since the start.
+    /// Datagrams read since the start.
+    pub received_datagrams: u64,
+    /// Of these, what no parser saw: broken ones, and ones that are no SIP.
     pub refused_datagrams: u64,
 }
 
@@ -117,7 +116,7 @@ pub(super) struct Core {
     local: SocketAddr,
     pub stop: CancellationToken,
     calls: Mutex<HashMap<String, CallHandle>>,
-    refused: Arc<AtomicU64>,
+    traffic: Arc<Traffic>,
 }
 
 impl SipNode {
@@ -126,10 +125,11 @@ impl SipNode {
         config.validate()?;
         let stop = CancellationToken::new();
         let (unreachable, _) = broadcast::channel(UNREACHABLE);
-        let refused = Arc::<AtomicU64>::default();
+        let traffic = Arc::<Traffic>::default();
+        let sources = Sources::default();
         let (udp, tcp) = bind(config.bind, config.tcp).await?;
         let local = udp.local_addr().map_err(|source| bind_error("UDP", config.bind, source))?;
-        let socket = GuardedSocket::new(udp, unreachable.clone(), refused.clone())
+        let socket = GuardedSocket::new(udp, unreachable.clone(), traffic.clone(), sources.clone())
             .map_err(|source| bind_error("UDP", local, source))?;
         let external = config.public_address.map(|ip| SocketAddr::new(ip, local.port()));
         let udp = UdpConnection::from_socket(Arc::new(socket), external, Some(stop.child_token())).await?;
@@ -137,7 +137,6 @@ impl SipNode {
         let transport = TransportLayer::new(stop.clone());
         transport.add_transport(udp.into());
 
-        let sources = Sources::default();
         let (trunks, watched) = link::trunks(&config, &sources);
         let endpoint = EndpointBuilder::new()
             .with_user_agent(&config.user_agent)
@@ -163,7 +162,7 @@ impl SipNode {
             unreachable,
             local,
             stop: stop.clone(),
-            refused,
+            traffic,
         });
         let (incoming, calls) = mpsc::channel(INCOMING);
         core.spawn_until_stopped(router::serve(core.clone()));
@@ -223,7 +222,8 @@ impl SipNode {
             calls: self.core.calls.lock().len(),
             dialogs: self.core.layer.len(),
             transactions: transactions.running_transactions + transactions.finished_transactions,
-            refused_datagrams: self.core.refused.load(Ordering::Relaxed),
+            received_datagrams: self.core.traffic.received.load(Ordering::Relaxed),
+            refused_datagrams: self.core.traffic.refused.load(Ordering::Relaxed),
         }
     }
 

@@ -18,8 +18,9 @@ use super::{
     error::{SipError, describe},
     guard::{self, Sources},
     link::Trunk,
-    message::{SDP, allow, asked, unknown_extensions},
+    message::{SDP, accepts_sdp, allow, asked, unknown_extensions},
     node::Core,
+    screen::screen,
     session_timer::TooSmall,
     setup,
 };
@@ -31,7 +32,7 @@ const DIALOG_WAIT: Duration = Duration::from_millis(500);
 const MAX_CONNECTIONS: usize = 256;
 
 /// Drops requests from sources that no trunk allows, and stream messages whose length is in doubt,
-/// before the stack answers them.
+/// before the stack answers them; screens those of streams, which the stack reads by itself.
 pub(super) struct SourceFilter(pub Sources);
 
 #[async_trait::async_trait]
@@ -43,11 +44,16 @@ impl TransportEventInspector for SourceFilter {
             SipMessage::Response(_) => true,
             SipMessage::Request(request) => self.is_welcome(request, from),
         };
-        if length_is_sound && welcome {
-            return Some(event);
+        if !length_is_sound || !welcome {
+            tracing::debug!(source = %from, length_is_sound, welcome, "SIP message dropped");
+            return None;
         }
-        tracing::debug!(source = %from, length_is_sound, welcome, "SIP message dropped");
-        None
+        match event {
+            TransportEvent::Incoming(message, connection, from) if connection.is_reliable() => {
+                screen_stream(message, connection, from).await
+            }
+            datagram => Some(datagram),
+        }
     }
 }
 
@@ -56,6 +62,27 @@ impl SourceFilter {
         let by_address = from.get_socketaddr().is_ok_and(|from| self.0.allows(from.ip()));
         by_address || request.call_id_header().is_ok_and(|id| self.0.knows_call(id.value()))
     }
+}
+
+async fn screen_stream(
+    message: SipMessage,
+    connection: SipConnection,
+    from: SipAddr,
+) -> Option<TransportEvent> {
+    let screened = screen(&message.to_bytes(), from.get_socketaddr().ok()?);
+    let refused = match screened {
+        Ok(plain) => {
+            let plain = SipMessage::try_from(&plain[..]).ok()?;
+            return Some(TransportEvent::Incoming(plain, connection, from));
+        }
+        Err(refused) => refused,
+    };
+    tracing::debug!(source = %from, why = refused.why, "SIP message refused");
+    let answer = refused.answer.and_then(|answer| SipMessage::try_from(&answer[..]).ok())?;
+    if let Err(error) = connection.send(answer, None).await {
+        tracing::debug!(error = describe(&error), "refusal not sent");
+    }
+    None
 }
 
 /// On a stream exactly one `Content-Length` delimits a message (RFC 3261 section 20.14).
@@ -135,6 +162,11 @@ pub(super) async fn route(
 
 /// What a peer may ask of us; a node that stops says so, that calls go elsewhere.
 async fn answer_options(core: Arc<Core>, mut request: Transaction) {
+    let unknown = unknown_extensions(request.original.headers(), core.config.terms().is_some());
+    if let Some(unknown) = unknown {
+        let unsupported = vec![Header::Unsupported(unknown.into())];
+        return refuse(request, StatusCode::BadExtension, unsupported).await;
+    }
     let status = if core.draining.is_cancelled() { StatusCode::ServiceUnavailable } else { StatusCode::OK };
     let _ = request.reply_with(status, core.capabilities(), None).await;
 }
@@ -253,6 +285,9 @@ fn admit_invite(core: &Core, request: &Transaction) -> Result<(Arc<Trunk>, Socke
         && headers.iter().any(|h| matches!(h, Header::ContentType(kind) if !is_sdp(kind.value())));
     if foreign_body {
         return Err((StatusCode::UnsupportedMediaType, vec![Header::Accept(SDP.into())]));
+    }
+    if !accepts_sdp(headers) {
+        return Err((StatusCode::NotAcceptable, vec![]));
     }
     Ok((trunk, source))
 }

@@ -1,5 +1,5 @@
-//! The UDP socket: drops what [`super::guard`] refuses before it is parsed, and learns from ICMP that
-//! nobody listens where a message went.
+//! The UDP socket: hands on what [`super::screen`] lets pass, answers or drops the rest before it is
+//! parsed, and learns from ICMP that nobody listens where a message went.
 
 use std::{
     io::{self, IoSliceMut},
@@ -15,7 +15,10 @@ use std::{
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, recvmsg};
 use tokio::{net::UdpSocket, sync::broadcast};
 
-use super::guard;
+use super::{
+    guard::{self, Sources},
+    screen::{Refused, as_the_peer_wrote, screen},
+};
 
 /// Pause after an error that will not pass by itself, so that a broken socket does not spin.
 const AFTER_ERROR: Duration = Duration::from_millis(100);
@@ -25,19 +28,30 @@ const MAX_ERRORS: usize = 64;
 pub(super) struct GuardedSocket {
     socket: UdpSocket,
     unreachable: broadcast::Sender<SocketAddr>,
-    refused: Arc<AtomicU64>,
+    traffic: Arc<Traffic>,
+    sources: Sources,
+}
+
+/// Datagrams since the start.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    pub received: AtomicU64,
+    /// Of these, what the parser never saw.
+    pub refused: AtomicU64,
 }
 
 impl GuardedSocket {
     /// Every address that an ICMP error names is sent on `unreachable`; a receiver that lags loses
-    /// some and falls back on its timeout. Datagrams dropped unread are counted in `refused`.
+    /// some and falls back on its timeout. A request that is refused is answered if one of `sources`
+    /// sent it.
     pub fn new(
         socket: UdpSocket,
         unreachable: broadcast::Sender<SocketAddr>,
-        refused: Arc<AtomicU64>,
+        traffic: Arc<Traffic>,
+        sources: Sources,
     ) -> io::Result<Self> {
         report_icmp_errors(&socket)?;
-        Ok(GuardedSocket { socket, unreachable, refused })
+        Ok(GuardedSocket { socket, unreachable, traffic, sources })
     }
 
     async fn receive(&self, buf: &mut [u8]) -> (usize, SocketAddr) {
@@ -49,13 +63,28 @@ impl GuardedSocket {
                     continue;
                 }
             };
-            match guard::message_length(&buf[..length]) {
-                Ok(length) => return (length, from),
-                Err(refusal) => {
-                    self.refused.fetch_add(1, Ordering::Relaxed);
-                    tracing::debug!(source = %from.ip(), ?refusal, "SIP datagram dropped");
-                }
+            self.traffic.received.fetch_add(1, Ordering::Relaxed);
+            if guard::is_keepalive(&buf[..length]) {
+                return (length, from);
             }
+            match screen(&buf[..length], from) {
+                Ok(plain) if plain.len() <= guard::MAX_DATAGRAM => {
+                    buf[..plain.len()].copy_from_slice(&plain);
+                    return (plain.len(), from);
+                }
+                Ok(_) => self.refuse(Refused { why: "too long in its plain form", answer: None }, from).await,
+                Err(refused) => self.refuse(refused, from).await,
+            }
+        }
+    }
+
+    async fn refuse(&self, refused: Refused, from: SocketAddr) {
+        self.traffic.refused.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(source = %from.ip(), why = refused.why, "SIP datagram refused");
+        if let Some(answer) = refused.answer.filter(|_| self.sources.allows(from.ip()))
+            && let Err(error) = self.send(&answer, from).await
+        {
+            tracing::debug!(%error, "refusal not sent");
         }
     }
 
@@ -129,7 +158,7 @@ impl rsipstack::platform::net::UdpSocket for GuardedSocket {
     }
 
     async fn send_to(&self, buf: &[u8], addr: SocketAddr) -> rsipstack::Result<usize> {
-        Ok(self.send(buf, addr).await?)
+        Ok(self.send(&as_the_peer_wrote(buf), addr).await?)
     }
 
     fn local_addr(&self) -> rsipstack::Result<SocketAddr> {
@@ -144,7 +173,7 @@ mod tests {
     async fn socket() -> (GuardedSocket, broadcast::Receiver<SocketAddr>) {
         let (unreachable, heard) = broadcast::channel(8);
         let inner = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        (GuardedSocket::new(inner, unreachable, Arc::default()).unwrap(), heard)
+        (GuardedSocket::new(inner, unreachable, Arc::default(), Sources::default()).unwrap(), heard)
     }
 
     #[tokio::test]
@@ -168,12 +197,15 @@ mod tests {
         let (socket, _heard) = socket().await;
         let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let to = socket.socket.local_addr().unwrap();
-        peer.send_to(b"OPTIONS sip:a SIP/2.0\r\nl: -1\r\n\r\n", to).await.unwrap();
-        peer.send_to(b"OPTIONS sip:a SIP/2.0\r\nl: 0\r\n\r\ntrailing", to).await.unwrap();
-        let mut buf = [0; 100];
+        let message = "OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=z9hG4bK1\r\nFrom: <sip:a>;tag=1\r\n\
+            To: <sip:a>\r\nCall-ID: x\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n";
+        peer.send_to(message.replace(": 0", ": -1").as_bytes(), to).await.unwrap();
+        peer.send_to(format!("{message}trailing").as_bytes(), to).await.unwrap();
+        let mut buf = [0; guard::MAX_DATAGRAM];
         let receive = socket.receive(&mut buf);
         let (length, _) = tokio::time::timeout(Duration::from_secs(10), receive).await.unwrap();
         assert!(buf[..length].ends_with(b"\r\n\r\n"));
-        assert_eq!(socket.refused.load(Ordering::Relaxed), 1);
+        assert_eq!(socket.traffic.received.load(Ordering::Relaxed), 2);
+        assert_eq!(socket.traffic.refused.load(Ordering::Relaxed), 1);
     }
 }

@@ -19,16 +19,16 @@ fn request(method: &str, from: SocketAddr, to: SocketAddr, extra: &str, body: &s
     )
 }
 
-fn options(from: SocketAddr, to: SocketAddr) -> String {
+pub fn options(from: SocketAddr, to: SocketAddr) -> String {
     request("OPTIONS", from, to, "Content-Length: 0\r\n", "")
 }
 
-async fn socket(ip: &str) -> UdpSocket {
+pub async fn socket(ip: &str) -> UdpSocket {
     UdpSocket::bind((ip, 0)).await.unwrap()
 }
 
 /// The first line of the answer to `message`.
-async fn asked(socket: &UdpSocket, to: SocketAddr, message: &str) -> String {
+pub async fn asked(socket: &UdpSocket, to: SocketAddr, message: &str) -> String {
     let mut buf = [0; 4000];
     let answer = async {
         loop {
@@ -45,7 +45,7 @@ async fn asked(socket: &UdpSocket, to: SocketAddr, message: &str) -> String {
 }
 
 /// A node that a friend on 127.0.0.1 may call.
-async fn target() -> (SipNode, mpsc::Receiver<IncomingCall>) {
+pub async fn target() -> (SipNode, mpsc::Receiver<IncomingCall>) {
     let friend =
         TrunkConfig { allow: vec!["127.0.0.1".parse().unwrap()], ..trunk(([127, 0, 0, 1], 9).into()) };
     node(vec![friend]).await
@@ -100,12 +100,13 @@ async fn what_is_not_served_is_refused_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn content_length_that_lies_is_dropped_unread() {
+async fn content_length_that_lies_is_refused_unread() {
     let (node, _calls) = target().await;
     let (to, friend) = (node.local_address(), socket("127.0.0.1").await);
     let own = friend.local_addr().unwrap();
     for length in ["Content-Length: -1\r\n", "Content-Length: 0\r\nContent-Length: 0\r\n", "l: 9999\r\n"] {
-        friend.send_to(request("OPTIONS", own, to, length, "").as_bytes(), to).await.unwrap();
+        let answer = asked(&friend, to, &request("OPTIONS", own, to, length, "")).await;
+        assert!(answer.starts_with("SIP/2.0 400"), "{answer}");
     }
     friend.send_to(&[b'x'; 20_000], to).await.unwrap();
     let answer = asked(&friend, to, &options(own, to)).await;
@@ -171,7 +172,7 @@ fn mutated(seeds: &[Vec<u8>], random: &mut StdRng) -> Vec<u8> {
 }
 
 /// A call through the node that was tortured, as proof that it lives.
-async fn still_takes_calls(node: &SipNode, calls: &mut mpsc::Receiver<IncomingCall>) {
+pub async fn still_takes_calls(node: &SipNode, calls: &mut mpsc::Receiver<IncomingCall>) {
     let (caller, _) = super::node(vec![trunk(node.local_address())]).await;
     let mut out = caller.dial(dial()).await.unwrap();
     let incoming = loop {
