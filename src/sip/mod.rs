@@ -30,6 +30,8 @@ mod driver;
 mod early;
 mod end;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod info;
 mod keepalive;

@@ -4,7 +4,9 @@
 // A failed `unwrap` is a failed test.
 #![allow(clippy::unwrap_used)]
 
+mod bodies;
 mod flood;
+mod inputs;
 mod mutate;
 #[path = "../sip/peers.rs"]
 #[allow(dead_code)]
