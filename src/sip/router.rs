@@ -233,8 +233,11 @@ async fn refuse(mut request: Transaction, status: StatusCode, headers: Vec<Heade
     if request.original.method == Method::Ack {
         return;
     }
+    let timer_h = request.endpoint_inner.option.t1x64;
     if request.reply_with(status, headers, None).await.is_ok() && request.original.method == Method::Invite {
-        while request.receive().await.is_some() {}
+        // The stack starts no timer where it cannot read its own answer.
+        let acknowledged = async { while request.receive().await.is_some() {} };
+        let _ = tokio::time::timeout(timer_h * 2, acknowledged).await;
     }
 }
 

@@ -156,7 +156,7 @@ pub fn jitter(data: &[u8]) {
                 Some(old) => old,
                 None => {
                     let length = [160, 160, 80, 240, 480][usize::from(b) % 5];
-                    let value = i16::try_from(sent.len() + 1).unwrap_or(i16::MAX);
+                    let value = i16::try_from(sent.len() * 997 % 32_000 + 1).unwrap();
                     let packet = Sent { timestamp, value, length, resyncs: buffer.stats().resyncs };
                     sent.push(packet);
                     packet
@@ -178,9 +178,9 @@ pub fn jitter(data: &[u8]) {
         }
         assert!(buffer.target() <= Duration::from_millis(100));
     }
-    // A splice repeats a pitch period, and counts it.
-    let repeated = usize::try_from(buffer.stats().stretched).unwrap();
-    for packet in sent.iter().filter(|packet| packet.value != i16::MAX) {
+    // A splice repeats a pitch period, and counts it; where one sound fades into another, any value may come.
+    let repeated = usize::try_from(buffer.stats().stretched).unwrap() + 79;
+    for packet in sent.iter().take(32_000) {
         let times = played.get(&packet.value).copied().unwrap_or_default();
         assert!(times <= packet.length + repeated, "{} samples of {} were played", times, packet.length);
     }

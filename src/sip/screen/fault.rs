@@ -2,7 +2,7 @@
 
 use rsipstack::sip::{Uri, headers::untyped, prelude::ToTypedHeader};
 
-use super::raw::{Raw, elements, quotes_balance};
+use super::raw::{Raw, elements, is_balanced, quotes_balance};
 use crate::sip::message::ALLOW;
 
 /// Methods that this node can tell from others; those it does not serve get a 405 further in.
@@ -102,6 +102,10 @@ fn check_version(version: &str) -> Result<(), Fault> {
 /// The fields by which a message finds its transaction and its dialog: each there, once, and readable
 /// to the stack, which would drop the message without a word.
 fn check_fields(raw: &Raw<'_>) -> Result<(), Fault> {
+    // A name with a stray octet is one thing to who finds the end of the body, and another to the stack.
+    if !raw.fields.iter().all(|field| is_token(&field.name)) {
+        return Err(Fault::bad("Malformed Header Name"));
+    }
     for (name, missing, repeated) in ONCE {
         match raw.all(name).count() {
             0 => return Err(Fault::bad(missing)),
@@ -115,17 +119,17 @@ fn check_fields(raw: &Raw<'_>) -> Result<(), Fault> {
     check_vias(raw)?;
     let value = |name| raw.first(name).unwrap_or_default();
     let from = untyped::From::new(super::tidy::tight(value("From"), super::tidy::PARAMS));
-    if !quotes_balance(value("From")) || from.typed().is_err() {
+    if !is_balanced(value("From")) || from.typed().is_err() {
         return Err(Fault::bad("Malformed From"));
     }
     let to = untyped::To::new(super::tidy::tight(value("To"), super::tidy::PARAMS));
-    if !quotes_balance(value("To")) || to.typed().is_err() {
+    if !is_balanced(value("To")) || to.typed().is_err() {
         return Err(Fault::bad("Malformed To"));
     }
     if value("Call-ID").is_empty() || value("Call-ID").contains(' ') {
         return Err(Fault::bad("Malformed Call-ID"));
     }
-    if !raw.all("Contact").all(quotes_balance) {
+    if !raw.all("Contact").all(is_balanced) {
         return Err(Fault::bad("Malformed Contact"));
     }
     Ok(())

@@ -85,9 +85,10 @@ fn unfold<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<Field> {
         }
         let named = line.split_once(':');
         continues = named.is_some();
-        fields.extend(
-            named.map(|(name, value)| Field { name: long(name.trim()), value: value.trim().to_owned() }),
-        );
+        fields.extend(named.map(|(name, value)| Field {
+            name: long(name.trim_matches([' ', '\t'])),
+            value: value.trim().to_owned(),
+        }));
     }
     fields
 }
@@ -123,6 +124,26 @@ pub(super) fn outside(value: &str) -> impl Iterator<Item = (usize, char)> {
         }
         !was_in && !quoted && !bracketed
     })
+}
+
+/// Whether quotes and angle brackets are closed, each before the next opens.
+pub(super) fn is_balanced(value: &str) -> bool {
+    let mut brackets = 0i32;
+    let (mut quoted, mut escaped) = (false, false);
+    for c in value.chars() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            '<' if !quoted => brackets += 1,
+            '>' if !quoted => brackets -= 1,
+            _ => {}
+        }
+        if !(0..=1).contains(&brackets) {
+            return false;
+        }
+    }
+    brackets == 0 && !quoted
 }
 
 /// Whether every quote that opens is closed.

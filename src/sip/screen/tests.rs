@@ -69,6 +69,13 @@ fn caller_of_rfc_2543_gets_a_tag_and_a_contact_that_nobody_sees_again() {
 }
 
 #[test]
+fn version_may_be_written_in_any_case() {
+    let message = request("OPTIONS sip:a@b sip/2.0", FIELDS, "");
+    assert!(screened(&message).unwrap().starts_with(b"OPTIONS sip:a@b SIP/2.0\r\n"));
+    assert!(screened(&request("Sip/2.0 200 OK", FIELDS, "")).unwrap().starts_with(b"SIP/2.0 200 OK\r\n"));
+}
+
+#[test]
 fn plain_form_is_its_own_plain_form() {
     let once = screened(&options(FIELDS)).unwrap();
     assert_eq!(screened(&once).unwrap(), once);
@@ -83,6 +90,8 @@ fn faults_are_named() {
     assert_eq!(swapped("1 OPTIONS", "2147483648 OPTIONS"), "400 CSeq Out of Range");
     assert_eq!(swapped("1 OPTIONS", "1"), "400 Malformed CSeq");
     assert_eq!(swapped("To: <", "To: \"x <"), "400 Malformed To");
+    assert_eq!(swapped("CSeq", "\u{b}Content-Length: 0\r\nCSeq"), "400 Malformed Header Name");
+    assert_eq!(swapped(">;tag=1", "><;tag=1"), "400 Malformed From");
     assert_eq!(swapped(";branch", ";;,;,,branch"), "400 Malformed Via");
     assert_eq!(swapped("CSeq", "Max-Forwards: 256\r\nCSeq"), "400 Max-Forwards Out of Range");
     assert_eq!(swapped("CSeq", "Content-Length: -1\r\nCSeq"), "400 Content-Length Is No Number");

@@ -15,7 +15,7 @@ const STAND_IN_TAG: &str = ";tag=rfc2543";
 
 pub(super) fn write(raw: &Raw<'_>) -> Vec<u8> {
     let mut text = String::with_capacity(raw.start.len() + 64 * raw.fields.len());
-    line(&mut text, &[raw.start.trim_end()]);
+    line(&mut text, &[&start_line(&raw.start)]);
     for field in &raw.fields {
         line(&mut text, &[&field.name, ": ", &plain(raw, field)]);
     }
@@ -28,6 +28,12 @@ pub(super) fn write(raw: &Raw<'_>) -> Vec<u8> {
     }
     text.push_str("\r\n");
     [text.as_bytes(), raw.body].concat()
+}
+
+/// The version is the one word of it that may be written in any case (section 7.1).
+fn start_line(start: &str) -> String {
+    let plain = |word| if str::eq_ignore_ascii_case(word, "SIP/2.0") { "SIP/2.0" } else { word };
+    start.trim_end().split([' ', '\t']).map(plain).collect::<Vec<_>>().join(" ")
 }
 
 fn line(text: &mut String, parts: &[&str]) {
