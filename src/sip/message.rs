@@ -67,6 +67,16 @@ pub(super) fn allows_update(headers: &Headers) -> bool {
     option_tags(headers, allow_list).any(|method| method.eq_ignore_ascii_case("UPDATE"))
 }
 
+/// Whether a description may stand in an answer; a caller that does not say takes one (RFC 3261 section
+/// 11.2).
+pub(super) fn accepts_sdp(headers: &Headers) -> bool {
+    let mut lists = headers.iter().filter_map(accept_list).peekable();
+    let types = ["application/sdp", "application/*", "*/*"];
+    let kind = |range: &str| range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    lists.peek().is_none()
+        || lists.flat_map(|list| list.split(',')).any(|range| types.contains(&&*kind(range)))
+}
+
 /// The elements of every header that `list` picks.
 fn option_tags<'a>(
     headers: &'a Headers,
@@ -85,6 +95,10 @@ fn supported_list(header: &Header) -> Option<&str> {
 
 fn allow_list(header: &Header) -> Option<&str> {
     if let Header::Allow(list) = header { Some(list.value()) } else { None }
+}
+
+fn accept_list(header: &Header) -> Option<&str> {
+    if let Header::Accept(list) = header { Some(list.value()) } else { None }
 }
 
 /// How long a peer waits that asked while its own request of before is unanswered (RFC 3261 section 14.2).
@@ -149,6 +163,14 @@ mod tests {
         let mixed = headers(&["100rel,precondition", "", "gruu"]);
         assert_eq!(unknown_extensions(&mixed, true), Some("precondition, gruu".into()));
         assert!(requires(&mixed, "100REL") && !requires(&mixed, "timer"));
+    }
+
+    #[test]
+    fn description_goes_to_whoever_does_not_exclude_it() {
+        let accept = |list: &str| Headers::from(vec![Header::Accept(list.into())]);
+        assert!(accepts_sdp(&Headers::from(vec![])));
+        assert!(accepts_sdp(&accept("text/plain, Application/SDP;level=1")) && accepts_sdp(&accept("*/*")));
+        assert!(!accepts_sdp(&accept("text/nobodyKnowsThis")));
     }
 
     #[test]

@@ -16,7 +16,8 @@
 //! | `nonce` | how often a nonce was answered, pure |
 //! | `stun`, `discovery` | our address as the world sees it: the messages, pure, and who asks |
 //! | `rate` | how much a source may send, pure |
-//! | `guard`, `wire` | what is refused before it reaches the parser, and the socket that refuses it |
+//! | `guard`, `screen` | what is refused before it reaches the parser, and in what form the rest does |
+//! | `wire` | the socket that refuses it |
 //! | `tls` | whose certificates are trusted, and what a failed handshake means |
 //! | `flow`, `listener` | connections to trunks, and from them |
 //! | `addresses` | where peers reach us |
@@ -38,6 +39,8 @@ mod early;
 mod end;
 mod error;
 mod flow;
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod info;
 mod keepalive;
@@ -53,6 +56,7 @@ mod registration;
 mod reliable;
 mod renegotiation;
 mod router;
+mod screen;
 pub mod sdp;
 mod session_timer;
 mod setup;

@@ -98,6 +98,8 @@ pub struct Stats {
     pub calls: usize,
     pub dialogs: usize,
     pub transactions: usize,
+    /// Datagrams read since the start.
+    pub received_datagrams: u64,
     pub dropped: Dropped,
 }
 
@@ -270,6 +272,7 @@ impl SipNode {
             calls: self.core.calls.lock().len(),
             dialogs: self.core.layer.len(),
             transactions: transactions.running_transactions + transactions.finished_transactions,
+            received_datagrams: self.core.gate.received(),
             dropped: self.core.gate.dropped(),
         }
     }

@@ -111,7 +111,7 @@ pub(super) fn receive(
         Err(error) => return Err(Box::new((request, error))),
     };
     if let Some(dialog) = driver.dialog.clone() {
-        tokio::spawn(serve_invite(dialog, request));
+        tokio::spawn(serve_invite(core.clone(), dialog, request, call.id.clone()));
     }
     core.tasks.spawn(driver.run());
     Ok(IncomingCall {
@@ -158,10 +158,29 @@ fn receive_dialog(
     Ok((driver, call))
 }
 
-async fn serve_invite(mut dialog: InviteDialog, mut request: Transaction) {
-    if let Err(error) = dialog.handle(&mut request).await {
-        tracing::debug!(error = describe(&error), "INVITE failed");
+async fn serve_invite(core: Arc<Core>, mut dialog: InviteDialog, mut request: Transaction, call_id: String) {
+    tokio::select! {
+        handled = dialog.handle(&mut request) => if let Err(error) = handled {
+            tracing::debug!(error = describe(&error), "INVITE failed");
+        },
+        // The stack waits for ever where it cannot read its own answer.
+        () = forgotten(&core, &call_id) => tracing::debug!("INVITE left unacknowledged"),
     }
+}
+
+/// Once the call is over, and as long after as a transaction may live.
+async fn forgotten(core: &Core, call_id: &str) {
+    loop {
+        let changed = core.dialogs_changed.notified();
+        tokio::pin!(changed);
+        // Before the look, so that no change between the two is missed.
+        changed.as_mut().enable();
+        if !core.sources.knows_call(call_id) {
+            break;
+        }
+        changed.await;
+    }
+    tokio::time::sleep(core.config.t1 * 68).await;
 }
 
 impl Driver {

@@ -16,6 +16,7 @@ mod outbound;
 mod peers;
 mod scanners;
 mod tls;
+mod torture;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -119,9 +120,16 @@ async fn end(call: &mut SipCall) -> SipEnd {
 
 /// Waits until the node holds nothing any more.
 async fn settled(node: &SipNode) {
-    eventually("the node lets go of every call", || {
-        let stats = node.stats();
-        (stats.calls, stats.dialogs, stats.transactions) == (0, 0, 0)
-    })
-    .await;
+    let mut ticks = tokio::time::interval(Duration::from_millis(10));
+    let holds_nothing = async {
+        loop {
+            let stats = node.stats();
+            if (stats.calls, stats.dialogs, stats.transactions) == (0, 0, 0) {
+                return;
+            }
+            ticks.tick().await;
+        }
+    };
+    let settled = tokio::time::timeout(PATIENCE, holds_nothing).await;
+    assert!(settled.is_ok(), "the node still holds {:?}", node.stats());
 }
