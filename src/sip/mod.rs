@@ -10,7 +10,11 @@
 //! | [`trunk`] | a trunk's configuration |
 //! | `dialog` | one call as a state machine, pure |
 //! | `session_timer`, `reliable` | when a session expires, what must be acknowledged before the answer: pure |
-//! | `registration` | when to REGISTER again, pure, and its driver |
+//! | `schedule`, `registration`, `registrar` | when to REGISTER again, pure; its driver; the request |
+//! | `routes`, `hunt` | which trunk and address a call goes by, pure, and what prepares the next |
+//! | `pace`, `turns` | how many calls a second a trunk takes, pure, and the queue for it |
+//! | `resolver` | a trunk's addresses by SRV, A and AAAA |
+//! | `identity`, `vouched` | who calls: what we write of it, and what a trunk says of it |
 //! | `keepalive` | whether a trunk lives, asked by OPTIONS |
 //! | `translate`, `digest`, `early` | what the stack says otherwise than the RFCs, put right at the wire |
 //! | `guard`, `wire` | what is refused before it reaches the parser, and the socket that refuses it |
@@ -30,22 +34,31 @@ mod early;
 mod end;
 mod error;
 mod guard;
+mod hunt;
+mod identity;
 mod info;
 mod keepalive;
 mod link;
 mod message;
 mod node;
+mod pace;
 mod provisional;
 mod refresh;
+mod registrar;
 mod registration;
 mod reliable;
 mod renegotiation;
+mod resolver;
 mod router;
+mod routes;
+mod schedule;
 pub mod sdp;
 mod session_timer;
 mod setup;
 mod translate;
 pub mod trunk;
+mod turns;
+mod vouched;
 mod wire;
 
 pub use self::{
@@ -56,7 +69,8 @@ pub use self::{
     keepalive::Liveness,
     node::{Dial, Pong, SipNode, Stats},
     registration::RegistrationState,
-    trunk::{Network, NumberFormat, Server, Transport, TrunkConfig},
+    trunk::{DiversionHeader, IdentityHeader, Network, NumberFormat, Server, Transport, TrunkConfig},
+    vouched::Verification,
 };
 
 /// Directive for the log filter: below `error`, `rsipstack` prints messages with numbers and

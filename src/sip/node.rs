@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::{FutureExt, future::select_ok};
 use parking_lot::Mutex;
 use rsipstack::{
     EndpointBuilder,
@@ -44,9 +45,13 @@ use super::{
     link::{self, Trunk},
     message::{SDP, allow, supported},
     registration::{self, RegistrationState},
-    router, setup,
+    resolver::Resolver,
+    router,
+    routes::{self, Candidate},
+    setup,
     translate::Translator,
     trunk::Transport,
+    turns::Turns,
     wire::GuardedSocket,
 };
 use crate::base::E164;
@@ -57,17 +62,21 @@ const INCOMING: usize = 64;
 const UNREACHABLE: usize = 64;
 /// Ports tried for UDP and TCP alike when the system chooses one.
 const PORT_ATTEMPTS: usize = 16;
+/// Addresses of a trunk that are tried for one call.
+const MAX_ADDRESSES: usize = 8;
 /// How long a shutdown waits for BYEs, and then for REGISTERs, to be answered.
 const SHUTDOWN_STEP: Duration = Duration::from_secs(3);
 
 /// A call to place.
 #[derive(Debug, Clone)]
 pub struct Dial {
-    /// Name of a trunk; the first one if `None`.
+    /// Name of a trunk; the best that takes the call if `None`.
     pub trunk: Option<String>,
     pub to: E164,
     /// Number to show; the trunk's `caller_id` if `None`.
     pub from: Option<E164>,
+    /// The number that was called before, where this is the second leg of a transfer.
+    pub diverted: Option<E164>,
     /// SDP.
     pub offer: String,
     /// `sip.ring_timeout_secs` if `None`.
@@ -111,9 +120,12 @@ pub(super) struct Core {
     /// No new calls; registrations are taken back.
     pub draining: CancellationToken,
     pub unreachable: broadcast::Sender<SocketAddr>,
+    /// Far ends of connections that are gone.
+    pub closed: broadcast::Sender<SocketAddr>,
     pub tasks: TaskTracker,
     /// A dialog was listed or confirmed, or a call ended.
     pub dialogs_changed: Notify,
+    resolver: Resolver,
     local: SocketAddr,
     pub stop: CancellationToken,
     calls: Mutex<HashMap<String, CallHandle>>,
@@ -126,6 +138,7 @@ impl SipNode {
         config.validate()?;
         let stop = CancellationToken::new();
         let (unreachable, _) = broadcast::channel(UNREACHABLE);
+        let (closed, _) = broadcast::channel(UNREACHABLE);
         let refused = Arc::<AtomicU64>::default();
         let (udp, tcp) = bind(config.bind, config.tcp).await?;
         let local = udp.local_addr().map_err(|source| bind_error("UDP", config.bind, source))?;
@@ -145,7 +158,10 @@ impl SipNode {
             .with_cancel_token(stop.clone())
             .with_option(timers(config.t1))
             .with_inspector(Box::new(Translator))
-            .with_transport_inspector(Box::new(router::SourceFilter(sources.clone())))
+            .with_transport_inspector(Box::new(router::SourceFilter {
+                sources: sources.clone(),
+                closed: closed.clone(),
+            }))
             .build();
         let requests = endpoint.incoming_transactions()?;
         let endpoint = endpoint.inner;
@@ -155,12 +171,14 @@ impl SipNode {
             tasks: TaskTracker::new(),
             dialogs_changed: Notify::new(),
             calls: Mutex::default(),
+            resolver: Resolver::new(&config.nameservers),
             config,
             trunks,
             endpoint,
             sources,
             advertised,
             unreachable,
+            closed,
             local,
             stop: stop.clone(),
             refused,
@@ -193,12 +211,25 @@ impl SipNode {
 
     /// Places a call. Everything that can go wrong on the network comes as the call's end.
     pub async fn dial(&self, dial: Dial) -> Result<SipCall, SipError> {
-        let trunk = self.trunk(dial.trunk.as_deref())?;
+        let trunks = self.routes(dial.trunk.as_deref(), &dial.to, dial.from.as_ref())?;
         let ring = dial.ring_timeout.unwrap_or(self.core.config.ring_timeout);
         if !ring_timeout_is_valid(ring) {
             return Err(SipError::RingTimeout);
         }
-        setup::dial(&self.core, trunk, dial, ring)
+        setup::dial(&self.core, trunks, dial, ring)
+    }
+
+    /// Whether a trunk may call `to` and show `from`; and if so, after how long the call would find a place
+    /// in a trunk's queue (`cps`) if it finds none now.
+    pub fn road(&self, to: &E164, from: Option<&E164>) -> Result<Option<Duration>, SipError> {
+        let trunks = self.routes(None, to, from)?;
+        let waits = trunks.iter().map(|trunk| trunk.turns.as_ref().and_then(Turns::refusal));
+        Ok(waits.collect::<Option<Vec<_>>>().and_then(|waits| waits.into_iter().min()))
+    }
+
+    /// Calls that wait for their turn at a trunk.
+    pub fn waiting(&self, trunk: &str) -> Result<usize, SipError> {
+        Ok(self.trunk(Some(trunk))?.turns.as_ref().map_or(0, Turns::waiting))
     }
 
     /// Asks the trunk (the first if `None`) whether it lives.
@@ -238,6 +269,31 @@ impl SipNode {
         let _ = tokio::time::timeout(SHUTDOWN_STEP, core.tasks.wait()).await;
         core.stop.cancel();
         let _ = tokio::time::timeout(SHUTDOWN_STEP, core.tasks.wait()).await;
+    }
+
+    /// The trunks that may carry a call, the first to be tried first.
+    fn routes(
+        &self,
+        pinned: Option<&str>,
+        to: &E164,
+        from: Option<&E164>,
+    ) -> Result<Vec<Arc<Trunk>>, SipError> {
+        let trunks = match pinned {
+            Some(_) => vec![self.trunk(pinned)?],
+            None => self.core.trunks.clone(),
+        };
+        if trunks.is_empty() {
+            return Err(SipError::NoTrunk);
+        }
+        let now = Instant::now();
+        let candidates: Vec<_> =
+            trunks.iter().map(|t| Candidate { config: &t.config, ready: t.is_ready(now) }).collect();
+        let order = routes::trunks(&candidates, to, from, |most| rand::random_range(0..=most));
+        if order.is_empty() {
+            Err(SipError::NoRoute)
+        } else {
+            Ok(order.into_iter().map(|i| trunks[i].clone()).collect())
+        }
     }
 
     fn trunk(&self, name: Option<&str>) -> Result<Arc<Trunk>, SipError> {
@@ -316,21 +372,41 @@ impl Core {
         vec![allow(), Header::Accept(SDP.into()), self.supported()]
     }
 
-    pub fn limits(&self, ring: Duration) -> Limits {
+    /// `queue` is the longest wait for a turn.
+    pub fn limits(&self, ring: Duration, queue: Duration) -> Limits {
+        let (setup, hunt) = (self.config.setup_timeout, self.config.hunt_timeout + queue);
         // The stack gives a transaction 64 T1; what has not settled by then never will.
-        Limits { setup: self.config.setup_timeout, ring, linger: self.config.t1 * 68 }
+        Limits { setup, hunt, ring, linger: self.config.t1 * 68 }
     }
 
-    /// Where the trunk's requests go now, over its transport, which is connected if it is TCP.
-    pub async fn resolve(&self, trunk: &Trunk) -> Result<SipAddr, SipError> {
-        let target = trunk.address()?;
-        let found = self.endpoint.transport_layer.lookup(&target, None).await;
+    /// Where the trunk's requests go now, the first to be tried first.
+    pub async fn addresses(&self, trunk: &Trunk) -> Result<Vec<SipAddr>, SipError> {
         let server = &trunk.config.server;
-        let (_, address) = found.map_err(|e| SipError::Unreachable(format!("{server}: {}", describe(&e))))?;
-        if let Ok(address) = address.get_socketaddr() {
+        let looked_up = self.resolver.addresses(server, trunk.config.transport);
+        let found = tokio::time::timeout(self.config.setup_timeout, looked_up).await;
+        let found = found.unwrap_or_else(|_| Err(SipError::Unreachable("DNS does not answer".into())));
+        let mut found = found.map_err(|error| match error {
+            SipError::Unreachable(detail) => SipError::Unreachable(format!("{server}: {detail}")),
+            error => error,
+        })?;
+        found.truncate(MAX_ADDRESSES);
+        for address in &found {
             self.sources.allow_server(trunk.index, address.ip());
         }
-        Ok(address)
+        trunk.found.lock().clone_from(&found);
+        let now = Instant::now();
+        // Stable: those left alone for a while come last, in their order.
+        let aside = trunk.aside.lock();
+        found.sort_by_key(|address| aside.holds(address, now));
+        Ok(found.into_iter().map(|address| trunk.address(address)).collect())
+    }
+
+    /// Connects to an address of a trunk, where its transport has connections.
+    pub async fn connect(&self, address: &SipAddr) -> Result<(), SipError> {
+        let connected = self.endpoint.transport_layer.lookup(address, None).await;
+        connected
+            .map(drop)
+            .map_err(|error| SipError::Unreachable(format!("{}: {}", address.addr, describe(&error))))
     }
 
     /// Where a peer reaches us in this trunk's dialogs.
@@ -347,8 +423,15 @@ impl Core {
         })
     }
 
+    /// The first answer of any address.
     pub async fn ping(&self, trunk: &Trunk) -> Result<Pong, SipError> {
-        let target = self.resolve(trunk).await?;
+        let addresses = self.addresses(trunk).await?;
+        let pings = addresses.into_iter().map(|address| self.ping_address(trunk, address).boxed());
+        select_ok(pings).await.map(|(pong, _)| pong)
+    }
+
+    async fn ping_address(&self, trunk: &Trunk, target: SipAddr) -> Result<Pong, SipError> {
+        self.connect(&target).await?;
         let mut unreachable = self.unreachable.subscribe();
         let mut transaction = self.options_request(trunk, &target)?;
         let started = Instant::now();

@@ -11,7 +11,10 @@ use rsipstack::{
     transaction::{TransactionReceiver, endpoint::TransportEventInspector, transaction::Transaction},
     transport::{SipAddr, SipConnection, TransportEvent, tcp::TcpConnection},
 };
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::{broadcast, mpsc},
+};
 
 use super::{
     call::{IncomingCall, Party},
@@ -21,7 +24,7 @@ use super::{
     message::{SDP, allow, asked, unknown_extensions},
     node::Core,
     session_timer::TooSmall,
-    setup,
+    setup, vouched,
 };
 use crate::base::{E164, Pii};
 
@@ -32,12 +35,25 @@ const MAX_CONNECTIONS: usize = 256;
 
 /// Drops requests from sources that no trunk allows, and stream messages whose length is in doubt,
 /// before the stack answers them.
-pub(super) struct SourceFilter(pub Sources);
+pub(super) struct SourceFilter {
+    pub sources: Sources,
+    /// Is told of connections that are gone.
+    pub closed: broadcast::Sender<SocketAddr>,
+}
 
 #[async_trait::async_trait]
 impl TransportEventInspector for SourceFilter {
     async fn handle(&self, event: TransportEvent) -> Option<TransportEvent> {
-        let TransportEvent::Incoming(message, connection, from) = &event else { return Some(event) };
+        let (message, connection, from) = match &event {
+            TransportEvent::Incoming(message, connection, from) => (message, connection, from),
+            TransportEvent::Closed(connection) => {
+                let far_end = connection.get_remote_addr().and_then(|far_end| far_end.get_socketaddr().ok());
+                // An error says that no registration waits for it.
+                let _ = far_end.map(|far_end| self.closed.send(far_end));
+                return Some(event);
+            }
+            TransportEvent::New(_) => return Some(event),
+        };
         let length_is_sound = !connection.is_reliable() || has_sound_length(message);
         let welcome = match message {
             SipMessage::Response(_) => true,
@@ -53,8 +69,8 @@ impl TransportEventInspector for SourceFilter {
 
 impl SourceFilter {
     fn is_welcome(&self, request: &Request, from: &SipAddr) -> bool {
-        let by_address = from.get_socketaddr().is_ok_and(|from| self.0.allows(from.ip()));
-        by_address || request.call_id_header().is_ok_and(|id| self.0.knows_call(id.value()))
+        let by_address = from.get_socketaddr().is_ok_and(|from| self.sources.allows(from.ip()));
+        by_address || request.call_id_header().is_ok_and(|id| self.sources.knows_call(id.value()))
     }
 }
 
@@ -267,7 +283,7 @@ fn trunk_of(core: &Core, source: SocketAddr) -> Option<Arc<Trunk>> {
 /// Who calls: the trunk's word before the caller's own.
 pub(super) fn caller(request: &Request) -> Option<Party> {
     let asserted = request.headers.iter().find_map(|header| match header {
-        Header::PAssertedIdentity(value) => uri_in(value.value()),
+        Header::PAssertedIdentity(value) => vouched::first_uri(value.value()),
         _ => None,
     });
     let own = || request.from_header().ok()?.typed().ok().map(|from| from.uri);
@@ -282,16 +298,7 @@ pub(super) fn callee(request: &Request) -> Option<Party> {
     }
 }
 
-/// The first URI of a name-addr list.
-fn uri_in(value: &str) -> Option<Uri> {
-    let uri = match value.split_once('<') {
-        Some((_, rest)) => rest.split_once('>')?.0,
-        None => value.split(';').next()?.trim(),
-    };
-    Uri::try_from(uri).ok()
-}
-
-fn party(uri: &Uri) -> Option<Party> {
+pub(super) fn party(uri: &Uri) -> Option<Party> {
     let user = uri.auth.as_ref().map(|auth| auth.user.as_str()).filter(|user| !user.is_empty())?;
     if user.eq_ignore_ascii_case("anonymous") {
         return None;

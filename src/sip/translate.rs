@@ -9,7 +9,7 @@ use rsipstack::{
     transport::SipAddr,
 };
 
-use super::{digest::DigestTranslator, early, reliable::RELIABLE};
+use super::{digest::DigestTranslator, early, registrar, reliable::RELIABLE};
 
 pub(super) struct Translator;
 
@@ -17,6 +17,7 @@ impl MessageInspector for Translator {
     fn before_send(&self, mut message: SipMessage, to: Option<&SipAddr>) -> SipMessage {
         if let SipMessage::Request(request) = &mut message {
             early::readdress(request);
+            registrar::name_instance(request);
         }
         DigestTranslator.before_send(message, to)
     }

@@ -81,9 +81,19 @@ fn quality() -> CallQuality {
     CallQuality { round_trip_ms: Some(80.0), heard: Some(stream(4.21)), sent: None }
 }
 
+fn line(trunk: &str, redirected_from: Option<&str>) -> CallChange {
+    CallChange::Line {
+        trunk: trunk.into(),
+        redirected_from: redirected_from.map(|number| number.parse().unwrap()),
+        verification: redirected_from.map(|_| Verification::PassedA),
+    }
+}
+
 fn whole_call(call: CallId) -> Vec<CallEvent> {
     vec![
         created(call),
+        event(call, 1, line("first", None)),
+        event(call, 1, line("second", Some("+14155550177"))),
         event(call, 1, CallChange::Status { status: CallStatus::Ringing }),
         event(call, 2, CallChange::Answered { answered_by: AnsweredBy::Human }),
         event(call, 2, CallChange::Status { status: CallStatus::InProgress }),
@@ -121,6 +131,9 @@ async fn events_become_the_record() {
     assert_eq!(record.turns[1].latency.unwrap().total_ms, 640);
     assert_eq!(record.summary.unwrap().expose(), "They open at nine.");
     assert_eq!(record.quality, Some(quality()));
+    assert_eq!(record.trunk.as_deref(), Some("second"));
+    assert_eq!(record.redirected_from.unwrap().as_str(), "+14155550177");
+    assert_eq!(record.verification, Some(Verification::PassedA));
     assert_eq!(record.recording, Some(format!("{call}.wav")));
     assert_eq!(record.ended_at.unwrap() - record.answered_at.unwrap(), chrono::TimeDelta::seconds(12));
 }

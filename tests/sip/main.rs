@@ -63,6 +63,7 @@ fn dial() -> Dial {
         trunk: None,
         to: number("+14155550123"),
         from: Some(number("+14155550100")),
+        diverted: None,
         offer: sdp::offer(&local()),
         ring_timeout: None,
     }
