@@ -118,7 +118,14 @@ fn uri_of(entry: &str) -> Option<Uri> {
         Some(rest) => rest.split_once('>')?.0,
         None => address.split(';').next()?.trim(),
     };
-    Uri::try_from(uri).ok()
+    match uri.split_once(':') {
+        // RFC 3966; separators are for people.
+        Some((scheme, number)) if scheme.eq_ignore_ascii_case("tel") => {
+            let number = number.split(';').next()?.replace(['-', '.', '(', ')'], "");
+            Uri::try_from(format!("sip:{number}@tel.invalid").as_str()).ok()
+        }
+        _ => Uri::try_from(uri).ok(),
+    }
 }
 
 /// From the `<` on, if there is one outside of quotes: a caller chooses what stands before it.
@@ -209,7 +216,7 @@ mod tests {
     fn number_that_was_called_first_is_the_lowest_diversion_or_the_first_of_the_history() {
         let first = |headers: &[&str]| redirected_from(&invite(headers)).map(|n| n.as_str().to_owned());
         let later = "Diversion: \"b, c\" <sip:+14155550102@x>;reason=no-answer";
-        let earlier = "Diversion: <sip:+14155550109@x>, <tel:+14155550101>;counter=1";
+        let earlier = "Diversion: <sip:+14155550109@x>, <tel:+1-415-555-0101>;counter=1";
         assert_eq!(first(&[later, earlier]).as_deref(), Some("+14155550101"));
         let history = "History-Info: <sip:+14155550103@x>;index=1, <sip:+14155550100@y;cause=302>;index=1.1";
         assert_eq!(first(&[history]).as_deref(), Some("+14155550103"));

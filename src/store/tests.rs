@@ -182,7 +182,7 @@ async fn a_crash_mid_call_leaves_a_record_that_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let (crashed, finished) = (CallId::generate(), CallId::generate());
     let store = Store::open(&on_disk(&dir)).await.unwrap();
-    apply_all(&store, &whole_call(crashed)[..7]).await;
+    apply_all(&store, &whole_call(crashed)[..9]).await;
     apply_all(&store, &whole_call(finished)).await;
     // No close: what a killed process leaves is a database with its write-ahead log.
     drop(store);
@@ -247,7 +247,7 @@ async fn recorder_writes_before_it_shows_and_drains_at_the_end() {
     assert!(store.snapshot(call).await.unwrap().unwrap().closed);
     let revisions: Vec<_> =
         std::iter::from_fn(|| heard.try_recv().ok()).map(|recorded| recorded.revision).collect();
-    assert_eq!(revisions.iter().flatten().copied().collect::<Vec<_>>(), (2..=12).collect::<Vec<_>>());
+    assert_eq!(revisions.iter().flatten().copied().collect::<Vec<_>>(), (2..=14).collect::<Vec<_>>());
     assert_eq!(revisions.iter().filter(|revision| revision.is_none()).count(), 1, "the live text");
 }
 

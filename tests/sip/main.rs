@@ -5,12 +5,16 @@
 
 mod auth;
 mod dialogs;
+mod dnsmasq;
 mod hostile;
+mod identity;
 mod inbound;
 mod kamailio;
 mod ours;
 mod outbound;
 mod peers;
+mod registrar;
+mod trunks;
 
 use std::{net::SocketAddr, time::Duration};
 
