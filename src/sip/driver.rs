@@ -267,7 +267,9 @@ impl Driver {
     }
 
     fn on_unreachable(&mut self, address: SocketAddr) {
-        if self.call.state() == State::Inviting && self.destination == Some(address) {
+        // The response may be here, and what nobody listened to be our ACK.
+        let is_over = self.invite.as_ref().is_some_and(JoinHandle::is_finished);
+        if self.call.state() == State::Inviting && self.destination == Some(address) && !is_over {
             let detail = format!("nobody listens at {address}");
             if let Some(invite) = &self.invite {
                 invite.abort();

@@ -382,9 +382,7 @@ impl Core {
     /// Where the trunk's requests go now, the first to be tried first.
     pub async fn addresses(&self, trunk: &Trunk) -> Result<Vec<SipAddr>, SipError> {
         let server = &trunk.config.server;
-        let looked_up = self.resolver.addresses(server, trunk.config.transport);
-        let found = tokio::time::timeout(self.config.setup_timeout, looked_up).await;
-        let found = found.unwrap_or_else(|_| Err(SipError::Unreachable("DNS does not answer".into())));
+        let found = self.resolver.addresses(server, trunk.config.transport).await;
         let mut found = found.map_err(|error| match error {
             SipError::Unreachable(detail) => SipError::Unreachable(format!("{server}: {detail}")),
             error => error,

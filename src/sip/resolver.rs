@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -11,6 +12,7 @@ use futures_util::future::join_all;
 use hickory_resolver::{
     TokioResolver,
     config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig},
+    lookup::Lookup,
     net::{NetError, runtime::TokioRuntimeProvider},
     proto::rr::RData,
 };
@@ -24,6 +26,10 @@ use super::{
 
 /// For one try of one nameserver; there are two.
 const DNS_TIMEOUT: Duration = Duration::from_secs(2);
+/// For a question in all.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// For one whose last good answer is known: a call does not wait for a nameserver that is away.
+const SHORT_PATIENCE: Duration = Duration::from_millis(500);
 /// Names whose last good answer is kept; beyond it all are forgotten.
 const KNOWN: usize = 256;
 /// Targets of one SRV answer that are looked at.
@@ -33,8 +39,8 @@ const MAX_TARGETS: usize = 16;
 pub(super) struct Resolver {
     /// Without one, the system is asked, which knows no SRV.
     dns: Option<TokioResolver>,
-    services: LastGood<Service>,
-    hosts: LastGood<IpAddr>,
+    services: Arc<LastGood<Service>>,
+    hosts: Arc<LastGood<IpAddr>>,
 }
 
 /// An SRV record.
@@ -48,27 +54,44 @@ struct Service {
 /// What names had, when they were last answered for.
 struct LastGood<T>(Mutex<HashMap<String, Vec<T>>>);
 
-impl<T: Clone> LastGood<T> {
-    /// The answer, if there is one; what was known before, if nobody answers.
-    fn or_known(&self, name: &str, answer: Result<Vec<T>, NetError>) -> Result<Vec<T>, SipError> {
+impl<T: Clone + Send + 'static> LastGood<T> {
+    fn known(&self, name: &str) -> Option<Vec<T>> {
+        self.0.lock().get(name).cloned()
+    }
+
+    fn keep(&self, name: &str, found: Vec<T>) {
         let mut known = self.0.lock();
-        match answer {
-            Ok(found) => {
-                if known.len() >= KNOWN && !known.contains_key(name) {
-                    known.clear();
+        if known.len() >= KNOWN && !known.contains_key(name) {
+            known.clear();
+        }
+        known.insert(name.to_owned(), found);
+    }
+
+    /// The answer to `question`, if it comes in time; what was known before, if it does not. One that comes
+    /// later is kept for the next who asks.
+    async fn ask(
+        self: &Arc<Self>,
+        name: &str,
+        question: impl Future<Output = Result<Vec<T>, NetError>> + Send + 'static,
+    ) -> Result<Vec<T>, SipError> {
+        let (keeper, asked) = (self.clone(), name.to_owned());
+        let answer = tokio::spawn(async move {
+            let found = match question.await {
+                Ok(found) => found,
+                // The name is answered for: there is no such thing.
+                Err(error) if error.is_no_records_found() || error.is_nx_domain() => Vec::new(),
+                Err(error) => {
+                    tracing::debug!(%error, "DNS failed");
+                    return None;
                 }
-                known.insert(name.to_owned(), found.clone());
-                Ok(found)
-            }
-            // The name is answered for: there is no such thing.
-            Err(error) if error.is_no_records_found() || error.is_nx_domain() => {
-                known.remove(name);
-                Ok(Vec::new())
-            }
-            Err(error) => known.get(name).cloned().ok_or_else(|| {
-                tracing::debug!(%error, "DNS failed");
-                SipError::Unreachable("DNS does not answer".into())
-            }),
+            };
+            keeper.keep(&asked, found.clone());
+            Some(found)
+        });
+        let patience = if self.known(name).is_some() { SHORT_PATIENCE } else { PATIENCE };
+        match tokio::time::timeout(patience, answer).await {
+            Ok(Ok(Some(found))) => Ok(found),
+            _ => self.known(name).ok_or_else(|| SipError::Unreachable("DNS does not answer".into())),
         }
     }
 }
@@ -79,7 +102,11 @@ impl Resolver {
         let made = dns(nameservers).inspect_err(|error| {
             tracing::warn!(%error, "no DNS resolver: trunks are looked up by the system, without SRV");
         });
-        Resolver { dns: made.ok(), services: LastGood(Mutex::default()), hosts: LastGood(Mutex::default()) }
+        Resolver {
+            dns: made.ok(),
+            services: Arc::new(LastGood(Mutex::default())),
+            hosts: Arc::new(LastGood(Mutex::default())),
+        }
     }
 
     /// Where requests to `server` go, the first to be tried first.
@@ -126,30 +153,36 @@ impl Resolver {
     }
 
     async fn services(&self, name: &str) -> Result<Vec<Service>, SipError> {
-        let Some(dns) = &self.dns else { return Ok(Vec::new()) };
-        let answer = dns.srv_lookup(fully_qualified(name)).await.map(|lookup| {
-            let services = lookup.answers().iter().filter_map(|record| match &record.data {
-                RData::SRV(srv) => Some(Service {
-                    rank: Rank { priority: srv.priority, weight: srv.weight },
-                    host: srv.target.to_utf8().trim_end_matches('.').to_owned(),
-                    port: srv.port,
-                }),
-                _ => None,
-            });
-            // The target `.` says that there is no such service.
-            services.filter(|service| !service.host.is_empty()).collect()
-        });
-        self.services.or_known(name, answer)
+        let Some(dns) = self.dns.clone() else { return Ok(Vec::new()) };
+        let question = fully_qualified(name);
+        let answer = async move { dns.srv_lookup(question).await.map(|lookup| services_in(&lookup)) };
+        self.services.ask(name, answer).await
     }
 
     async fn host(&self, name: &str, port: u16) -> Result<Vec<SocketAddr>, SipError> {
-        let answer = match &self.dns {
-            Some(dns) => dns.lookup_ip(fully_qualified(name)).await.map(|lookup| lookup.iter().collect()),
-            None => by_system(name).await,
+        let (dns, question) = (self.dns.clone(), name.to_owned());
+        let answer = async move {
+            match dns {
+                Some(dns) => Ok(dns.lookup_ip(fully_qualified(&question)).await?.iter().collect()),
+                None => by_system(&question).await,
+            }
         };
-        let found = self.hosts.or_known(name, answer)?;
+        let found = self.hosts.ask(name, answer).await?;
         Ok(found.into_iter().map(|address| SocketAddr::new(address, port)).collect())
     }
+}
+
+fn services_in(lookup: &Lookup) -> Vec<Service> {
+    let services = lookup.answers().iter().filter_map(|record| match &record.data {
+        RData::SRV(srv) => Some(Service {
+            rank: Rank { priority: srv.priority, weight: srv.weight },
+            host: srv.target.to_utf8().trim_end_matches('.').to_owned(),
+            port: srv.port,
+        }),
+        _ => None,
+    });
+    // The target `.` says that there is no such service.
+    services.filter(|service| !service.host.is_empty()).collect()
 }
 
 impl Transport {

@@ -2,7 +2,7 @@
 
 use std::{net::UdpSocket as StdUdpSocket, time::Instant};
 
-use tokio::net::UdpSocket;
+use tokio::{net::UdpSocket, sync::oneshot};
 
 use super::{
     dnsmasq::{Dnsmasq, srv},
@@ -256,13 +256,16 @@ async fn name_with_a_port_is_looked_up_as_an_address() {
     alive.succeeds().await;
 }
 
-/// Answers every INVITE with 486; gives when each came, and to whom.
-async fn busy_line(calls: usize) -> (SocketAddr, tokio::task::JoinHandle<Vec<(Instant, String)>>) {
+type Came = Vec<(Instant, String)>;
+
+/// Answers every INVITE with 486; gives when the first ones came, and to whom.
+async fn busy_line(calls: usize) -> (SocketAddr, oneshot::Receiver<Came>) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
-    let count = tokio::spawn(async move {
-        let mut came: Vec<(Instant, String)> = Vec::new();
-        while came.len() < calls {
+    let (counted, count) = oneshot::channel();
+    tokio::spawn(async move {
+        let (mut came, mut counted) = (Came::new(), Some(counted));
+        loop {
             let (message, from) = received(&socket).await;
             let at = Instant::now();
             let Some(called) = message.strip_prefix("INVITE sip:") else { continue };
@@ -272,8 +275,13 @@ async fn busy_line(calls: usize) -> (SocketAddr, tokio::task::JoinHandle<Vec<(In
             if came.iter().all(|(_, other)| *other != called) {
                 came.push((at, called));
             }
+            if came.len() == calls
+                && let Some(counted) = counted.take()
+            {
+                // The test may not want to know.
+                let _ = counted.send(came.clone());
+            }
         }
-        came
     });
     (address, count)
 }
