@@ -66,6 +66,7 @@ missing_packages() {
     have kamailio || echo kamailio
     any /usr/lib/*/kamailio/modules/jansson.so /usr/lib64/kamailio/modules/jansson.so ||
         echo kamailio-extra-modules
+    have dnsmasq || echo dnsmasq-base
     have sipsak || echo sipsak
     have tshark || echo tshark
     have sox || echo sox
