@@ -11,19 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::{FutureExt, future::select_ok};
 use parking_lot::Mutex;
 use rsipstack::{
     EndpointBuilder,
     dialog::dialog_layer::DialogLayer,
-    sip::{
-        Auth, Header, Method, Param, Scheme, SipMessage, StatusCode, StatusCodeKind, Uri, prelude::HeadersExt,
-    },
+    sip::{Auth, Header, Param, Scheme, StatusCode, Uri, prelude::HeadersExt},
     transaction::{
         CallIdFormat,
         endpoint::{EndpointInnerRef, EndpointOption},
-        key::{TransactionKey, TransactionRole},
-        make_tag,
         transaction::Transaction,
     },
     transport::{SipAddr, TransportLayer, udp::UdpConnection},
@@ -421,51 +416,7 @@ impl Core {
         })
     }
 
-    /// The first answer of any address.
-    pub async fn ping(&self, trunk: &Trunk) -> Result<Pong, SipError> {
-        let addresses = self.addresses(trunk).await?;
-        let pings = addresses.into_iter().map(|address| self.ping_address(trunk, address).boxed());
-        select_ok(pings).await.map(|(pong, _)| pong)
-    }
-
-    async fn ping_address(&self, trunk: &Trunk, target: SipAddr) -> Result<Pong, SipError> {
-        self.connect(&target).await?;
-        let mut unreachable = self.unreachable.subscribe();
-        let mut transaction = self.options_request(trunk, &target)?;
-        let started = Instant::now();
-        transaction.send().await?;
-        let status = loop {
-            tokio::select! {
-                message = transaction.receive() => match message {
-                    Some(SipMessage::Response(r)) if r.status_code.kind() != StatusCodeKind::Provisional => {
-                        break r.status_code;
-                    }
-                    Some(_) => {}
-                    None => return Err(SipError::Unreachable("no response".into())),
-                },
-                Ok(address) = unreachable.recv() => if target.get_socketaddr().is_ok_and(|to| to == address) {
-                    return Err(SipError::Unreachable(format!("nobody listens at {address}")));
-                },
-            }
-        };
-        Ok(Pong { round_trip: started.elapsed(), status: status.code() })
-    }
-
-    fn options_request(&self, trunk: &Trunk, target: &SipAddr) -> Result<Transaction, SipError> {
-        let via = self.endpoint.get_via(Some(self.via_address(target)), None)?;
-        let from = rsipstack::sip::typed::From { display_name: None, uri: trunk.our_uri()?, params: vec![] };
-        let to =
-            rsipstack::sip::typed::To { display_name: None, uri: trunk.server_uri(None)?, params: vec![] };
-        let from = from.with_tag(make_tag());
-        let uri = trunk.server_uri(None)?;
-        let request = self.endpoint.make_request(Method::Options, uri, via, from, to, 1, None);
-        let key = TransactionKey::from_request(&request, TransactionRole::Client)?;
-        let mut transaction = Transaction::new_client(key, request, self.endpoint.clone(), None);
-        transaction.destination = Some(target.clone());
-        Ok(transaction)
-    }
-
-    fn via_address(&self, target: &SipAddr) -> SipAddr {
+    pub fn via_address(&self, target: &SipAddr) -> SipAddr {
         SipAddr { r#type: target.r#type, addr: self.advertised.into() }
     }
 }
