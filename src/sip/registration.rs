@@ -79,7 +79,9 @@ pub(super) async fn drive(core: Arc<Core>, trunk: Arc<Trunk>, state: watch::Send
             () = core.draining.cancelled() => break,
         }
     }
-    if matches!(*state.borrow(), RegistrationState::Registered { .. }) {
+    // A node that was dropped instead of shut down has no socket any more.
+    let is_registered = matches!(*state.borrow(), RegistrationState::Registered { .. });
+    if is_registered && !core.stop.is_cancelled() {
         // Bounded by the shutdown; a registrar that does not answer lets the binding expire.
         let _ = registrar.register(&core, &trunk, 0).await;
     }
