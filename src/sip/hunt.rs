@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 use super::{
     dialog::Event,
     driver::Driver,
+    early::Described,
     end::SipEnd,
     error::SipError,
     identity::{self, Identity},
@@ -98,7 +99,7 @@ impl Hunt {
                     }
                 }
             } else if let Some(trunk) = self.trunks.pop_front() {
-                match self.core.addresses(&trunk).await {
+                match self.core.targets(&trunk).await {
                     Ok(addresses) => self.addresses = addresses.into(),
                     Err(error) => self.note(unreachable(&error)),
                 }
@@ -155,7 +156,7 @@ impl Hunt {
 
 /// Connects where the transport has connections, and waits for a turn.
 async fn reach(core: &Core, trunk: &Trunk, address: &SipAddr) -> Result<(), Obstacle> {
-    core.connect(address).await.map_err(|error| Obstacle::Address(unreachable(&error)))?;
+    core.connect(trunk, address).await.map_err(|error| Obstacle::Address(unreachable(&error)))?;
     let Some(turns) = &trunk.turns else { return Ok(()) };
     turns.take().await.map_err(|retry_after| Obstacle::Trunk(SipEnd::Congested { retry_after }))
 }
@@ -209,6 +210,7 @@ impl Driver {
         self.core.tasks.spawn(forget(self.core.clone(), dialog.map(|dialog| dialog.id()), invite));
         (self.again, self.prack, self.destination) = (None, None, None);
         (self.heard, self.heard_description, self.agreed_early) = (Heard::default(), None, false);
+        self.described = Described::default();
         self.outbound = Some(hunt.prepare());
     }
 

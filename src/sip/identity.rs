@@ -103,7 +103,7 @@ mod tests {
         let text = format!("name = 'a'\nserver = 'sip.example.com'\n{toml}");
         let trunks = vec![toml::from_str::<TrunkConfig>(&text).unwrap()];
         let config = crate::sip::Config { trunks, ..Default::default() };
-        let (trunks, _) = link::trunks(&config, &Sources::default());
+        let (trunks, _) = link::trunks(&config, &Sources::default()).unwrap();
         let number = |text: &str| text.parse::<E164>().unwrap();
         let diverted = diverted.map(number);
         let identity = written(&trunks[0], &number(to), Some(&number(NUMBER)), diverted.as_ref()).unwrap();

@@ -21,7 +21,7 @@ use rsipstack::{
 };
 use tokio::sync::watch;
 
-use super::{error::SipError, link::Trunk, node::Core, node::Pong};
+use super::{error::SipError, link::Trunk, node::Core, node::Pong, trunk::Transport};
 
 /// Whether a trunk answers OPTIONS, for health checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +68,7 @@ impl Pulse {
 /// Asks `trunk` until shutdown.
 pub(super) async fn drive(core: Arc<Core>, trunk: Arc<Trunk>, state: watch::Sender<Liveness>) {
     let mut pulse = Pulse::new(Duration::from_secs(trunk.config.options_interval_secs.into()));
+    let mut connections = trunk.flow.made();
     loop {
         let (liveness, pause) = match core.ask(&trunk).await {
             Ok(Pong { round_trip, .. }) => pulse.alive(round_trip),
@@ -76,8 +77,10 @@ pub(super) async fn drive(core: Arc<Core>, trunk: Arc<Trunk>, state: watch::Send
         if let Some(liveness) = liveness {
             tell(&trunk, &state, liveness);
         }
+        connections.mark_unchanged();
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
+            Ok(()) = connections.changed() => {}
             () = core.draining.cancelled() => return,
         }
     }
@@ -105,19 +108,29 @@ impl Core {
 
     /// The first answer of any address.
     async fn ping(&self, trunk: &Trunk) -> Result<Pong, SipError> {
-        let addresses = self.addresses(trunk).await?;
-        let pings = addresses.into_iter().map(|address| self.ping_address(trunk, address).boxed());
+        if trunk.config.transport != Transport::Udp {
+            let connected = self.resolve(trunk).await?;
+            return self.ping_address(trunk, connected).await;
+        }
+        let pings =
+            self.targets(trunk).await?.into_iter().map(|address| self.ping_address(trunk, address).boxed());
         select_ok(pings).await.map(|(pong, _)| pong)
     }
 
     async fn ping_address(&self, trunk: &Trunk, target: SipAddr) -> Result<Pong, SipError> {
-        self.connect(&target).await?;
         let mut unreachable = self.unreachable.subscribe();
         let mut transaction = self.options_request(trunk, &target)?;
+        let lost = self.lost(&target);
+        tokio::pin!(lost);
         let started = Instant::now();
         transaction.send().await?;
         let status = loop {
             tokio::select! {
+                // First, since the stack answers 503 by itself for a connection that is gone.
+                biased;
+                () = &mut lost => {
+                    return Err(SipError::Unreachable(format!("{}: the connection is lost", trunk.config.server)));
+                }
                 message = transaction.receive() => match message {
                     Some(SipMessage::Response(r)) if r.status_code.kind() != StatusCodeKind::Provisional => {
                         break r.status_code;
@@ -134,7 +147,7 @@ impl Core {
     }
 
     fn options_request(&self, trunk: &Trunk, target: &SipAddr) -> Result<Transaction, SipError> {
-        let via = self.endpoint.get_via(Some(self.via_address(target)), None)?;
+        let via = self.endpoint.get_via(Some(self.addresses.of(trunk.config.transport)), None)?;
         let from = From { display_name: None, uri: trunk.our_uri()?, params: vec![] };
         let to = To { display_name: None, uri: trunk.server_uri(None)?, params: vec![] };
         let from = from.with_tag(make_tag());

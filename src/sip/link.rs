@@ -9,7 +9,7 @@ use std::{
 use parking_lot::Mutex;
 use rsipstack::{
     dialog::authenticate::Credential,
-    sip::{Auth, Param, Uri},
+    sip::{Auth, Uri},
     transport::SipAddr,
 };
 use tokio::sync::watch;
@@ -17,12 +17,13 @@ use tokio::sync::watch;
 use super::{
     config::Config,
     error::SipError,
+    flow::Flow,
     guard::Sources,
     keepalive::Liveness,
     node::Core,
     registration::RegistrationState,
     routes::Aside,
-    trunk::{BracketedHost, Transport, TrunkConfig},
+    trunk::{BracketedHost, TrunkConfig},
     turns::Turns,
 };
 
@@ -41,6 +42,8 @@ pub(super) struct Trunk {
     pub aside: Mutex<Aside>,
     /// Its addresses as they were last found.
     pub found: Mutex<Vec<SocketAddr>>,
+    /// The connection to it, if it is reached by one.
+    pub flow: Flow,
 }
 
 impl Trunk {
@@ -58,9 +61,7 @@ impl Trunk {
     /// `sip:user@server`, which a request to the trunk is addressed to.
     pub fn server_uri(&self, user: Option<&str>) -> Result<Uri, SipError> {
         let mut uri = parse_uri(&self.config.server.to_string(), user)?;
-        if self.config.transport == Transport::Tcp {
-            uri.params.push(Param::Transport(rsipstack::sip::Transport::Tcp));
-        }
+        uri.params.extend(self.config.transport.param());
         Ok(uri)
     }
 
@@ -78,19 +79,13 @@ impl Trunk {
             Some(domain) => parse_uri(&BracketedHost(domain).to_string(), None)?,
             None => parse_uri(&self.config.server.to_string(), None)?,
         };
-        if self.config.transport == Transport::Tcp {
-            uri.params.push(Param::Transport(rsipstack::sip::Transport::Tcp));
-        }
+        uri.params.extend(self.config.transport.param());
         Ok(uri)
     }
 
     /// An address of its server's, over its transport.
     pub fn address(&self, at: SocketAddr) -> SipAddr {
-        let transport = match self.config.transport {
-            Transport::Udp => rsipstack::sip::Transport::Udp,
-            Transport::Tcp => rsipstack::sip::Transport::Tcp,
-        };
-        SipAddr { r#type: Some(transport), addr: at.into() }
+        SipAddr { r#type: Some(self.config.transport.into()), addr: at.into() }
     }
 
     /// The longest wait for a turn.
@@ -130,9 +125,11 @@ pub(super) struct Watched {
 }
 
 /// The trunks, and who is to tell of them.
-pub(super) fn trunks(config: &Config, sources: &Sources) -> (Vec<Arc<Trunk>>, Watched) {
+pub(super) fn trunks(config: &Config, sources: &Sources) -> Result<(Vec<Arc<Trunk>>, Watched), SipError> {
     let mut watched = Watched::default();
+    let tls = &config.tls;
     let make = |(index, config): (usize, &TrunkConfig)| {
+        let flow = Flow::new(tls, config)?;
         let (state, registration) = watch::channel(RegistrationState::NotConfigured);
         if config.register {
             watched.registrations.push((index, state));
@@ -147,9 +144,11 @@ pub(super) fn trunks(config: &Config, sources: &Sources) -> (Vec<Arc<Trunk>>, Wa
         }
         let turns = (config.cps > 0.0).then(|| Turns::new(&config.name, config.cps, patience(config)));
         let (aside, found) = (Mutex::default(), Mutex::default());
-        Arc::new(Trunk { index, config: config.clone(), registration, liveness, turns, aside, found })
+        let config = config.clone();
+        Ok(Arc::new(Trunk { index, config, registration, liveness, turns, aside, found, flow }))
     };
-    (config.trunks.iter().enumerate().map(make).collect(), watched)
+    let trunks: Result<Vec<_>, SipError> = config.trunks.iter().enumerate().map(make).collect();
+    Ok((trunks?, watched))
 }
 
 /// Looks the trunks' names up again and again, so that calls from new addresses are known.
@@ -159,7 +158,7 @@ pub(super) async fn keep_resolving(core: Arc<Core>) {
     loop {
         ticks.tick().await;
         for trunk in core.trunks.iter().filter(named) {
-            if let Err(error) = core.addresses(trunk).await {
+            if let Err(error) = core.targets(trunk).await {
                 tracing::warn!(trunk = %trunk.config.name, %error, "trunk's server has no address");
             }
         }

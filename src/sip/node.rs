@@ -4,10 +4,7 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,7 +12,7 @@ use parking_lot::Mutex;
 use rsipstack::{
     EndpointBuilder,
     dialog::dialog_layer::DialogLayer,
-    sip::{Auth, Header, Param, Scheme, StatusCode, Uri, prelude::HeadersExt},
+    sip::{Auth, Header, Scheme, StatusCode, Uri, prelude::HeadersExt},
     transaction::{
         CallIdFormat,
         endpoint::{EndpointInnerRef, EndpointOption},
@@ -28,22 +25,29 @@ use tokio::{
     sync::{Notify, broadcast, mpsc, mpsc::error::TrySendError, watch},
     task::JoinHandle,
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    addresses::Addresses,
     call::{CallHandle, Command, IncomingCall, SipCall},
     config::{Config, ring_timeout_is_valid},
     dialog::Limits,
-    error::{SipError, describe},
-    guard::Sources,
+    digest::DigestTranslator,
+    discovery::{self, Discovery},
+    error::SipError,
+    flow::{self, Flows},
+    guard::{Dropped, Gate, Sources},
     keepalive::{self, Liveness},
     link::{self, Trunk},
+    listener,
     message::{SDP, allow, supported},
+    nonce::NonceCounts,
     registration::{self, RegistrationState},
     resolver::Resolver,
     router,
     routes::{self, Candidate},
-    setup,
+    setup, tls,
     translate::Translator,
     trunk::Transport,
     turns::Turns,
@@ -55,10 +59,15 @@ use crate::base::E164;
 const INCOMING: usize = 64;
 /// ICMP errors a call may be behind on.
 const UNREACHABLE: usize = 64;
+/// Answers of a STUN server that wait to be read.
+const STUN_ANSWERS: usize = 4;
 /// Ports tried for UDP and TCP alike when the system chooses one.
 const PORT_ATTEMPTS: usize = 16;
 /// Addresses of a trunk that are tried for one call.
-const MAX_ADDRESSES: usize = 8;
+const MAX_TARGETS: usize = 8;
+/// After which a connection that nothing was heard on is closed. A peer that is gone is noticed sooner, by
+/// the kernel; one that keeps still is left alone.
+const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
 /// How long a shutdown waits for BYEs, and then for REGISTERs, to be answered.
 const SHUTDOWN_STEP: Duration = Duration::from_secs(3);
 
@@ -93,8 +102,7 @@ pub struct Stats {
     pub calls: usize,
     pub dialogs: usize,
     pub transactions: usize,
-    /// Datagrams dropped unread since the start.
-    pub refused_datagrams: u64,
+    pub dropped: Dropped,
 }
 
 /// A running node. Clones share it; it stops at [`SipNode::shutdown`] or when the last is dropped.
@@ -110,13 +118,13 @@ pub(super) struct Core {
     pub endpoint: EndpointInnerRef,
     pub layer: Arc<DialogLayer>,
     pub sources: Sources,
-    /// Address and port in Via, Contact and our URIs.
-    pub advertised: SocketAddr,
+    /// What Via, Contact and SDP say.
+    pub addresses: Arc<Addresses>,
+    /// Connections to trunks.
+    pub flows: Flows,
     /// No new calls; registrations are taken back.
     pub draining: CancellationToken,
     pub unreachable: broadcast::Sender<SocketAddr>,
-    /// Far ends of connections that are gone.
-    pub closed: broadcast::Sender<SocketAddr>,
     pub tasks: TaskTracker,
     /// A dialog was listed or confirmed, or a call ended.
     pub dialogs_changed: Notify,
@@ -124,38 +132,49 @@ pub(super) struct Core {
     local: SocketAddr,
     pub stop: CancellationToken,
     calls: Mutex<HashMap<String, CallHandle>>,
-    refused: Arc<AtomicU64>,
+    gate: Arc<Gate>,
 }
 
 impl SipNode {
     /// Binds the ports, starts registering, and gives the calls that come in.
     pub async fn start(config: Config) -> Result<(SipNode, mpsc::Receiver<IncomingCall>), SipError> {
         config.validate()?;
+        tls::install_provider();
         let stop = CancellationToken::new();
         let (unreachable, _) = broadcast::channel(UNREACHABLE);
-        let (closed, _) = broadcast::channel(UNREACHABLE);
-        let refused = Arc::<AtomicU64>::default();
+        let sources = Sources::default();
+        let gate = Arc::new(Gate::new(config.rate_limit, sources.clone(), Instant::now()));
         let (udp, tcp) = bind(config.bind, config.tcp).await?;
         let local = udp.local_addr().map_err(|source| bind_error("UDP", config.bind, source))?;
-        let socket = GuardedSocket::new(udp, unreachable.clone(), refused.clone())
+        let (stun, answers) = mpsc::channel(STUN_ANSWERS);
+        let stun = config.stun_server.as_ref().map(|_| stun);
+        let socket = GuardedSocket::new(udp, unreachable.clone(), gate.clone(), stun)
             .map_err(|source| bind_error("UDP", local, source))?;
+        let socket = Arc::new(socket);
+        let discovery =
+            config.stun_server.clone().map(|server| Discovery::new(server, socket.clone(), answers));
         let external = config.public_address.map(|ip| SocketAddr::new(ip, local.port()));
-        let udp = UdpConnection::from_socket(Arc::new(socket), external, Some(stop.child_token())).await?;
+        let udp = UdpConnection::from_socket(socket, external, Some(stop.child_token())).await?;
         let advertised = udp.get_addr().get_socketaddr()?;
         let transport = TransportLayer::new(stop.clone());
+        transport.set_stream_idle_timeout(LONGEST_SILENCE);
         transport.add_transport(udp.into());
 
-        let sources = Sources::default();
-        let (trunks, watched) = link::trunks(&config, &sources);
+        let (trunks, watched) = link::trunks(&config, &sources)?;
+        let tls = bind_tls(tls::server(&config.tls)?).await?;
+        let tls_port = tls.as_ref().and_then(|(listener, _)| Some(listener.local_addr().ok()?.port()));
+        let known = config.public_address.is_some();
+        let addresses = Arc::new(Addresses::new(advertised, known, local.port(), config.tcp, tls_port));
+        let digest = DigestTranslator(NonceCounts::new(&config.trunks));
         let endpoint = EndpointBuilder::new()
             .with_user_agent(&config.user_agent)
             .with_transport_layer(transport)
             .with_cancel_token(stop.clone())
             .with_option(timers(config.t1))
-            .with_inspector(Box::new(Translator))
+            .with_inspector(Box::new(Translator { addresses: addresses.clone(), digest }))
             .with_transport_inspector(Box::new(router::SourceFilter {
                 sources: sources.clone(),
-                closed: closed.clone(),
+                gate: gate.clone(),
             }))
             .build();
         let requests = endpoint.incoming_transactions()?;
@@ -171,19 +190,30 @@ impl SipNode {
             trunks,
             endpoint,
             sources,
-            advertised,
+            addresses,
+            flows: Flows::default(),
             unreachable,
-            closed,
             local,
             stop: stop.clone(),
-            refused,
+            gate,
         });
         let (incoming, calls) = mpsc::channel(INCOMING);
         core.spawn_until_stopped(router::serve(core.clone()));
         core.spawn_until_stopped(router::route(core.clone(), requests, incoming));
         core.spawn_until_stopped(link::keep_resolving(core.clone()));
+        if let Some(mut discovery) = discovery {
+            // Before the first registration, lest it tell an address that leads nowhere.
+            discovery.look(&core).await;
+            core.spawn_until_stopped(discovery::drive(core.clone(), discovery));
+        }
         if let Some(listener) = tcp {
-            core.spawn_until_stopped(router::accept(core.clone(), listener));
+            core.spawn_until_stopped(listener::accept_tcp(core.clone(), listener));
+        }
+        if let Some((listener, acceptor)) = tls {
+            core.spawn_until_stopped(listener::accept_tls(core.clone(), listener, acceptor));
+        }
+        for trunk in core.trunks.iter().filter(|trunk| trunk.config.transport != Transport::Udp) {
+            core.spawn_until_stopped(flow::drive(core.clone(), trunk.clone()));
         }
         for (trunk, state) in watched.registrations {
             core.tasks.spawn(registration::drive(core.clone(), core.trunks[trunk].clone(), state));
@@ -201,7 +231,17 @@ impl SipNode {
 
     /// Our address as peers are told it: where RTP should be advertised, too.
     pub fn advertised_address(&self) -> IpAddr {
-        self.core.advertised.ip()
+        self.core.addresses.ip()
+    }
+
+    /// Our address as the world sees it, where it is configured or a STUN server tells it. It may change.
+    pub fn public_address(&self) -> Option<IpAddr> {
+        self.core.addresses.public()
+    }
+
+    /// Where SIP over TLS is served, if it is: the port, which may have been chosen by the system.
+    pub fn tls_port(&self) -> Option<u16> {
+        self.core.addresses.tls
     }
 
     /// Places a call. Everything that can go wrong on the network comes as the call's end.
@@ -249,7 +289,7 @@ impl SipNode {
             calls: self.core.calls.lock().len(),
             dialogs: self.core.layer.len(),
             transactions: transactions.running_transactions + transactions.finished_transactions,
-            refused_datagrams: self.core.refused.load(Ordering::Relaxed),
+            dropped: self.core.gate.dropped(),
         }
     }
 
@@ -375,14 +415,14 @@ impl Core {
     }
 
     /// Where the trunk's requests go now, the first to be tried first.
-    pub async fn addresses(&self, trunk: &Trunk) -> Result<Vec<SipAddr>, SipError> {
+    pub async fn targets(&self, trunk: &Trunk) -> Result<Vec<SipAddr>, SipError> {
         let server = &trunk.config.server;
         let found = self.resolver.addresses(server, trunk.config.transport).await;
         let mut found = found.map_err(|error| match error {
             SipError::Unreachable(detail) => SipError::Unreachable(format!("{server}: {detail}")),
             error => error,
         })?;
-        found.truncate(MAX_ADDRESSES);
+        found.truncate(MAX_TARGETS);
         for address in &found {
             self.sources.allow_server(trunk.index, address.ip());
         }
@@ -394,30 +434,34 @@ impl Core {
         Ok(found.into_iter().map(|address| trunk.address(address)).collect())
     }
 
-    /// Connects to an address of a trunk, where its transport has connections.
-    pub async fn connect(&self, address: &SipAddr) -> Result<(), SipError> {
-        let connected = self.endpoint.transport_layer.lookup(address, None).await;
-        connected
-            .map(drop)
-            .map_err(|error| SipError::Unreachable(format!("{}: {}", address.addr, describe(&error))))
+    /// The first of them that is connected to, if the trunk's transport has connections.
+    pub async fn resolve(&self, trunk: &Trunk) -> Result<SipAddr, SipError> {
+        let mut failed = SipError::Unreachable("no address".into());
+        for target in self.targets(trunk).await? {
+            match self.connect(trunk, &target).await {
+                Ok(()) => return Ok(target),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
     }
 
-    /// Where a peer reaches us in this trunk's dialogs.
+    /// Where a peer reaches us in this trunk's dialogs. Where we take no connections, that is the one that
+    /// was made to the trunk.
     pub fn contact(&self, trunk: &Trunk) -> Result<Uri, SipError> {
+        let transport = trunk.config.transport;
+        let mut host = self.addresses.socket(transport);
+        if let Some(port) = trunk.flow.local_port().filter(|_| !self.addresses.serves(transport)) {
+            host.set_port(port);
+        }
         let user = trunk.config.username.clone().unwrap_or_else(|| "callbox".into());
-        let transport = (trunk.config.transport == Transport::Tcp)
-            .then_some(Param::Transport(rsipstack::sip::Transport::Tcp));
         Ok(Uri {
             scheme: Some(Scheme::Sip),
             auth: Some(Auth { user, password: None }),
-            host_with_port: self.advertised.into(),
-            params: transport.into_iter().collect(),
+            host_with_port: host.into(),
+            params: transport.param().into_iter().collect(),
             headers: vec![],
         })
-    }
-
-    pub fn via_address(&self, target: &SipAddr) -> SipAddr {
-        SipAddr { r#type: target.r#type, addr: self.advertised.into() }
     }
 }
 
@@ -450,6 +494,16 @@ async fn bind(address: SocketAddr, with_tcp: bool) -> Result<(UdpSocket, Option<
                 }
             }
         }
+    }
+}
+
+async fn bind_tls(
+    wanted: Option<(SocketAddr, TlsAcceptor)>,
+) -> Result<Option<(TcpListener, TlsAcceptor)>, SipError> {
+    let Some((address, acceptor)) = wanted else { return Ok(None) };
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(Some((listener, acceptor))),
+        Err(source) => Err(bind_error("TLS", address, source)),
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rsipstack::{
     dialog::registration::Registration,
-    sip::{Header, Request, Response, StatusCode, Uri, headers::CallId},
+    sip::{Header, Request, Response, StatusCode, Uri, headers::CallId, typed::Contact},
     transport::SipAddr,
 };
 use sha2::{Digest, Sha256};
@@ -72,15 +72,6 @@ pub(super) struct Registrar {
 impl Registrar {
     pub fn new(core: &Core, trunk: &Trunk) -> Result<Self, SipError> {
         let mut inner = Registration::new(core.endpoint.clone(), trunk.credential());
-        // Without a contact of ours the stack takes the address the registrar sees, which is right
-        // behind NAT; over TCP, and where our public address is known, we say it.
-        if core.config.public_address.is_some() || trunk.config.transport == Transport::Tcp {
-            inner.contact = Some(rsipstack::sip::typed::Contact {
-                display_name: None,
-                uri: core.contact(trunk)?,
-                params: vec![],
-            });
-        }
         let instance = instance(core.config.bind.port());
         inner.call_id = CallId::from(call_id(&instance, trunk));
         inner.last_seq = first_number();
@@ -88,13 +79,22 @@ impl Registrar {
         Ok(Registrar { inner, uri: trunk.registrar_uri()?, shortest: 0 })
     }
 
+    /// Where calls should reach us. Without a contact of ours the stack takes the address the registrar
+    /// sees, which is right behind NAT; over a connection, and where our public address is known, we say
+    /// it. Either may have changed since the last time.
+    fn contact(core: &Core, trunk: &Trunk) -> Option<Contact> {
+        let known = core.addresses.public().is_some() || trunk.config.transport != Transport::Udp;
+        let uri = core.contact(trunk).ok().filter(|_| known)?;
+        Some(Contact { display_name: None, uri, params: vec![] })
+    }
+
     /// What was granted.
     pub async fn register(&mut self, core: &Core, trunk: &Trunk, expires: u32) -> Result<Duration, Attempt> {
-        let addresses = core.addresses(trunk).await.map_err(|e| Attempt::failed(e.to_string()))?;
+        let addresses = core.targets(trunk).await.map_err(|e| Attempt::failed(e.to_string()))?;
         let mut failed = Attempt::failed("the name has no address".into());
         for (index, address) in addresses.iter().enumerate() {
             let is_last = index + 1 == addresses.len();
-            failed = match self.register_at(core, address, expires, is_last).await {
+            failed = match self.register_at(core, trunk, address, expires, is_last).await {
                 Err(attempt) if attempt.failure == Failure::Passing => attempt,
                 done => return done,
             };
@@ -105,10 +105,13 @@ impl Registrar {
     async fn register_at(
         &mut self,
         core: &Core,
+        trunk: &Trunk,
         address: &SipAddr,
         expires: u32,
         is_last: bool,
     ) -> Result<Duration, Attempt> {
+        core.connect(trunk, address).await.map_err(|error| Attempt::failed(error.to_string()))?;
+        self.inner.contact = Self::contact(core, trunk);
         self.inner.outbound_proxy = address.get_socketaddr().ok();
         // The last one has as long as its transaction lives.
         let limit = if is_last { core.config.t1 * 68 } else { core.config.setup_timeout };

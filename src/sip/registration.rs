@@ -1,13 +1,9 @@
 //! Registration with a trunk (RFC 3261 section 10), kept through restarts of the registrar and of this
 //! node: when to send the next REGISTER is decided by [`Schedule`], [`super::registrar`] sends it.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 
 use super::{
     keepalive::Liveness,
@@ -40,7 +36,8 @@ pub enum RegistrationState {
 /// Keeps `trunk` registered until shutdown, then takes the registration back.
 pub(super) async fn drive(core: Arc<Core>, trunk: Arc<Trunk>, state: watch::Sender<RegistrationState>) {
     let mut schedule = Schedule::default();
-    let mut losses = Losses::of(&core, &trunk);
+    let mut connections = trunk.flow.made();
+    let (mut liveness, mut dead) = (trunk.liveness.clone(), false);
     let mut registrar = match Registrar::new(&core, &trunk) {
         Ok(registrar) => registrar,
         Err(e) => return report_failure(&trunk, &state, &Attempt::failed(e.to_string()), Duration::MAX),
@@ -53,7 +50,7 @@ pub(super) async fn drive(core: Arc<Core>, trunk: Arc<Trunk>, state: watch::Send
             attempt = registrar.register(&core, &trunk, trunk.config.register_expires) => attempt,
             () = core.draining.cancelled() => break,
         };
-        let since = Instant::now();
+        connections.mark_unchanged();
         let delay = match attempt {
             Ok(expires) => {
                 state.send_replace(RegistrationState::Registered { expires });
@@ -65,17 +62,12 @@ pub(super) async fn drive(core: Arc<Core>, trunk: Arc<Trunk>, state: watch::Send
                 delay
             }
         };
+        // A registration over a connection ends with it (RFC 5626 section 4.2), and one of an address that
+        // is ours no longer leads nowhere: the next begins at once.
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
-            loss = losses.next() => if loss == Loss::Connection {
-                state.send_replace(RegistrationState::Registering);
-                let pause = schedule.lost(since.elapsed(), rand::random());
-                tracing::info!(trunk = %trunk.config.name, ?pause, "connection lost: registering again");
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
-                    () = core.draining.cancelled() => break,
-                }
-            },
+            Ok(()) = connections.changed() => {}
+            () = revived(&mut liveness, &mut dead) => {}
             () = core.draining.cancelled() => break,
         }
     }
@@ -88,46 +80,16 @@ pub(super) async fn drive(core: Arc<Core>, trunk: Arc<Trunk>, state: watch::Send
     state.send_replace(RegistrationState::Unregistered);
 }
 
-/// A sign that the registrar may have lost us.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Loss {
-    /// It was away, and may have forgotten us.
-    Memory,
-    /// The connection by which calls would come in is closed.
-    Connection,
-}
-
-struct Losses {
-    trunk: Arc<Trunk>,
-    closed: broadcast::Receiver<SocketAddr>,
-    liveness: watch::Receiver<Liveness>,
-    dead: bool,
-}
-
-impl Losses {
-    fn of(core: &Core, trunk: &Arc<Trunk>) -> Self {
-        let liveness = trunk.liveness.clone();
-        Losses { trunk: trunk.clone(), closed: core.closed.subscribe(), liveness, dead: false }
-    }
-
-    async fn next(&mut self) -> Loss {
-        loop {
-            tokio::select! {
-                Ok(()) = self.liveness.changed() => match *self.liveness.borrow_and_update() {
-                    Liveness::Dead { .. } => self.dead = true,
-                    Liveness::Alive { .. } if self.dead => {
-                        self.dead = false;
-                        return Loss::Memory;
-                    }
-                    _ => {}
-                },
-                Ok(address) = self.closed.recv() => if self.trunk.found.lock().contains(&address) {
-                    return Loss::Connection;
-                },
-                else => std::future::pending().await,
-            }
+/// The trunk did not answer OPTIONS, and does again: it may have forgotten us while it was away.
+async fn revived(liveness: &mut watch::Receiver<Liveness>, dead: &mut bool) {
+    while liveness.changed().await.is_ok() {
+        match *liveness.borrow_and_update() {
+            Liveness::Dead { .. } => *dead = true,
+            Liveness::Alive { .. } if *dead => return *dead = false,
+            _ => {}
         }
     }
+    std::future::pending().await
 }
 
 fn report_failure(

@@ -191,12 +191,7 @@ impl Transport {
         match self {
             Transport::Udp => "_sip._udp",
             Transport::Tcp => "_sip._tcp",
-        }
-    }
-
-    const fn default_port(self) -> u16 {
-        match self {
-            Transport::Udp | Transport::Tcp => 5060,
+            Transport::Tls => "_sips._tcp",
         }
     }
 }

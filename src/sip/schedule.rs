@@ -10,8 +10,6 @@ pub(super) struct Schedule {
     failures: u32,
     /// Refusals in a row since the last grant, if there was one.
     refusals: Option<u32>,
-    /// Connections in a row that did not hold.
-    losses: u32,
 }
 
 impl Schedule {
@@ -20,8 +18,6 @@ impl Schedule {
     const SHORTEST_REFRESH: Duration = Duration::from_secs(1);
     /// A registrar that knew us, and refuses, may have just been started: so often it is asked again soon.
     const DOUBTS: u32 = 3;
-    /// A connection that lived for so long was no accident.
-    const STEADY: Duration = Duration::from_secs(60);
     /// A `Retry-After` is obeyed up to here.
     const LONGEST_OBEYED: Duration = Duration::from_secs(3600);
 
@@ -45,13 +41,6 @@ impl Schedule {
         self.failures += 1;
         let asked = retry_after.unwrap_or_default().min(Self::LONGEST_OBEYED);
         drawn(whole.min(Self::LONGEST_RETRY), jitter).max(asked)
-    }
-
-    /// After a connection was lost that had held for so long: soon, and ever later if none holds.
-    pub fn lost(&mut self, held: Duration, jitter: f64) -> Duration {
-        self.losses = if held >= Self::STEADY { 0 } else { self.losses.saturating_add(1) };
-        let whole = Self::FIRST_RETRY.saturating_mul(1 << self.losses.min(16));
-        drawn(whole.min(Self::LONGEST_RETRY), jitter)
     }
 }
 
@@ -116,14 +105,5 @@ mod tests {
         assert_eq!(schedule.failed(Failure::Passing, asked(60), 0.0), Duration::from_secs(60));
         assert_eq!(schedule.failed(Failure::Passing, asked(1), 1.0), Duration::from_secs(4));
         assert_eq!(schedule.failed(Failure::Passing, asked(u64::MAX), 1.0), Duration::from_secs(3600));
-    }
-
-    #[test]
-    fn connection_that_never_holds_is_not_made_in_a_loop() {
-        let mut schedule = Schedule::default();
-        let short = Duration::from_secs(1);
-        let delays: Vec<_> = (0..3).map(|_| schedule.lost(short, 1.0).as_secs()).collect();
-        assert_eq!(delays, [4, 8, 16]);
-        assert_eq!(schedule.lost(Duration::from_secs(3600), 1.0), Duration::from_secs(2));
     }
 }

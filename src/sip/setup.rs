@@ -146,8 +146,10 @@ impl Driver {
         Ok(())
     }
 
-    /// Sends the INVITE once more, with the interval that the peer's 422 wants (RFC 4028 section 7.3);
-    /// false if the response is no such thing or came before.
+    /// Sends the INVITE once more, with the interval that the peer's 422 wants (RFC 4028 section 7.3): with
+    /// the same Call-ID and a higher CSeq, but not with the same From tag, as RFC 3261 section 8.1.3.5 would
+    /// have it, since the stack draws one for each INVITE. False if the response is no such thing or came
+    /// before.
     pub(super) fn invite_again(&mut self, response: &Response) -> bool {
         let wanted = min_se(&response.headers)
             .filter(|_| response.status_code == StatusCode::SessionIntervalTooSmall)

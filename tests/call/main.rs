@@ -5,6 +5,8 @@
 
 mod callee;
 mod exchange;
+mod keys;
+mod opus_recording;
 #[path = "../sip/peers.rs"]
 mod peers;
 mod rig;

@@ -4,16 +4,21 @@
 #![allow(clippy::unwrap_used)]
 
 mod auth;
+mod certificates;
 mod dialogs;
 mod dnsmasq;
 mod hostile;
 mod identity;
 mod inbound;
 mod kamailio;
+mod nat;
+mod offers;
 mod ours;
 mod outbound;
 mod peers;
 mod registrar;
+mod scanners;
+mod tls;
 mod trunks;
 
 use std::{net::SocketAddr, time::Duration};
@@ -21,7 +26,7 @@ use std::{net::SocketAddr, time::Duration};
 use callbox::{
     base::E164,
     sip::{
-        Config, Dial, IncomingCall, Signal, SipCall, SipEnd, SipNode, TrunkConfig,
+        Config, Dial, IncomingCall, Signal, SipCall, SipEnd, SipError, SipNode, TrunkConfig,
         sdp::{self, Local},
     },
 };
