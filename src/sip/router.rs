@@ -22,7 +22,7 @@ use super::{
     node::Core,
     screen::screen,
     session_timer::TooSmall,
-    setup,
+    setup, vouched,
 };
 use crate::base::{E164, Pii};
 
@@ -290,7 +290,7 @@ fn trunk_of(core: &Core, source: SocketAddr) -> Option<Arc<Trunk>> {
 /// Who calls: the trunk's word before the caller's own.
 pub(super) fn caller(request: &Request) -> Option<Party> {
     let asserted = request.headers.iter().find_map(|header| match header {
-        Header::PAssertedIdentity(value) => uri_in(value.value()),
+        Header::PAssertedIdentity(value) => vouched::first_uri(value.value()),
         _ => None,
     });
     let own = || request.from_header().ok()?.typed().ok().map(|from| from.uri);
@@ -305,16 +305,7 @@ pub(super) fn callee(request: &Request) -> Option<Party> {
     }
 }
 
-/// The first URI of a name-addr list.
-fn uri_in(value: &str) -> Option<Uri> {
-    let uri = match value.split_once('<') {
-        Some((_, rest)) => rest.split_once('>')?.0,
-        None => value.split(';').next()?.trim(),
-    };
-    Uri::try_from(uri).ok()
-}
-
-fn party(uri: &Uri) -> Option<Party> {
+pub(super) fn party(uri: &Uri) -> Option<Party> {
     let user = uri.auth.as_ref().map(|auth| auth.user.as_str()).filter(|user| !user.is_empty())?;
     if user.eq_ignore_ascii_case("anonymous") {
         return None;

@@ -249,6 +249,7 @@ async fn takes_a_call_with_sound(node: &SipNode, calls: &mut mpsc::Receiver<Inco
         from: Some(number("+14155550100")),
         offer: sdp::offer(&local),
         ring_timeout: None,
+        diverted: None,
     };
     let mut out = caller.dial(dial).await.unwrap();
     let id = out.id.clone();
