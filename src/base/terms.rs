@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::audio::Codec;
+use super::{audio::Codec, srtp::Keying};
 
 /// Where RTCP goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,4 +74,6 @@ pub struct Terms {
     pub rtcp: Rtcp,
     pub receives: Formats,
     pub opus: OpusTerms,
+    /// Both directions are encrypted, or neither is.
+    pub srtp: Option<Keying>,
 }

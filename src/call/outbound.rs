@@ -52,7 +52,7 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
         trunk: None,
         to,
         from: plan.from.clone(),
-        offer: leg.offer(),
+        offer: leg.dialled(),
         ring_timeout: Some(ring_timeout),
     };
     teller.status(CallStatus::Started).await;
@@ -73,6 +73,7 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
                 continue;
             }
         };
+        leg.secure(call.handle.srtp());
         match signal {
             Some(Signal::Ringing) => teller.status(CallStatus::Ringing).await,
             Some(Signal::EarlyMedia { sdp }) => {

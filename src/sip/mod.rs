@@ -56,7 +56,7 @@ pub use self::{
     keepalive::Liveness,
     node::{Dial, Pong, SipNode, Stats},
     registration::RegistrationState,
-    trunk::{Network, NumberFormat, Server, Transport, TrunkConfig},
+    trunk::{Network, NumberFormat, Server, Srtp, Transport, TrunkConfig},
 };
 
 /// Directive for the log filter: below `error`, `rsipstack` prints messages with numbers and

@@ -44,7 +44,9 @@ use super::{
     link::{self, Trunk},
     message::{SDP, allow, supported},
     registration::{self, RegistrationState},
-    router, setup,
+    router,
+    sdp::Local,
+    setup,
     translate::Translator,
     trunk::Transport,
     wire::GuardedSocket,
@@ -68,8 +70,9 @@ pub struct Dial {
     pub to: E164,
     /// Number to show; the trunk's `caller_id` if `None`.
     pub from: Option<E164>,
-    /// SDP.
-    pub offer: String,
+    /// Our side of the session. Whether it is offered encrypted is the trunk's affair, and
+    /// [`CallHandle::srtp`] tells.
+    pub offer: Local,
     /// `sip.ring_timeout_secs` if `None`.
     pub ring_timeout: Option<Duration>,
 }

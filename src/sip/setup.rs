@@ -25,6 +25,7 @@ use super::{
     node::{Core, Dial},
     reliable::{RELIABLE, Told},
     router,
+    sdp::{self, Local},
     session_timer::SessionExpires,
 };
 
@@ -50,19 +51,28 @@ pub(super) fn dial(
     ring: Duration,
 ) -> Result<SipCall, SipError> {
     let call_id = make_uuid_v4();
-    let options = Box::new(invite_options(core, &trunk, &dial, &call_id)?);
+    let srtp = trunk.config.srtp;
+    let offer = sdp::offer(&Local { srtp, ..dial.offer.clone() });
+    let options = Box::new(invite_options(core, &trunk, &dial, &offer, &call_id)?);
     let (states, receiver) = core.layer.new_dialog_state_channel();
     let machine = Call::outbound(Instant::now(), core.limits(ring));
     let (mut driver, call) = Driver::new(core, call_id, machine, receiver)?;
     let resolving = core.clone();
     let lookup: Lookup = Box::pin(async move { resolving.resolve(&trunk).await });
-    driver.description = Some(dial.offer);
+    driver.description = Some(offer);
+    *driver.srtp.lock() = srtp;
     driver.outbound = Some(Outbound { lookup, invite: Invite { options, states } });
     core.tasks.spawn(driver.run());
     Ok(call)
 }
 
-fn invite_options(core: &Core, trunk: &Trunk, dial: &Dial, call_id: &str) -> Result<InviteOption, SipError> {
+fn invite_options(
+    core: &Core,
+    trunk: &Trunk,
+    dial: &Dial,
+    offer: &str,
+    call_id: &str,
+) -> Result<InviteOption, SipError> {
     let callee = trunk.server_uri(Some(trunk.config.write_number(&dial.to)))?;
     let shown = dial.from.as_ref().or(trunk.config.caller_id.as_ref());
     let caller = match shown {
@@ -81,7 +91,7 @@ fn invite_options(core: &Core, trunk: &Trunk, dial: &Dial, call_id: &str) -> Res
         callee,
         contact: core.contact(trunk)?,
         content_type: Some(SDP.into()),
-        offer: Some(dial.offer.clone().into_bytes()),
+        offer: Some(offer.into()),
         credential: trunk.credential(),
         headers: Some(headers),
         call_id: Some(call_id.to_owned()),
@@ -141,6 +151,7 @@ fn receive_dialog(
     driver.told =
         requires(headers, RELIABLE).then(|| Told::new(cseq, rand::random_range(1..1 << 31), core.config.t1));
     driver.late_offer = invite.body().is_empty();
+    *driver.srtp.lock() = trunk.config.srtp;
     let contact = core.contact(trunk)?;
     let dialog = core.layer.get_or_create_server_invite(request, states, trunk.credential(), Some(contact));
     match dialog {

@@ -45,6 +45,9 @@ pub struct TrunkConfig {
     /// Seconds between the OPTIONS that ask whether the trunk lives, 5 to 3600; 0 asks never.
     #[serde(default = "TrunkConfig::default_options_interval")]
     pub options_interval_secs: u32,
+    /// Whether audio is encrypted.
+    #[serde(default)]
+    pub srtp: Srtp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -53,6 +56,28 @@ pub enum Transport {
     #[default]
     Udp,
     Tcp,
+}
+
+impl Transport {
+    /// Whether nobody on the way can read what is signalled, keys included.
+    pub const fn is_encrypted(self) -> bool {
+        match self {
+            Transport::Udp | Transport::Tcp => false,
+        }
+    }
+}
+
+/// Whether audio is encrypted (RFC 3711) with keys told in SDP (RFC 4568).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Srtp {
+    /// Never; an offer that insists is refused.
+    #[default]
+    Off,
+    /// Where the peer can do it.
+    Optional,
+    /// Always; a call without is refused, or ended as soon as the answer has no key.
+    Required,
 }
 
 /// How numbers are written in the URIs sent to a trunk.
@@ -92,6 +117,7 @@ impl TrunkConfig {
             allow: Vec::new(),
             number_format: NumberFormat::E164,
             options_interval_secs: 0,
+            srtp: Srtp::Off,
         }
     }
 

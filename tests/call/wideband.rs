@@ -124,7 +124,7 @@ async fn call(baresip: &Baresip, codec: Codec, hz: f64) -> (Vec<i16>, MediaStats
     let leg = plane.reserve().unwrap();
     let local = Local { codecs: vec![codec], ..Local::new(leg.local_addr(), 7) };
     let to = "+14155550123".parse().unwrap();
-    let dial = Dial { trunk: None, to, from: None, offer: sdp::offer(&local), ring_timeout: None };
+    let dial = Dial { trunk: None, to, from: None, offer: local.clone(), ring_timeout: None };
     let mut call = node.dial(dial).await.unwrap();
     let answer = loop {
         match tokio::time::timeout(LIMIT, call.signals.recv()).await.expect("an answer in time") {

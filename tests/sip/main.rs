@@ -63,7 +63,7 @@ fn dial() -> Dial {
         trunk: None,
         to: number("+14155550123"),
         from: Some(number("+14155550100")),
-        offer: sdp::offer(&local()),
+        offer: local(),
         ring_timeout: None,
     }
 }
