@@ -3,11 +3,13 @@
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod baresip;
 mod callee;
 mod exchange;
 #[path = "../sip/peers.rs"]
 mod peers;
 mod rig;
+mod secure;
 mod transfer;
 mod wideband;
 

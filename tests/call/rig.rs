@@ -16,7 +16,7 @@ use callbox::call::{self};
 use callbox::engine::EngineError;
 use callbox::engine::registry::{self, EngineConfig, Engines, Surroundings};
 use callbox::media::{self, MediaPlane};
-use callbox::sip::{self, SipNode, TrunkConfig};
+use callbox::sip::{self, SipNode, Srtp, TrunkConfig};
 use callbox::voice::driver::Voices;
 use callbox::voice::mouth::VoiceChoice;
 use parking_lot::Mutex;
@@ -34,6 +34,7 @@ pub struct Script {
     lines: usize,
     leave: bool,
     transfer_ring_secs: u64,
+    srtp: Srtp,
 }
 
 impl Script {
@@ -46,6 +47,7 @@ impl Script {
             lines: 4,
             leave: true,
             transfer_ring_secs: 20,
+            srtp: Srtp::Off,
         }
     }
 
@@ -87,6 +89,12 @@ impl Script {
     /// The rules refuse every transfer.
     pub fn refuses_transfers(mut self) -> Self {
         self.leave = false;
+        self
+    }
+
+    /// The trunk wants its audio so.
+    pub fn encrypts(mut self, srtp: Srtp) -> Self {
+        self.srtp = srtp;
         self
     }
 
@@ -157,6 +165,7 @@ impl Rig {
     /// A node whose only trunk is `trunk`.
     pub async fn start(trunk: SocketAddr, script: Script) -> Rig {
         let mut carrier = TrunkConfig::peer("test", trunk.to_string().parse().unwrap());
+        carrier.srtp = script.srtp;
         if let Some(password) = &script.password {
             carrier.username = Some("callbox".into());
             carrier.password = Some(Pii::new(password.clone()));

@@ -75,6 +75,12 @@ impl Sipp {
         Sipp::start(port, &scenario_text(scenario), calls, Some(to), extra)
     }
 
+    /// Calls with audio as `profile` and must be refused with `status`.
+    pub fn refused(to: SocketAddr, port: u16, status: &str, profile: &str) -> Sipp {
+        let scenario = scenario_text("uac_refused").replace("486", status).replace("RTP/AVP", profile);
+        Sipp::start(port, &scenario, 1, Some(to), &[])
+    }
+
     async fn answering(scenario: &str, calls: u32, extra: &[&str]) -> Sipp {
         let sipp = Sipp::start(free_port(), scenario, calls, None, extra);
         listening(sipp.address.port()).await;

@@ -97,18 +97,20 @@ fn packet_that_is_not_authentic_is_dropped_and_counted() {
     let authentic = protected(&mut theirs, 1);
     let mut changed = protected(&mut theirs, 2);
     changed[40] ^= 1;
-    for datagram in [packet(1), changed, protected(&mut stranger, 3), authentic[..20].to_vec()] {
+    for datagram in [packet(1), changed, protected(&mut stranger, 3), authentic[..60].to_vec()] {
         alice.handle_datagram(now, at(BOB), &datagram);
     }
-    alice.handle_rtcp(now, at("192.0.2.2:5001"), &[0x80, 203, 0, 1, 0, 0, 0, 77]);
+    let empty = [0x80, 201, 0, 1, 0, 0, 0, 77];
+    alice.handle_rtcp(now, at("192.0.2.2:5001"), &empty.repeat(4));
     let stats = alice.stats();
-    assert_eq!((stats.packets_received, stats.rtcp, stats.unauthenticated), (0, 0, 4), "{stats:?}");
+    assert_eq!((stats.packets_received, stats.rtcp, stats.unauthenticated), (0, 0, 5), "{stats:?}");
     alice.handle_datagram(now, at(BOB), &authentic);
     alice.handle_datagram(now, at(BOB), &authentic);
     alice.handle_datagram(now, at(BOB), &[0x80]);
+    alice.handle_rtcp(now, at("192.0.2.2:5001"), &empty);
     let stats = alice.stats();
     assert_eq!((stats.packets_received, stats.replayed, stats.duplicates), (1, 1, 0), "{stats:?}");
-    assert!(stats.malformed >= 1);
+    assert_eq!(stats.malformed, 2, "too short for a tag");
 }
 
 #[test]
