@@ -19,7 +19,7 @@ pub(super) async fn run(parts: &Parts, plan: CallPlan, place: &Place) {
     let prepared = parts.talk(&plan, &voice, CallDirection::Outbound);
     match dial(parts, &plan, place).await {
         Dialled::Answered { call, leg, sdp } => {
-            talk(parts, &plan, place, Answered { call: *call, leg, sdp, prepared }).await;
+            talk(parts, &plan, place, Answered { call: *call, leg: *leg, sdp, prepared }).await;
         }
         Dialled::Ended { end, stopped_by } => {
             let known =
@@ -31,7 +31,7 @@ pub(super) async fn run(parts: &Parts, plan: CallPlan, place: &Place) {
 }
 
 enum Dialled {
-    Answered { call: Box<SipCall>, leg: Leg, sdp: String },
+    Answered { call: Box<SipCall>, leg: Box<Leg>, sdp: String },
     Ended { end: Option<SipEnd>, stopped_by: Option<EndedBy> },
 }
 
@@ -92,7 +92,9 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
                 // The far end may have hung up meanwhile.
                 let _ = reply.send(leg.renegotiate(&offer).map_err(|_| 488));
             }
-            Some(Signal::Answered { sdp }) => return Dialled::Answered { call: Box::new(call), leg, sdp },
+            Some(Signal::Answered { sdp }) => {
+                return Dialled::Answered { call: Box::new(call), leg: Box::new(leg), sdp };
+            }
             Some(Signal::Ended(end)) => return Dialled::Ended { end: Some(end), stopped_by },
             Some(_) => {}
             None => return Dialled::Ended { end: None, stopped_by },

@@ -177,7 +177,9 @@ fn split_fixed(datagram: &[u8]) -> Result<(&[u8; HEADER_LEN], &[u8]), RtpError> 
 }
 
 /// Contributing sources, extension, and what follows them.
-fn split_variable(first: u8, rest: &[u8]) -> Result<(&[u8], Option<Extension<'_>>, &[u8]), RtpError> {
+type Variable<'a> = (&'a [u8], Option<Extension<'a>>, &'a [u8]);
+
+fn split_variable(first: u8, rest: &[u8]) -> Result<Variable<'_>, RtpError> {
     let (csrc, rest) = rest.split_at_checked(4 * usize::from(first & 0x0f)).ok_or(RtpError::Truncated)?;
     let (extension, rest) = if first & 0x10 != 0 { read_extension(rest)? } else { (None, rest) };
     Ok((csrc, extension, rest))
