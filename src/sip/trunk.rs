@@ -1,7 +1,8 @@
 //! A trunk: a carrier, PBX or plain peer that calls go out to and come in from.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr};
 
+use rsipstack::sip::Param;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::base::{E164, Pii};
@@ -45,6 +46,13 @@ pub struct TrunkConfig {
     /// Seconds between the OPTIONS that ask whether the trunk lives, 5 to 3600; 0 asks never.
     #[serde(default = "TrunkConfig::default_options_interval")]
     pub options_interval_secs: u32,
+    /// PEM file with the authority that the trunk's certificate must be of, and no other; those that the
+    /// system trusts if `None`.
+    #[serde(default)]
+    pub tls_ca: Option<PathBuf>,
+    /// What the trunk's certificate must be for, where that is not the server's name.
+    #[serde(default)]
+    pub tls_name: Option<String>,
     /// Whether audio is encrypted.
     #[serde(default)]
     pub srtp: Srtp,
@@ -56,6 +64,8 @@ pub enum Transport {
     #[default]
     Udp,
     Tcp,
+    /// SIP over TLS, at port 5061 unless the server or its SRV record says otherwise.
+    Tls,
 }
 
 impl Transport {
@@ -63,6 +73,26 @@ impl Transport {
     pub const fn is_encrypted(self) -> bool {
         match self {
             Transport::Udp | Transport::Tcp => false,
+            Transport::Tls => true,
+        }
+    }
+
+    pub(super) fn default_port(self) -> u16 {
+        if self == Transport::Tls { 5061 } else { 5060 }
+    }
+
+    /// What a URI says of it; UDP goes without saying.
+    pub(super) fn param(self) -> Option<Param> {
+        (self != Transport::Udp).then(|| Param::Transport(self.into()))
+    }
+}
+
+impl From<Transport> for rsipstack::sip::Transport {
+    fn from(transport: Transport) -> Self {
+        match transport {
+            Transport::Udp => rsipstack::sip::Transport::Udp,
+            Transport::Tcp => rsipstack::sip::Transport::Tcp,
+            Transport::Tls => rsipstack::sip::Transport::Tls,
         }
     }
 }
@@ -117,6 +147,8 @@ impl TrunkConfig {
             allow: Vec::new(),
             number_format: NumberFormat::E164,
             options_interval_secs: 0,
+            tls_ca: None,
+            tls_name: None,
             srtp: Srtp::Off,
         }
     }
@@ -152,6 +184,9 @@ impl TrunkConfig {
         }
         if self.from_domain.as_deref().is_some_and(|domain| !is_host(domain)) {
             return fail("from_domain", "must be a host name or an address, without a port");
+        }
+        if self.transport != Transport::Tls && (self.tls_ca.is_some() || self.tls_name.is_some()) {
+            return fail("transport", "must be \"tls\", since `tls_ca` or `tls_name` is set");
         }
         Ok(())
     }

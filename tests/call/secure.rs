@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use callbox::base::Fault;
 use callbox::base::audio::Codec;
 use callbox::call::record::{CallPlan, CallStatus, EndedBy};
-use callbox::eval::phone::{Config, Phone, turns, update_of};
+use callbox::eval::phone::{Config, Phone, turns};
 use callbox::media::codec::Decoder;
 use callbox::media::{self, MediaEvent, MediaStats, Output, Session, UtteranceId};
 use callbox::sip::sdp::{self, Local, Negotiated};
@@ -66,7 +66,7 @@ struct Heard {
 
 /// Seven seconds of a call, in which [`HZ`] is played.
 async fn converse(sockets: &Sockets, agreed: &Negotiated) -> Heard {
-    let config = update_of(agreed).begin(media::jitter::Config::default(), LIMIT, 5);
+    let config = agreed.agreed().begin(media::jitter::Config::default(), LIMIT, 5);
     let mut session = Session::new(config, Instant::now());
     session.play(UtteranceId(1), &tone(HZ, 8_000, 6), 8_000).unwrap();
     session.finish(UtteranceId(1));

@@ -22,6 +22,7 @@ use crate::{
 };
 
 mod codecs;
+mod keys;
 mod reports;
 mod secure;
 

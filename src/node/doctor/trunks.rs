@@ -16,6 +16,7 @@ pub async fn trunks(config: &NodeConfig) -> Vec<Check> {
         |trunk: &TrunkConfig| TrunkConfig { register: false, options_interval_secs: 0, ..trunk.clone() };
     let probe = sip::Config {
         bind: SocketAddr::new(config.sip.bind.ip(), 0),
+        tls: sip::TlsConfig { bind: None, client_ca: None, ..config.sip.tls.clone() },
         trunks: config.sip.trunks.iter().map(quiet).collect(),
         ..config.sip.clone()
     };
@@ -63,6 +64,7 @@ async fn ask(node: &SipNode, trunk: &str) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sip::Transport;
 
     #[test]
     fn keys_that_anybody_can_read_are_warned_of() {
@@ -70,6 +72,8 @@ mod tests {
         assert!(told_keys(&trunk(Srtp::Off)).is_none());
         for srtp in [Srtp::Optional, Srtp::Required] {
             assert!(told_keys(&trunk(srtp)).is_some(), "{srtp:?}");
+            let over_tls = TrunkConfig { transport: Transport::Tls, ..trunk(srtp) };
+            assert!(told_keys(&over_tls).is_none());
         }
     }
 }
