@@ -136,7 +136,7 @@ impl Bridge<'_> {
             to,
             from: self.plan.from.clone(),
             diverted: self.own_number(),
-            offer: leg.offer(),
+            offer: leg.dialled(),
             ring_timeout: Some(self.parts.config.transfer_ring()),
         };
         match self.parts.sip.dial(request).await {
@@ -204,6 +204,9 @@ impl Target {
     }
 
     fn signalled(&mut self, signal: Option<Signal>) -> Option<Happening> {
+        if let (Some(leg), Some(call)) = (&mut self.leg, &self.call) {
+            leg.secure(call.handle.srtp());
+        }
         match signal {
             Some(Signal::Answered { sdp }) => {
                 self.answer = Some(sdp);

@@ -20,7 +20,7 @@ pub(super) async fn run(parts: &Parts, plan: CallPlan, place: &Place) {
     let prepared = parts.talk(&plan, &voice, CallDirection::Outbound);
     match dial(parts, &plan, place).await {
         Dialled::Answered { call, leg, sdp } => {
-            talk(parts, &plan, place, Answered { call: *call, leg, sdp, prepared }).await;
+            talk(parts, &plan, place, Answered { call: *call, leg: *leg, sdp, prepared }).await;
         }
         Dialled::Ended { end, stopped_by } => {
             let known =
@@ -32,7 +32,7 @@ pub(super) async fn run(parts: &Parts, plan: CallPlan, place: &Place) {
 }
 
 enum Dialled {
-    Answered { call: Box<SipCall>, leg: Leg, sdp: String },
+    Answered { call: Box<SipCall>, leg: Box<Leg>, sdp: String },
     Ended { end: Option<SipEnd>, stopped_by: Option<EndedBy> },
 }
 
@@ -54,7 +54,7 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
         to,
         from: plan.from.clone(),
         diverted: None,
-        offer: leg.offer(),
+        offer: leg.dialled(),
         ring_timeout: Some(ring_timeout),
     };
     let mut call = match parts.sip.dial(request).await {
@@ -80,6 +80,7 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
                 continue;
             }
         };
+        leg.secure(call.handle.srtp());
         match signal {
             Some(Signal::Ringing) => teller.status(CallStatus::Ringing).await,
             Some(Signal::EarlyMedia { sdp }) => {
@@ -98,7 +99,9 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
                 // The far end may have hung up meanwhile.
                 let _ = reply.send(leg.renegotiate(&offer).map_err(|_| 488));
             }
-            Some(Signal::Answered { sdp }) => return Dialled::Answered { call: Box::new(call), leg, sdp },
+            Some(Signal::Answered { sdp }) => {
+                return Dialled::Answered { call: Box::new(call), leg: Box::new(leg), sdp };
+            }
             Some(Signal::Ended(end)) => return Dialled::Ended { end: Some(end), stopped_by },
             Some(_) => {}
             None => return Dialled::Ended { end: None, stopped_by },

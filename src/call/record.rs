@@ -156,6 +156,9 @@ pub struct CallQuality {
     pub heard: Option<StreamQuality>,
     /// What the far end heard, by its own reports; `None` if it sent none.
     pub sent: Option<StreamQuality>,
+    /// Whether audio was encrypted (SRTP) between this node and the trunk, when the call ended.
+    #[serde(default)]
+    pub encrypted: bool,
 }
 
 /// How one direction was.

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use rsipstack::{
     dialog::{
         dialog::{DialogState, DialogStateReceiver},
@@ -35,6 +36,7 @@ use super::{
     renegotiation::{Done, Negotiation, respond},
     session_timer::{self, Timer},
     setup::Invite,
+    trunk::Srtp,
 };
 
 pub(super) struct Driver {
@@ -92,6 +94,8 @@ pub(super) struct Driver {
     pub(super) late_offer: bool,
     /// Whether offer and answer were exchanged before the call is answered.
     pub(super) agreed_early: bool,
+    /// What the trunk wants that the call goes by.
+    pub(super) srtp: Arc<Mutex<Srtp>>,
 }
 
 impl Driver {
@@ -105,7 +109,8 @@ impl Driver {
         let (commands, command_receiver) = mpsc::channel(COMMANDS);
         let hang_up = CancellationToken::new();
         let (trunk, by_trunk) = watch::channel(None);
-        let handle = CallHandle { hang_up: hang_up.clone(), commands };
+        let srtp = Arc::<Mutex<Srtp>>::default();
+        let handle = CallHandle { hang_up: hang_up.clone(), commands, srtp: srtp.clone() };
         core.admit(&call_id, handle.clone())?;
         let driver = Driver {
             core: core.clone(),
@@ -141,6 +146,7 @@ impl Driver {
             held_answer: None,
             late_offer: false,
             agreed_early: false,
+            srtp,
         };
         Ok((driver, SipCall { id: call_id, signals: receiver, handle, trunk: by_trunk }))
     }

@@ -32,6 +32,7 @@ use super::{
     node::{Core, Dial},
     reliable::Heard,
     routes::AFTER_SILENCE,
+    sdp::{self, Local},
     setup::session_headers,
 };
 
@@ -129,7 +130,7 @@ impl Hunt {
     }
 
     /// The INVITE for the address that is being tried.
-    fn invite(&self, trunk: &Trunk) -> Result<InviteOption, SipError> {
+    fn invite(&self, trunk: &Trunk, offer: &str) -> Result<InviteOption, SipError> {
         let (core, dial) = (&self.core, &self.dial);
         let Identity { caller, caller_name, callee, headers: identity } =
             identity::written(trunk, &dial.to, dial.from.as_ref(), dial.diverted.as_ref())?;
@@ -144,7 +145,7 @@ impl Hunt {
             callee,
             contact: core.contact(trunk)?,
             content_type: Some(SDP.into()),
-            offer: Some(dial.offer.clone().into_bytes()),
+            offer: Some(offer.into()),
             credential: trunk.credential(),
             headers: Some(headers),
             call_id: Some(self.call_id.clone()),
@@ -185,7 +186,11 @@ impl Driver {
         let wrong = |error: SipError| SipEnd::ProtocolError { detail: error.to_string() };
         let Some(trunk) = &hunt.trunk else { return Ok(()) };
         self.destination = hunt.address.as_ref().and_then(|address| address.get_socketaddr().ok());
-        let options = hunt.invite(trunk).map_err(wrong)?;
+        let srtp = trunk.config.srtp;
+        let offer = sdp::offer(&Local { srtp, ..hunt.dial.offer.clone() });
+        let options = hunt.invite(trunk, &offer).map_err(wrong)?;
+        *self.srtp.lock() = srtp;
+        self.description = Some(offer);
         // What an attempt before this one still says is not heard any more.
         let (states, receiver) = self.core.layer.new_dialog_state_channel();
         self.states = receiver;

@@ -90,7 +90,7 @@ pub use self::{
     rate::RateLimit,
     registration::RegistrationState,
     tls::{TlsConfig, TlsError},
-    trunk::{DiversionHeader, IdentityHeader, Network, NumberFormat, Server, Transport, TrunkConfig},
+    trunk::{DiversionHeader, IdentityHeader, Network, NumberFormat, Server, Srtp, Transport, TrunkConfig},
     vouched::Verification,
 };
 

@@ -47,6 +47,7 @@ use super::{
     resolver::Resolver,
     router,
     routes::{self, Candidate},
+    sdp::Local,
     setup, tls,
     translate::Translator,
     trunk::Transport,
@@ -81,8 +82,9 @@ pub struct Dial {
     pub from: Option<E164>,
     /// The number that was called before, where this is the second leg of a transfer.
     pub diverted: Option<E164>,
-    /// SDP.
-    pub offer: String,
+    /// Our side of the session. Whether it is offered encrypted is the trunk's affair, and
+    /// [`CallHandle::srtp`] tells.
+    pub offer: Local,
     /// `sip.ring_timeout_secs` if `None`.
     pub ring_timeout: Option<Duration>,
 }

@@ -46,7 +46,6 @@ pub(super) fn dial(
     // Every attempt has its own.
     let (_, states) = core.layer.new_dialog_state_channel();
     let (mut driver, call) = Driver::new(core, call_id.clone(), machine, states)?;
-    driver.description = Some(dial.offer.clone());
     driver.outbound = Some(Hunt::new(core, trunks, dial, call_id).prepare());
     core.tasks.spawn(driver.run());
     Ok(call)
@@ -107,6 +106,7 @@ fn receive_dialog(
     driver.told =
         requires(headers, RELIABLE).then(|| Told::new(cseq, rand::random_range(1..1 << 31), core.config.t1));
     driver.late_offer = invite.body().is_empty();
+    *driver.srtp.lock() = trunk.config.srtp;
     let contact = core.contact(trunk)?;
     let dialog = core.layer.get_or_create_server_invite(request, states, trunk.credential(), Some(contact));
     match dialog {

@@ -90,6 +90,9 @@ pub struct TrunkConfig {
     /// What the trunk's certificate must be for, where that is not the server's name.
     #[serde(default)]
     pub tls_name: Option<String>,
+    /// Whether audio is encrypted.
+    #[serde(default)]
+    pub srtp: Srtp,
 }
 
 /// Where the number is asserted that a call shows, beside From.
@@ -128,6 +131,14 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// Whether nobody on the way can read what is signalled, keys included.
+    pub const fn is_encrypted(self) -> bool {
+        match self {
+            Transport::Udp | Transport::Tcp => false,
+            Transport::Tls => true,
+        }
+    }
+
     pub(super) fn default_port(self) -> u16 {
         if self == Transport::Tls { 5061 } else { 5060 }
     }
@@ -146,6 +157,19 @@ impl From<Transport> for rsipstack::sip::Transport {
             Transport::Tls => rsipstack::sip::Transport::Tls,
         }
     }
+}
+
+/// Whether audio is encrypted (RFC 3711) with keys told in SDP (RFC 4568).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Srtp {
+    /// Never; an offer that insists is refused.
+    #[default]
+    Off,
+    /// Where the peer can do it.
+    Optional,
+    /// Always; a call without is refused, or ended as soon as the answer has no key.
+    Required,
 }
 
 /// How numbers are written in the URIs sent to a trunk.
@@ -199,6 +223,7 @@ impl TrunkConfig {
             verification_header: None,
             tls_ca: None,
             tls_name: None,
+            srtp: Srtp::Off,
         }
     }
 

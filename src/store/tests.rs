@@ -78,7 +78,7 @@ pub(crate) fn ended(status: CallStatus) -> CallChange {
 
 fn quality() -> CallQuality {
     let stream = |score| StreamQuality { score, loss: 0.0125, jitter_ms: 1.5 };
-    CallQuality { round_trip_ms: Some(80.0), heard: Some(stream(4.21)), sent: None }
+    CallQuality { round_trip_ms: Some(80.0), heard: Some(stream(4.21)), sent: None, encrypted: true }
 }
 
 fn line(trunk: &str, redirected_from: Option<&str>) -> CallChange {

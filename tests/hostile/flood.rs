@@ -247,7 +247,7 @@ async fn takes_a_call_with_sound(node: &SipNode, calls: &mut mpsc::Receiver<Inco
         trunk: None,
         to: number("+14155550123"),
         from: Some(number("+14155550100")),
-        offer: sdp::offer(&local),
+        offer: local.clone(),
         ring_timeout: None,
         diverted: None,
     };

@@ -74,7 +74,7 @@ fn dial() -> Dial {
         to: number("+14155550123"),
         from: Some(number("+14155550100")),
         diverted: None,
-        offer: sdp::offer(&local()),
+        offer: local(),
         ring_timeout: None,
     }
 }

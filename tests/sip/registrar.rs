@@ -110,7 +110,7 @@ async fn call_survives_the_loss_of_its_trunk_and_the_trunk_learns_us_again() {
     registration(&node, "registration", is_registered).await;
     let media = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let local = Local::new(media.local_addr().unwrap(), 1);
-    let mut call = node.dial(Dial { offer: sdp::offer(&local), ..dial() }).await.unwrap();
+    let mut call = node.dial(Dial { offer: local.clone(), ..dial() }).await.unwrap();
     let remote = sdp::accept(&local, &answered(&mut call).await).unwrap().remote;
     echoes(&media, remote).await;
 
