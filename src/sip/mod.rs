@@ -10,13 +10,14 @@
 //! | [`trunk`] | a trunk's configuration |
 //! | `dialog` | one call as a state machine, pure |
 //! | `session_timer`, `reliable` | when a session expires, what must be acknowledged before the answer: pure |
+//! | `referral` | what becomes of a REFER, pure |
 //! | `registration` | when to REGISTER again, pure, and its driver |
 //! | `keepalive` | whether a trunk lives, asked by OPTIONS |
 //! | `translate`, `digest`, `early` | what the stack says otherwise than the RFCs, put right at the wire |
 //! | `guard`, `wire` | what is refused before it reaches the parser, and the socket that refuses it |
 //! | `node`, `link`, `router` | sockets and clock: the node, its trunks, requests that come in |
 //! | `driver`, `setup`, `provisional` | one call: its INVITE, what is told before the answer, its BYE |
-//! | `renegotiation`, `refresh`, `info` | what happens inside a call |
+//! | `renegotiation`, `refresh`, `info`, `refer` | what happens inside a call |
 //!
 //! Messages, transactions and dialogs are `rsipstack`'s; no name of it leaves this module. It logs
 //! whole messages, numbers included, at `info`: a log filter must hold it at [`LOG_FILTER`].
@@ -38,6 +39,8 @@ mod node;
 mod provisional;
 mod refresh;
 mod registration;
+mod refer;
+mod referral;
 mod reliable;
 mod renegotiation;
 mod router;
@@ -49,14 +52,15 @@ pub mod trunk;
 mod wire;
 
 pub use self::{
-    call::{CallHandle, IncomingCall, Party, Reoffer, Signal, SipCall},
+    call::{CallHandle, IncomingCall, Party, Refer, Reoffer, Signal, SipCall},
     config::{Config, InvalidConfig},
     end::SipEnd,
     error::SipError,
     keepalive::Liveness,
     node::{Dial, Pong, SipNode, Stats},
+    referral::Referral,
     registration::RegistrationState,
-    trunk::{Network, NumberFormat, Server, Transport, TrunkConfig},
+    trunk::{Network, NumberFormat, Server, TransferBy, Transport, TrunkConfig},
 };
 
 /// Directive for the log filter: below `error`, `rsipstack` prints messages with numbers and

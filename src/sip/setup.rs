@@ -21,7 +21,7 @@ use super::{
     end::SipEnd,
     error::{SipError, describe},
     link::Trunk,
-    message::{SDP, allow, allows_update, asked, body_text, min_se, requires},
+    message::{SDP, allow, allows_refer, allows_update, asked, body_text, min_se, requires},
     node::{Core, Dial},
     reliable::{RELIABLE, Told},
     router,
@@ -54,9 +54,10 @@ pub(super) fn dial(
     let (states, receiver) = core.layer.new_dialog_state_channel();
     let machine = Call::outbound(Instant::now(), core.limits(ring));
     let (mut driver, call) = Driver::new(core, call_id, machine, receiver)?;
-    let resolving = core.clone();
+    let (resolving, dialled) = (core.clone(), trunk.clone());
     let lookup: Lookup = Box::pin(async move { resolving.resolve(&trunk).await });
     driver.description = Some(dial.offer);
+    driver.trunk = Some(dialled);
     driver.outbound = Some(Outbound { lookup, invite: Invite { options, states } });
     core.tasks.spawn(driver.run());
     Ok(call)
@@ -96,7 +97,7 @@ pub(super) fn session_headers(expires: SessionExpires, min_se: Duration) -> [Hea
 /// Takes on an INVITE that came in; gives it back if it cannot be a call.
 pub(super) fn receive(
     core: &Arc<Core>,
-    trunk: &Trunk,
+    trunk: &Arc<Trunk>,
     source: SocketAddr,
     request: Transaction,
 ) -> Result<IncomingCall, Box<(Transaction, SipError)>> {
@@ -121,7 +122,7 @@ pub(super) fn receive(
 
 fn receive_dialog(
     core: &Arc<Core>,
-    trunk: &Trunk,
+    trunk: &Arc<Trunk>,
     request: &Transaction,
 ) -> Result<(Driver, SipCall), SipError> {
     let invite = &request.original;
@@ -138,6 +139,8 @@ fn receive_dialog(
     // Too short an interval was refused before.
     driver.promised = core.config.terms().and_then(|terms| terms.answer(&asked(headers)).ok());
     driver.peer_updates = allows_update(headers);
+    driver.peer_refers = allows_refer(headers);
+    driver.trunk = Some(trunk.clone());
     driver.told =
         requires(headers, RELIABLE).then(|| Told::new(cseq, rand::random_range(1..1 << 31), core.config.t1));
     driver.late_offer = invite.body().is_empty();

@@ -45,6 +45,22 @@ pub struct TrunkConfig {
     /// Seconds between the OPTIONS that ask whether the trunk lives, 5 to 3600; 0 asks never.
     #[serde(default = "TrunkConfig::default_options_interval")]
     pub options_interval_secs: u32,
+    /// How a call of this trunk is handed to somebody else.
+    #[serde(default)]
+    pub transfer: TransferBy,
+}
+
+/// Who joins the two parties of a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TransferBy {
+    /// This node: it dials a second leg and passes the media on.
+    #[default]
+    Bridge,
+    /// The peer, by REFER; where it refuses, there is no transfer.
+    Refer,
+    /// The peer where it says that it takes a REFER; this node where it does not, or refuses.
+    Auto,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -92,6 +108,7 @@ impl TrunkConfig {
             allow: Vec::new(),
             number_format: NumberFormat::E164,
             options_interval_secs: 0,
+            transfer: TransferBy::Bridge,
         }
     }
 

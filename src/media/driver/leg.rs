@@ -14,11 +14,9 @@ use super::{
     handle::{COMMANDS, Command, Commands, Source, narrow},
     sockets::Sockets,
 };
-use crate::base::audio::NARROWBAND_HZ;
 use crate::media::{
     recording::{Recorder, RecordingError, RecordingSummary},
     relay::Relay,
-    resample::stretched,
     ringback::Ringing,
     session::{Feed, MediaEvent, MediaStats, Output, Session, SessionConfig},
     tap::Tap,
@@ -126,10 +124,8 @@ impl LiveLeg {
                     let _ = socket.send_to(&datagram, to);
                 }
                 Output::Event(event) => {
-                    if let (Some(crossing), MediaEvent::Frame { pcm, .. }) = (&self.crossing, &event)
-                        && let Ok(frame) = stretched(pcm, session.rate(), NARROWBAND_HZ).try_into()
-                    {
-                        crossing.push(frame);
+                    if let (Some(crossing), MediaEvent::Frame { pcm, .. }) = (&self.crossing, &event) {
+                        crossing.push(pcm.clone());
                     }
                     self.events.send(event);
                 }
