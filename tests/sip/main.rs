@@ -11,6 +11,7 @@ mod kamailio;
 mod ours;
 mod outbound;
 mod peers;
+mod refer;
 
 use std::{net::SocketAddr, time::Duration};
 

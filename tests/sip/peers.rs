@@ -65,6 +65,12 @@ impl Sipp {
         Sipp::answering(&scenario_text(scenario), calls, extra).await
     }
 
+    /// Waits for a call and plays `scenario`, with the latter of each pair in the place of the former.
+    pub async fn uas_saying(scenario: &str, words: &[(&str, &str)]) -> Sipp {
+        let text = words.iter().fold(scenario_text(scenario), |text, (from, to)| text.replace(from, to));
+        Sipp::answering(&text, 1, &[]).await
+    }
+
     /// Waits for a call and refuses it with `status` and its reason.
     pub async fn refusing(status: &str) -> Sipp {
         Sipp::answering(&scenario_text("uas_reject").replace("@STATUS@", status), 1, &[]).await
