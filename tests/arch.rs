@@ -39,7 +39,7 @@ const CONFINED: [(&[&str], &[&str]); 3] = [
 
 /// Files and folders (with a `/` at their end) of logic that takes the time as an argument. Add a
 /// core here when it is written.
-const PURE: [&str; 70] = [
+const PURE: [&str; 73] = [
     "src/base/",
     "src/call/transfer.rs",
     "src/eval/buyer/offer.rs",
@@ -86,6 +86,7 @@ const PURE: [&str; 70] = [
     "src/sip/dialog.rs",
     "src/sip/digest.rs",
     "src/sip/early.rs",
+    "src/sip/referral.rs",
     "src/sip/reliable.rs",
     "src/sip/sdp/",
     "src/sip/session_timer.rs",
@@ -101,6 +102,8 @@ const PURE: [&str; 70] = [
     "src/voice/greeting.rs",
     "src/voice/greeting/",
     "src/voice/heard.rs",
+    "src/voice/introduction.rs",
+    "src/voice/introduction/",
     "src/voice/latency.rs",
     "src/voice/prompt.rs",
     "src/voice/recovery.rs",

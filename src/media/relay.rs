@@ -183,9 +183,8 @@ mod tests {
     /// A tone through a relay between two lines, after the first tenth of a second.
     fn through(hz: f64, from: u32, to: u32) -> Vec<i16> {
         let mut relay = Relay::default();
-        let wave = |n: usize| {
-            ((std::f64::consts::TAU * hz * n as f64 / f64::from(from)).sin() * 8_000.0) as i16
-        };
+        let wave =
+            |n: usize| ((std::f64::consts::TAU * hz * n as f64 / f64::from(from)).sin() * 8_000.0) as i16;
         let pcm: Vec<i16> = (0..from as usize).map(wave).collect();
         let mut out = Vec::new();
         for frame in pcm.chunks(frame_samples(from)) {

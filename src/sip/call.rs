@@ -61,7 +61,7 @@ pub struct Refer {
     pub to: E164,
     /// Number to say that it is by; the trunk's `caller_id` if `None`.
     pub by: Option<E164>,
-    /// The peer's last word is waited for no longer; see [`Refer::PATIENCE`].
+    /// The peer's last word is waited for no longer.
     pub patience: Duration,
 }
 

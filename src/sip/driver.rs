@@ -27,7 +27,9 @@ use super::{
     end::SipEnd,
     error::{SipError, describe},
     link::Trunk,
-    message::{allow, allows_refer, allows_update, body_text, end_of, is_success, session_expires, terminated},
+    message::{
+        allow, allows_refer, allows_update, body_text, end_of, is_success, session_expires, terminated,
+    },
     node::Core,
     provisional::HeldAnswer,
     referral::Referring,
@@ -169,8 +171,7 @@ impl Driver {
         let told = self.told.as_ref().filter(|_| self.call.state() == State::Offered);
         let referring = self.referring.as_ref().and_then(Referring::poll_timeout);
         let session = session.map(Timer::poll_timeout);
-        let deadlines =
-            [self.call.poll_timeout(), session, told.and_then(Told::poll_timeout), referring];
+        let deadlines = [self.call.poll_timeout(), session, told.and_then(Told::poll_timeout), referring];
         deadlines.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + Duration::from_secs(3600))
     }
 

@@ -3,7 +3,7 @@
 //! A REFER of the peer's is refused (405, and `Allow` does not name it): whom this node calls is for those
 //! to say who may place calls with it, and a peer that could refer it would call at its expense.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rsipstack::{
     sip::{Header, Headers, Response, StatusCode, Uri, prelude::HasHeaders, prelude::HeadersExt},
@@ -90,11 +90,6 @@ impl Driver {
             self.tell(Signal::Referral(referral));
         }
     }
-}
-
-impl Refer {
-    /// Longest wait for the peer's last word: a telephone's ringing, and what goes before and after it.
-    pub const PATIENCE: Duration = Duration::from_secs(90);
 }
 
 /// Who refers: the number that the call shows, or else the trunk's own, or our address of record.

@@ -253,7 +253,8 @@ mod tests {
 
     #[test]
     fn notifies_are_read_with_and_without_their_event() {
-        let full = headers(&[("Event", "refer;id=93"), ("Subscription-State", "terminated;reason=noresource")]);
+        let full =
+            headers(&[("Event", "refer;id=93"), ("Subscription-State", "terminated;reason=noresource")]);
         let read = Notice::read(&full, "SIP/2.0 486 Busy Here\r\n");
         assert_eq!(read, Ok(Notice { id: Some(93), terminated: true, status: Some(486) }));
         let bare = Notice::read(&headers(&[]), "SIP/2.0 180 Ringing");

@@ -15,6 +15,7 @@
 //! | [`greeting`] | whether a person or an answering machine answered |
 //! | [`voicemail`] | what is done about a machine: hang up, leave a message, go on |
 //! | `transfer` | the caller is handed to a person |
+//! | [`introduction`], [`introducing`] | that person is told who is on the line, and asked: the rules, and their driver |
 //! | [`chunk`] | text from the LLM is cut into clauses that can be spoken |
 //! | [`heard`] | which words of a clause went over the wire |
 //! | [`latency`] | where the time of a turn went |
@@ -34,6 +35,8 @@ pub mod greeting;
 mod head_start;
 pub mod heard;
 pub mod hearing;
+pub mod introducing;
+pub mod introduction;
 pub mod latency;
 pub mod mouth;
 pub mod prompt;
@@ -78,7 +81,7 @@ pub struct Config {
 
 impl Config {
     /// What the agent says of its own accord on a call in `language`.
-    fn phrases_for(&self, language: &str) -> &Phrases {
+    pub(crate) fn phrases_for(&self, language: &str) -> &Phrases {
         let primary = language.split('-').next().unwrap_or(language).to_ascii_lowercase();
         self.phrases_in.get(&primary).unwrap_or(&self.phrases)
     }
@@ -141,6 +144,10 @@ pub struct Phrases {
     pub connecting: String,
     /// When that person did not answer.
     pub not_reached: String,
+    /// To that person, where the caller is introduced first and the model has nothing better to say.
+    pub introduction: String,
+    /// After the introduction.
+    pub put_through: String,
 }
 
 impl Default for Config {
@@ -197,6 +204,9 @@ impl Default for Phrases {
             goodbye: "Goodbye.".into(),
             connecting: "One moment, please, I'll connect you.".into(),
             not_reached: "I'm sorry, I could not reach anybody there. Can I help you with anything else?"
+                .into(),
+            introduction: "I have a caller on the line who wants to speak to you.".into(),
+            put_through: "Shall I put them through? Say yes or press one. Say no or press two to decline."
                 .into(),
         }
     }
