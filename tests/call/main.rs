@@ -3,12 +3,18 @@
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod baresip;
 mod callee;
 mod exchange;
+#[path = "../sip/kamailio.rs"]
+mod kamailio;
 #[path = "../sip/peers.rs"]
 mod peers;
+mod refer;
 mod rig;
+mod switchboard;
 mod transfer;
+mod warm;
 mod wideband;
 
 use std::time::Duration;

@@ -21,12 +21,16 @@ impl Kamailio {
     /// A proxy that challenges by `kind` (`www` for 401, `proxy` for 407) with `algorithm`, in front
     /// of `callee`.
     pub async fn start(kind: &str, algorithm: &str, callee: SocketAddr) -> Kamailio {
+        let callee = callee.port().to_string();
+        let words = [("@CALLEE@", callee.as_str()), ("@ALGORITHM@", algorithm), ("@KIND@", kind)];
+        Kamailio::of(include_str!("kamailio/trunk.cfg"), &words).await
+    }
+
+    /// A proxy by a configuration in which these words are put in place.
+    pub async fn of(config: &str, words: &[(&str, &str)]) -> Kamailio {
         let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
-        let config = include_str!("kamailio/trunk.cfg")
-            .replace("@PORT@", &port.to_string())
-            .replace("@CALLEE@", &callee.port().to_string())
-            .replace("@ALGORITHM@", algorithm)
-            .replace("@KIND@", kind);
+        let config = config.replace("@PORT@", &port.to_string());
+        let config = words.iter().fold(config, |text, (from, to)| text.replace(from, to));
         let file = dir.path().join("trunk.cfg");
         std::fs::write(&file, config).unwrap();
         let log = File::create(dir.path().join("log")).unwrap();

@@ -65,10 +65,10 @@ impl Sipp {
         Sipp::answering(&scenario_text(scenario), calls, extra).await
     }
 
-    /// Waits for a call and plays `scenario`, with the latter of each pair in the place of the former.
-    pub async fn uas_saying(scenario: &str, words: &[(&str, &str)]) -> Sipp {
+    /// Waits for `calls` calls and plays `scenario`, with the latter of each pair in the place of the former.
+    pub async fn uas_saying(scenario: &str, calls: u32, words: &[(&str, &str)]) -> Sipp {
         let text = words.iter().fold(scenario_text(scenario), |text, (from, to)| text.replace(from, to));
-        Sipp::answering(&text, 1, &[]).await
+        Sipp::answering(&text, calls, &[]).await
     }
 
     /// Waits for a call and refuses it with `status` and its reason.
