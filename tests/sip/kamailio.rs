@@ -1,4 +1,4 @@
-//! Kamailio as a trunk that challenges.
+//! Kamailio as a trunk.
 
 use std::{
     fs::File,
@@ -18,14 +18,6 @@ pub struct Kamailio {
 }
 
 impl Kamailio {
-    /// A proxy that challenges by `kind` (`www` for 401, `proxy` for 407) with `algorithm`, in front
-    /// of `callee`.
-    pub async fn start(kind: &str, algorithm: &str, callee: SocketAddr) -> Kamailio {
-        let callee = callee.port().to_string();
-        let words = [("@CALLEE@", callee.as_str()), ("@ALGORITHM@", algorithm), ("@KIND@", kind)];
-        Kamailio::of(include_str!("kamailio/trunk.cfg"), &words).await
-    }
-
     /// A proxy by a configuration in which these words are put in place.
     pub async fn of(config: &str, words: &[(&str, &str)]) -> Kamailio {
         let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
