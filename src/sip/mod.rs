@@ -13,7 +13,7 @@
 //! | `referral` | what becomes of a REFER, pure |
 //! | `registration` | when to REGISTER again, pure, and its driver |
 //! | `keepalive` | whether a trunk lives, asked by OPTIONS |
-//! | `translate`, `digest`, `early` | what the stack says otherwise than the RFCs, put right at the wire |
+//! | `translate`, `digest`, `early`, `challenge` | what the stack says otherwise than the RFCs, put right at the wire |
 //! | `guard`, `wire` | what is refused before it reaches the parser, and the socket that refuses it |
 //! | `node`, `link`, `router` | sockets and clock: the node, its trunks, requests that come in |
 //! | `driver`, `setup`, `provisional` | one call: its INVITE, what is told before the answer, its BYE |
@@ -23,6 +23,7 @@
 //! whole messages, numbers included, at `info`: a log filter must hold it at [`LOG_FILTER`].
 
 mod call;
+mod challenge;
 mod config;
 mod dialog;
 mod digest;

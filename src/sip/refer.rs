@@ -12,6 +12,7 @@ use rsipstack::{
 
 use super::{
     call::{Refer, Signal},
+    challenge::without_credentials,
     dialog::State,
     driver::Driver,
     error::SipError,
@@ -45,7 +46,8 @@ impl Driver {
         }
         let target = trunk.server_uri(Some(trunk.config.write_number(&refer.to)))?;
         let by = format!("<{}>", shown(&trunk, refer.by.as_ref())?);
-        let headers = vec![Header::ReferredBy(by.into()), allow(), self.core.supported()];
+        let mut headers = vec![Header::ReferredBy(by.into()), allow(), self.core.supported()];
+        headers.extend(trunk.credential().is_none().then(without_credentials));
         self.referring = Some(Referring::new(Instant::now(), refer.patience));
         self.inside.spawn(async move {
             let response = dialog.refer(target, Some(headers), None).await;

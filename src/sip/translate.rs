@@ -9,7 +9,7 @@ use rsipstack::{
     transport::SipAddr,
 };
 
-use super::{digest::DigestTranslator, early, reliable::RELIABLE};
+use super::{challenge, digest::DigestTranslator, early, reliable::RELIABLE};
 
 pub(super) struct Translator;
 
@@ -17,11 +17,15 @@ impl MessageInspector for Translator {
     fn before_send(&self, mut message: SipMessage, to: Option<&SipAddr>) -> SipMessage {
         if let SipMessage::Request(request) = &mut message {
             early::readdress(request);
+            challenge::mark_last(request);
         }
         DigestTranslator.before_send(message, to)
     }
 
     fn after_received(&self, mut message: SipMessage, from: Option<&SipAddr>) -> SipMessage {
+        if let SipMessage::Response(response) = &mut message {
+            challenge::settle(response);
+        }
         if let SipMessage::Response(response) = &mut message
             && response.cseq_header().is_ok_and(|cseq| cseq.method() == Ok(Method::Invite))
         {

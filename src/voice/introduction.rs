@@ -3,9 +3,9 @@
 //!
 //! In come the same events as in a conversation; out come effects, the last of which is the verdict. The
 //! agent lets the person say hello, says who is on the line, and asks. "Yes" or 1 accepts, "no" or 2
-//! declines. Who says neither is asked again; who then stays, and has been heard as a person, is put
-//! through, while a line on which nobody spoke is not. A machine is told from a person as on any call that
-//! goes out, and nobody is put through to one.
+//! declines. Who says neither is asked again; who then stays, and has been heard to be a person, is put
+//! through, while a line on which nobody spoke, or nobody who certainly was a person, is not. A machine is
+//! told from a person as on any call that goes out, and nobody is put through to one.
 
 mod reply;
 
@@ -92,7 +92,7 @@ pub struct Introduction {
     finishing: VecDeque<bool>,
     questions: u32,
     clauses: u64,
-    /// Somebody was heard who speaks.
+    /// A person has been heard.
     person: bool,
     ends: Instant,
     effects: VecDeque<Effect>,
@@ -215,7 +215,6 @@ impl Introduction {
         if self.stage == Stage::Decided || text.is_empty() {
             return;
         }
-        self.person |= asked;
         match Reply::of(text) {
             Some(Reply::No) if self.stage_is_introduced() => self.decide(Verdict::Declined),
             Some(Reply::Yes) if asked => self.decide(Verdict::Accepted),

@@ -2,7 +2,11 @@
 
 use callbox::sip::{NumberFormat, Refer, Referral, SipError, TransferBy};
 
-use super::{peers::Sipp, *};
+use super::{
+    inbound::{answer, take},
+    peers::{Sipp, free_port},
+    *,
+};
 
 const OFFICE: &str = "+14155550142";
 
@@ -94,6 +98,8 @@ async fn peer_that_refuses_has_called_nobody() {
         ("501 Not Implemented", 501),
         ("603 Decline", 603),
         ("420 Bad Extension", 420),
+        // Without credentials there is no answer to it, and the call goes on.
+        ("407 Proxy Authentication Required", 403),
     ] {
         let mut scene = Scene::new("uas_refer_refused", &[("@STATUS@", line)]).await;
         scene.call.handle.refer(refer()).await.unwrap();
@@ -158,4 +164,19 @@ async fn trunk_and_peer_decide_who_transfers() {
         assert_eq!(scene.call.handle.transfer_by().await, by, "{configured:?} to {scenario}");
         scene.call.handle.hang_up();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn caller_is_referred_along_its_own_route_after_a_challenge() {
+    let port = free_port();
+    let mut trunk = trunk_with_password(([127, 0, 0, 1], port).into(), "secret");
+    trunk.transfer = TransferBy::Auto;
+    let (node, mut calls) = node(vec![trunk]).await;
+    let peer = Sipp::uac("uac_refer", node.local_address(), port, 1, &[]);
+    let call = answer(take(&mut calls).await).await;
+    assert_eq!(call.handle.transfer_by().await, TransferBy::Auto);
+    call.handle.refer(refer()).await.unwrap();
+    let mut scene = Scene { peer, node, call };
+    assert_eq!(scene.told().await, [Referral::Accepted, Referral::Done]);
+    scene.hangs_up().await;
 }

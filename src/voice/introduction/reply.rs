@@ -19,7 +19,14 @@ const WILLING: [&str; 13] = [
     "pourquoi pas",
 ];
 
-const NO: [&str; 30] = [
+/// Replies where nothing else is said: "one moment" is none.
+const YES_ALONE: [&str; 11] =
+    ["one", "press one", "1", "eins", "uno", "un", "si", "si si", "si por favor", "si claro", "bitte"];
+const NO_ALONE: [&str; 7] = ["two", "press two", "2", "zwei", "dos", "deux", "decline"];
+/// Whoever says yes says little more.
+const MOST_WORDS: usize = 10;
+
+const NO: [&str; 25] = [
     "no",
     "nope",
     "nah",
@@ -28,31 +35,26 @@ const NO: [&str; 30] = [
     "dont",
     "wont",
     "busy",
-    "decline",
     "later",
-    "two",
     "nein",
     "nicht",
     "keine zeit",
     "spater",
     "beschaftigt",
-    "zwei",
     "ahora no",
     "no puedo",
     "ocupado",
     "ocupada",
     "mas tarde",
-    "dos",
     "non",
     "pas maintenant",
     "occupe",
     "occupee",
     "plus tard",
     "je ne peux",
-    "deux",
 ];
 
-const YES: [&str; 52] = [
+const YES: [&str; 47] = [
     "yes",
     "yeah",
     "yep",
@@ -74,7 +76,6 @@ const YES: [&str; 52] = [
     "put him",
     "put her",
     "put it",
-    "one",
     "ja",
     "jawohl",
     "gerne",
@@ -85,8 +86,6 @@ const YES: [&str; 52] = [
     "in ordnung",
     "verbinden",
     "stellen sie durch",
-    "eins",
-    "si",
     "claro",
     "vale",
     "por supuesto",
@@ -96,7 +95,6 @@ const YES: [&str; 52] = [
     "pasela",
     "paselo",
     "con gusto",
-    "uno",
     "oui",
     "daccord",
     "bien sur",
@@ -104,7 +102,6 @@ const YES: [&str; 52] = [
     "passez",
     "volontiers",
     "entendu",
-    "un",
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,10 +120,12 @@ impl Reply {
             said = said.replace(&phrase, " ");
         }
         let says = |phrases: &[&str]| phrases.iter().any(|phrase| said.contains(&plain(phrase)));
-        if says(&NO) {
+        let is = |phrases: &[&str]| phrases.iter().any(|phrase| said == plain(phrase));
+        if says(&NO) || is(&NO_ALONE) {
             return Some(Reply::No);
         }
-        (willing || says(&YES)).then_some(Reply::Yes)
+        let brief = said.split_whitespace().count() <= MOST_WORDS;
+        (brief && (willing || says(&YES) || is(&YES_ALONE))).then_some(Reply::Yes)
     }
 }
 
@@ -182,9 +181,19 @@ mod tests {
 
     #[test]
     fn other_words_are_neither() {
-        for words in
-            ["", "Who is it?", "Hello?", "Wie bitte?", "¿Quién llama?", "C'est qui ?", "Someone for me?"]
-        {
+        for words in [
+            "",
+            "Who is it?",
+            "Hello?",
+            "Wie bitte?",
+            "¿Quién llama?",
+            "C'est qui ?",
+            "Someone for me?",
+            "One moment, please.",
+            "Give me two minutes.",
+            "Attendez un instant.",
+            "Sure enough this is Lakeside Dental and we are open from nine to five.",
+        ] {
             assert_eq!(Reply::of(words), None, "{words}");
         }
     }

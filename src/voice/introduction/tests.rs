@@ -176,6 +176,15 @@ fn a_machine_is_nobody() {
 }
 
 #[test]
+fn words_that_may_be_a_recordings_put_nobody_through() {
+    let mut desk = Desk::new();
+    desk.says(300..7_000, "Lakeside Dental, we are open from nine to five on all days but Sunday.");
+    desk.says(9_500..11_000, "You find us at the lake.");
+    desk.until(60_000);
+    assert_ne!(desk.verdict(), Some(Verdict::Accepted), "{:?}", desk.said);
+}
+
+#[test]
 fn speech_without_end_is_a_recording() {
     let mut desk = Desk::new();
     let onset = desk.at(200);
