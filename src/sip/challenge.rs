@@ -5,10 +5,7 @@
 //! that response becomes a plain refusal at the wire. (RFC 3261 section 12.2.1.2 ends a dialog by 481 and
 //! 408 alone.)
 
-use rsipstack::sip::{
-    Header, Method, Request, Response, StatusCode,
-    prelude::HeadersExt,
-};
+use rsipstack::sip::{Header, Method, Request, Response, StatusCode, prelude::HeadersExt};
 
 const WITHOUT_CREDENTIALS: &str = "Callbox-Without-Credentials";
 const LAST: &str = ";last";

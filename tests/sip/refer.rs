@@ -175,7 +175,14 @@ async fn caller_is_referred_along_its_own_route_after_a_challenge() {
     let peer = Sipp::uac("uac_refer", node.local_address(), port, 1, &[]);
     let call = answer(take(&mut calls).await).await;
     assert_eq!(call.handle.transfer_by().await, TransferBy::Auto);
-    call.handle.refer(refer()).await.unwrap();
+    // Not before its ACK has come.
+    let mut ticks = tokio::time::interval(Duration::from_millis(10));
+    within("the ACK", async {
+        while call.handle.refer(refer()).await.is_err() {
+            ticks.tick().await;
+        }
+    })
+    .await;
     let mut scene = Scene { peer, node, call };
     assert_eq!(scene.told().await, [Referral::Accepted, Referral::Done]);
     scene.hangs_up().await;
