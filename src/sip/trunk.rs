@@ -1,7 +1,8 @@
 //! A trunk: a carrier, PBX or plain peer that calls go out to and come in from.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr};
 
+use rsipstack::sip::Param;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::base::{E164, Pii};
@@ -48,6 +49,13 @@ pub struct TrunkConfig {
     /// How a call of this trunk is handed to somebody else.
     #[serde(default)]
     pub transfer: TransferBy,
+    /// PEM file with the authority that the trunk's certificate must be of, and no other; those that the
+    /// system trusts if `None`.
+    #[serde(default)]
+    pub tls_ca: Option<PathBuf>,
+    /// What the trunk's certificate must be for, where that is not the server's name.
+    #[serde(default)]
+    pub tls_name: Option<String>,
 }
 
 /// Who joins the two parties of a transfer.
@@ -69,6 +77,29 @@ pub enum Transport {
     #[default]
     Udp,
     Tcp,
+    /// SIP over TLS, at port 5061 unless the server or its SRV record says otherwise.
+    Tls,
+}
+
+impl Transport {
+    pub(super) fn default_port(self) -> u16 {
+        if self == Transport::Tls { 5061 } else { 5060 }
+    }
+
+    /// What a URI says of it; UDP goes without saying.
+    pub(super) fn param(self) -> Option<Param> {
+        (self != Transport::Udp).then(|| Param::Transport(self.into()))
+    }
+}
+
+impl From<Transport> for rsipstack::sip::Transport {
+    fn from(transport: Transport) -> Self {
+        match transport {
+            Transport::Udp => rsipstack::sip::Transport::Udp,
+            Transport::Tcp => rsipstack::sip::Transport::Tcp,
+            Transport::Tls => rsipstack::sip::Transport::Tls,
+        }
+    }
 }
 
 /// How numbers are written in the URIs sent to a trunk.
@@ -109,6 +140,8 @@ impl TrunkConfig {
             number_format: NumberFormat::E164,
             options_interval_secs: 0,
             transfer: TransferBy::Bridge,
+            tls_ca: None,
+            tls_name: None,
         }
     }
 
@@ -143,6 +176,9 @@ impl TrunkConfig {
         }
         if self.from_domain.as_deref().is_some_and(|domain| !is_host(domain)) {
             return fail("from_domain", "must be a host name or an address, without a port");
+        }
+        if self.transport != Transport::Tls && (self.tls_ca.is_some() || self.tls_name.is_some()) {
+            return fail("transport", "must be \"tls\", since `tls_ca` or `tls_name` is set");
         }
         Ok(())
     }

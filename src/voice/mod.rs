@@ -16,6 +16,7 @@
 //! | [`voicemail`] | what is done about a machine: hang up, leave a message, go on |
 //! | `transfer` | the caller is handed to a person |
 //! | [`introduction`], [`introducing`] | that person is told who is on the line, and asked: the rules, and their driver |
+//! | [`keys`] | the agent walks through a menu of keys |
 //! | [`chunk`] | text from the LLM is cut into clauses that can be spoken |
 //! | [`heard`] | which words of a clause went over the wire |
 //! | [`latency`] | where the time of a turn went |
@@ -37,6 +38,9 @@ pub mod heard;
 pub mod hearing;
 pub mod introducing;
 pub mod introduction;
+pub mod keys;
+#[cfg(test)]
+mod keys_scenarios;
 pub mod latency;
 pub mod mouth;
 pub mod prompt;

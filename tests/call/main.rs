@@ -8,6 +8,8 @@ mod callee;
 mod exchange;
 #[path = "../sip/kamailio.rs"]
 mod kamailio;
+mod keys;
+mod opus_recording;
 #[path = "../sip/peers.rs"]
 mod peers;
 mod refer;

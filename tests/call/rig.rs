@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use callbox::call::persona::Persona;
 use callbox::call::record::{
     AnsweredBy, CallPlan, CallQuality, CallStatus, Speaker, TransferStatus, TurnRecord, VoicemailAction,
 };
-use callbox::call::{self, TransferManner};
+use callbox::call::{self, RecordingFormat, TransferManner};
 use callbox::engine::EngineError;
 use callbox::engine::registry::{self, EngineConfig, Engines, Surroundings};
 use callbox::media::{self, MediaPlane};
@@ -38,6 +39,7 @@ pub struct Script {
     transfer_by: TransferBy,
     /// What the recogniser makes of the utterances of whoever a call is transferred to, who is asked first.
     target: Option<Vec<String>>,
+    opus: bool,
 }
 
 impl Script {
@@ -52,6 +54,7 @@ impl Script {
             transfer_ring_secs: 20,
             transfer_by: TransferBy::Bridge,
             target: None,
+            opus: false,
         }
     }
 
@@ -109,6 +112,18 @@ impl Script {
     /// Whoever a call is transferred to is asked first, and says this.
     pub fn asks_target<const N: usize>(mut self, texts: [&str; N]) -> Self {
         self.target = Some(texts.map(str::to_owned).into());
+        self
+    }
+
+    pub fn recorded_as_opus(mut self) -> Self {
+        self.opus = true;
+        self
+    }
+
+    pub fn presses(mut self, keys: &str) -> Self {
+        let call =
+            format!("text = ''\ntool_call = {{ name = 'press_keys', arguments = {{ keys = {keys:?} }} }}");
+        self.answers.push(toml::Value::Table(toml::from_str(&call).unwrap()));
         self
     }
 
@@ -209,12 +224,13 @@ impl Rig {
                 transfer: manner,
                 inbound_persona: "test".into(),
                 summary: true,
+                recording_format: if script.opus { RecordingFormat::Opus } else { RecordingFormat::Wav },
                 ..call::Config::default()
             },
             voice,
             sip: sip.clone(),
             media: media.clone(),
-            advertise: [127, 0, 0, 1].into(),
+            advertise: Arc::new(|| [127, 0, 0, 1].into()),
             engines: Arc::new(move |wanted| {
                 let hears = Some(wanted.language.to_owned());
                 let first = script.target.is_none() || asked.fetch_add(1, Ordering::Relaxed) == 0;
@@ -265,11 +281,15 @@ impl Rig {
     }
 
     pub fn recording(&self, story: &Story) -> Recording {
+        Recording::read(&self.recording_file(story))
+    }
+
+    pub fn recording_file(&self, story: &Story) -> PathBuf {
         let file = story.find(|change| match change {
             CallChange::Recording { file } => Some(file.clone()),
             _ => None,
         });
-        Recording::read(&self.recordings.path().join(file.expect("the call is recorded")))
+        self.recordings.path().join(file.expect("the call is recorded"))
     }
 
     /// Nothing of any call is left: no dialog, no leg, no line in use.
@@ -375,7 +395,7 @@ pub struct Recording {
 }
 
 impl Recording {
-    fn read(path: &std::path::Path) -> Recording {
+    pub fn read(path: &Path) -> Recording {
         let mut wav = hound::WavReader::open(path).unwrap();
         let spec = wav.spec();
         let samples: Vec<i16> = wav.samples::<i16>().map(Result::unwrap).collect();

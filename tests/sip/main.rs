@@ -4,21 +4,26 @@
 #![allow(clippy::unwrap_used)]
 
 mod auth;
+mod certificates;
 mod dialogs;
 mod hostile;
 mod inbound;
 mod kamailio;
+mod nat;
+mod offers;
 mod ours;
 mod outbound;
 mod peers;
 mod refer;
+mod scanners;
+mod tls;
 
 use std::{net::SocketAddr, time::Duration};
 
 use callbox::{
     base::E164,
     sip::{
-        Config, Dial, IncomingCall, Signal, SipCall, SipEnd, SipNode, TrunkConfig,
+        Config, Dial, IncomingCall, Signal, SipCall, SipEnd, SipError, SipNode, TrunkConfig,
         sdp::{self, Local},
     },
 };
