@@ -39,7 +39,7 @@ const CONFINED: [(&[&str], &[&str]); 3] = [
 
 /// Files and folders (with a `/` at their end) of logic that takes the time as an argument. Add a
 /// core here when it is written.
-const PURE: [&str; 86] = [
+const PURE: [&str; 90] = [
     "src/base/",
     "src/call/transfer.rs",
     "src/eval/buyer/offer.rs",
@@ -87,6 +87,7 @@ const PURE: [&str; 86] = [
     "src/service/opt_out/",
     "src/service/policy/",
     "src/service/request.rs",
+    "src/sip/challenge.rs",
     "src/sip/dialog.rs",
     "src/sip/digest.rs",
     "src/sip/early.rs",
@@ -94,6 +95,7 @@ const PURE: [&str; 86] = [
     "src/sip/nonce.rs",
     "src/sip/pace.rs",
     "src/sip/rate.rs",
+    "src/sip/referral.rs",
     "src/sip/reliable.rs",
     "src/sip/routes.rs",
     "src/sip/schedule.rs",
@@ -115,6 +117,8 @@ const PURE: [&str; 86] = [
     "src/voice/greeting.rs",
     "src/voice/greeting/",
     "src/voice/heard.rs",
+    "src/voice/introduction.rs",
+    "src/voice/introduction/",
     "src/voice/keys.rs",
     "src/voice/keys/",
     "src/voice/latency.rs",

@@ -1,29 +1,40 @@
-//! Drives a [`Transfer`]: asks for leave, dials the second leg, follows it, and bridges the media of the
-//! two. Runs beside the conversation for as long as the call lives.
+//! Drives a [`Transfer`]: asks for leave, refers the first leg or dials the second, has its party asked, and
+//! bridges the media of the two. Runs beside the conversation for as long as the call lives.
 
 use std::collections::VecDeque;
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::base::E164;
-use crate::call::conversing::renegotiate;
-use crate::call::directory::{Parts, Place};
+use crate::call::TransferManner;
+use crate::call::briefing::{brief, words};
+use crate::call::directory::{Parts, Place, Wanted};
 use crate::call::event::CallChange;
-use crate::call::leg::{Audio, Leg};
-use crate::call::record::{CallDirection, CallPlan, TransferStatus};
+use crate::call::leg::Leg;
+use crate::call::record::{CallDirection, CallPlan, TransferStatus, TurnRecord};
+use crate::call::target::{Lent, Target, press};
 use crate::call::transfer::{Happening, Step, Transfer};
-use crate::media::{MediaError, MediaEvent, MediaHandle, Ringback};
-use crate::sip::{Dial, Reoffer, Signal, SipCall, SipEnd};
+use crate::engine::worker::LlmHandle;
+use crate::media::{MediaError, MediaHandle, Ringback};
+use crate::sip::{CallHandle, Dial, Refer, Referral, TransferBy};
 use crate::voice::Event;
+use crate::voice::introducing::Introducer;
 
 /// Wishes of the conversation that may wait; digits beyond that are lost.
 pub(super) const WISHES: usize = 16;
+/// News of a REFER that may wait; there are fewer.
+pub(super) const REFERRALS: usize = 8;
 /// After the call: how long the second leg may take to say that it has ended. It is hung up in any case.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// What the carrier needs besides the ringing to make a call that it is referred to, and to tell of it.
+const DETOUR: Duration = Duration::from_secs(10);
 
 /// What the conversation wants of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,52 +48,59 @@ pub(super) struct Bridge<'a> {
     pub(super) plan: &'a CallPlan,
     pub(super) direction: CallDirection,
     pub(super) place: &'a Place,
-    /// The first leg's media.
+    /// The first leg's signalling and media.
+    pub(super) signalling: CallHandle,
     pub(super) caller: MediaHandle,
     pub(super) conversation: mpsc::Sender<Event>,
+    /// For the introduction: what was said, and who puts it in a sentence.
+    pub(super) turns: Arc<Mutex<Vec<TurnRecord>>>,
+    pub(super) llm: LlmHandle,
 }
 
-/// The second leg.
+/// What a bridge follows.
+pub(super) struct Inputs {
+    pub(super) wishes: mpsc::Receiver<Wish>,
+    pub(super) referrals: mpsc::Receiver<Referral>,
+    /// The first leg is over.
+    pub(super) over: CancellationToken,
+}
+
+/// The second leg, and the sentence that is being written for it.
 #[derive(Default)]
-struct Target {
-    line: Option<OwnedSemaphorePermit>,
-    call: Option<SipCall>,
-    /// Until it is answered.
-    leg: Option<Leg>,
-    answer: Option<String>,
-    /// From then on.
-    audio: Option<(Audio, mpsc::Receiver<MediaEvent>)>,
+struct Second {
+    target: Target,
+    briefing: Option<JoinHandle<Option<String>>>,
 }
 
 impl Bridge<'_> {
-    /// Serves the conversation's wishes to the end of the call, `over`; gives what became of the last
-    /// transfer, if there was any.
-    pub(super) async fn drive(
-        self,
-        mut wishes: mpsc::Receiver<Wish>,
-        over: CancellationToken,
-    ) -> Option<TransferStatus> {
-        let (mut transfer, mut target) = (Transfer::default(), Target::default());
+    /// Serves the conversation's wishes to the end of the call; gives what became of the last transfer, if
+    /// there was any.
+    pub(super) async fn drive(self, inputs: Inputs) -> Option<TransferStatus> {
+        let Inputs { mut wishes, mut referrals, over } = inputs;
+        let mut second = Second::default();
+        let mut transfer = Transfer::new(self.by().await, self.is_warm());
         let mut status = None;
         // Set when the first leg is over.
         let mut deadline = None;
         while !transfer.is_over() {
             let happening = tokio::select! {
                 biased;
+                // Before the end of the call, which it may explain.
+                Some(referral) = referrals.recv() => Happening::Referral(referral),
                 () = over.cancelled(), if deadline.is_none() => {
                     deadline = Some(Instant::now() + FAREWELL);
                     Happening::CallOver
                 }
                 () = at(deadline) => Happening::TargetEnded(None),
                 Some(wish) = wishes.recv() => wish.into(),
-                happening = target.next() => happening,
+                happening = second.target.next() => happening,
             };
             let mut steps = VecDeque::from(transfer.handle(happening));
             while let Some(step) = steps.pop_front() {
                 if let Step::Record(told) = step {
                     status = Some(told);
                 }
-                if let Some(happening) = self.perform(step, &mut target).await {
+                if let Some(happening) = self.perform(step, &mut second).await {
                     steps.extend(transfer.handle(happening));
                 }
             }
@@ -90,18 +108,32 @@ impl Bridge<'_> {
         status
     }
 
-    async fn perform(&self, step: Step, target: &mut Target) -> Option<Happening> {
+    fn is_warm(&self) -> bool {
+        self.parts.config.transfer == TransferManner::Warm
+    }
+
+    /// Whoever is to be asked first is dialled by this node.
+    async fn by(&self) -> TransferBy {
+        if self.is_warm() { TransferBy::Bridge } else { self.signalling.transfer_by().await }
+    }
+
+    async fn perform(&self, step: Step, second: &mut Second) -> Option<Happening> {
+        let target = &mut second.target;
         match step {
-            Step::AskLeave => return Some(self.ask_leave(target).await),
-            Step::Dial => return self.dial(target).await,
+            Step::AskLeave => return Some(self.ask_leave().await),
+            Step::TakeLine => return Some(self.take_line(target)),
+            Step::Refer => return self.refer().await,
+            Step::Dial => {
+                second.briefing = self.is_warm().then(|| self.brief());
+                return self.dial(target).await;
+            }
+            Step::Introduce => return self.introduce(second).await,
             Step::Join => return Some(self.join(target)),
             Step::RingBack => steered(self.caller.ring_back(tone_of(self.plan.transfer_to.as_ref()))),
             Step::Quiet => steered(self.caller.play_again()),
             Step::HangUp => target.hang_up(),
             Step::PressToCaller(digit) => press(&self.caller, digit),
-            Step::PressToTarget(digit) => {
-                target.audio.iter().for_each(|(audio, _)| press(&audio.handle, digit))
-            }
+            Step::PressToTarget(digit) => target.press(digit),
             Step::Record(status) => {
                 tracing::info!(%status, "transfer");
                 self.place.teller.tell(CallChange::Transfer { status }).await;
@@ -112,13 +144,26 @@ impl Bridge<'_> {
         None
     }
 
-    async fn ask_leave(&self, target: &mut Target) -> Happening {
-        let Some(line) = self.place.another_line() else { return Happening::NoLine };
-        if !(self.parts.transfers)(self.place.call, self.plan.clone()).await {
-            return Happening::Refused;
-        }
-        target.line = Some(line);
-        Happening::Allowed
+    async fn ask_leave(&self) -> Happening {
+        let allowed = (self.parts.transfers)(self.place.call, self.plan.clone()).await;
+        if allowed { Happening::Allowed } else { Happening::Refused }
+    }
+
+    fn take_line(&self, target: &mut Target) -> Happening {
+        let line: Option<OwnedSemaphorePermit> = self.place.another_line();
+        let happening = if line.is_some() { Happening::LineTaken } else { Happening::NoLine };
+        target.line = line;
+        happening
+    }
+
+    /// Only the plan's number, which the rules were asked about, is ever referred to.
+    async fn refer(&self) -> Option<Happening> {
+        let Some(to) = self.plan.transfer_to.clone() else { return Some(Happening::Unreferred) };
+        let patience = self.parts.config.transfer_ring() + DETOUR;
+        let refer = Refer { to, by: self.plan.from.clone(), patience };
+        let error = self.signalling.refer(refer).await.err()?;
+        tracing::warn!(%error, "a transfer could not be asked for");
+        Some(Happening::Unreferred)
     }
 
     /// Dials; the ways in which that cannot even begin are ends of the second leg.
@@ -159,134 +204,69 @@ impl Bridge<'_> {
         }
     }
 
-    fn join(&self, target: &mut Target) -> Happening {
-        let (Some(leg), Some(sdp)) = (target.leg.take(), target.answer.take()) else {
-            return Happening::Unusable;
+    /// Written while the second party's telephone rings.
+    fn brief(&self) -> JoinHandle<Option<String>> {
+        let turns = self.turns.lock().clone();
+        tokio::spawn(brief(self.llm.clone(), self.plan.language.clone(), turns))
+    }
+
+    async fn introduce(&self, second: &mut Second) -> Option<Happening> {
+        let media = match second.target.start() {
+            Ok(media) => media,
+            Err(error) => return Some(unusable(&error)),
         };
-        let started = leg.accept(&sdp).map_err(|error| error.to_string()).and_then(|agreed| {
-            let started = leg.start(&agreed).map_err(|error| error.to_string())?;
-            self.caller.bridge(&started.0.handle).map_err(|error| error.to_string())?;
-            Ok(started)
+        let briefing = second.briefing.take();
+        let introducer = self.introducer();
+        let phrases = self.parts.voice.phrases_for(&self.plan.language).clone();
+        let recorded = self.plan.record;
+        second.target.introduce(|Lent { mut heard, mut pressed }| async move {
+            let briefed = match briefing {
+                Some(briefing) => briefing.await.ok().flatten(),
+                None => None,
+            };
+            let words = words(&phrases, recorded, briefed);
+            let verdict = introducer.introduce(words, media, &mut heard, &mut pressed).await;
+            (verdict, heard)
         });
-        match started {
-            Ok(audio) => {
-                target.audio = Some(audio);
-                Happening::Joined
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the answer to a transfer cannot be used");
-                Happening::Unusable
-            }
+        None
+    }
+
+    fn introducer(&self) -> Introducer {
+        let CallPlan { model, language, voice, .. } = self.plan;
+        Introducer {
+            config: self.parts.voice.clone(),
+            screening: self.parts.config.answering.clone(),
+            engines: (self.parts.engines)(Wanted { model, language }),
+            voice: (self.parts.voices)(voice, language),
+        }
+    }
+
+    fn join(&self, target: &mut Target) -> Happening {
+        let joined =
+            target.start().and_then(|media| self.caller.bridge(&media).map_err(|error| error.to_string()));
+        match joined {
+            Ok(()) => Happening::Joined,
+            Err(error) => unusable(&error),
         }
     }
 }
 
-impl Target {
-    /// What the second leg tells next; never, while there is none.
-    async fn next(&mut self) -> Happening {
-        loop {
-            let Some(call) = &mut self.call else { return pending().await };
-            let events = self.audio.as_mut().map(|(_, events)| events);
-            let heard = async {
-                match events {
-                    Some(events) => events.recv().await,
-                    None => pending().await,
-                }
-            };
-            let happening = tokio::select! {
-                signal = call.signals.recv() => self.signalled(signal),
-                event = heard => self.heard(event),
-            };
-            if let Some(happening) = happening {
-                return happening;
-            }
-        }
-    }
-
-    fn signalled(&mut self, signal: Option<Signal>) -> Option<Happening> {
-        if let (Some(leg), Some(call)) = (&mut self.leg, &self.call) {
-            leg.secure(call.handle.srtp());
-        }
-        match signal {
-            Some(Signal::Answered { sdp }) => {
-                self.answer = Some(sdp);
-                Some(Happening::Answered)
-            }
-            Some(Signal::Reoffer(reoffer)) => {
-                match (&mut self.audio, &mut self.leg, reoffer) {
-                    (Some((audio, _)), _, reoffer) => renegotiate(audio, reoffer),
-                    (None, Some(leg), Reoffer { sdp: Some(offer), reply }) => {
-                        // It may have hung up meanwhile.
-                        let _ = reply.send(leg.renegotiate(&offer).map_err(|_| 488));
-                    }
-                    // Dropped, it is refused.
-                    _ => {}
-                }
-                None
-            }
-            Some(Signal::LateAnswer { sdp }) => {
-                let used = self.audio.as_mut().map(|(audio, _)| audio.accept(&sdp));
-                if let Some(Err(error)) = used {
-                    tracing::warn!(%error, "the late answer of a transfer cannot be used");
-                    self.hang_up();
-                }
-                None
-            }
-            Some(Signal::Dtmf { digit, .. }) => Some(Happening::TargetPressed(digit)),
-            Some(Signal::Ended(end)) => Some(self.end(Some(end))),
-            Some(_) => None,
-            None => Some(self.end(None)),
-        }
-    }
-
-    fn heard(&mut self, event: Option<MediaEvent>) -> Option<Happening> {
-        match event {
-            Some(MediaEvent::Dtmf { digit, .. }) => Some(Happening::TargetPressed(digit)),
-            Some(MediaEvent::RtpTimeout { .. }) => Some(Happening::TargetLost),
-            Some(_) => None,
-            None => {
-                self.audio = None;
-                Some(Happening::TargetLost)
-            }
-        }
-    }
-
-    /// The port, the session and the line go back.
-    fn end(&mut self, end: Option<SipEnd>) -> Happening {
-        self.close();
-        *self = Target::default();
-        Happening::TargetEnded(end)
-    }
-
-    fn hang_up(&self) {
-        if let Some(call) = &self.call {
-            call.handle.hang_up();
-        }
-    }
-
-    fn close(&self) {
-        if let Some((audio, _)) = &self.audio {
-            audio.handle.close();
-        }
-    }
-}
-
-impl Drop for Target {
+impl Drop for Second {
     fn drop(&mut self) {
-        self.hang_up();
-        self.close();
+        if let Some(briefing) = &self.briefing {
+            briefing.abort();
+        }
     }
+}
+
+fn unusable(error: &str) -> Happening {
+    tracing::warn!(error, "the answer to a transfer cannot be used");
+    Happening::Unusable
 }
 
 fn steered(done: Result<(), MediaError>) {
     if let Err(error) = done {
         tracing::error!(%error, "the caller does not hear how a transfer goes");
-    }
-}
-
-fn press(leg: &MediaHandle, digit: char) {
-    if let Err(error) = leg.press(digit) {
-        tracing::debug!(%error, "a key was not passed on");
     }
 }
 

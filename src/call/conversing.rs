@@ -2,8 +2,11 @@
 //! meanwhile, the recording and the summary.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -14,18 +17,18 @@ use crate::call::event::CallChange;
 use crate::call::leg::{Audio, Leg};
 use crate::call::quality;
 use crate::call::record::{
-    AnsweredBy, CallDirection, CallPlan, CallStatus, Speaker, TurnRecord, VoicemailAction,
+    AnsweredBy, CallDirection, CallPlan, CallStatus, Speaker, TransferStatus, TurnRecord, VoicemailAction,
 };
 use crate::call::summary::summarise;
 use crate::call::teller::Teller;
 use crate::engine::worker::LlmHandle;
 use crate::sip::sdp::Negotiated;
-use crate::sip::{Reoffer, Signal, SipCall, SipEnd};
-use crate::voice::Event;
+use crate::sip::{Referral, Reoffer, Signal, SipCall, SipEnd, SipError};
 use crate::voice::conversation::Setup;
 use crate::voice::driver::{Notice, Talk};
 use crate::voice::mouth::VoiceChoice;
 use crate::voice::voicemail::{OnVoicemail, Screening};
+use crate::voice::{Closing, Event};
 
 /// Notices that may wait for the call's bookkeeping.
 const NOTICES: usize = 64;
@@ -107,11 +110,22 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, place: &Place, session: 
     let Prepared { talk, mut notices, llm } = prepared;
     let over = CancellationToken::new();
     let (wishes, wished) = mpsc::channel(bridge::WISHES);
-    let mut book = Book { teller, direction, turns: Vec::new(), wishes };
-    let keys = talk.events();
-    let bridge =
-        Bridge { parts, plan, direction, place, caller: audio.handle.clone(), conversation: talk.events() };
+    let (referrals, referred) = mpsc::channel(bridge::REFERRALS);
+    let book = Book { teller, direction, turns: Arc::default(), wishes };
+    let told = Told { keys: talk.events(), referrals };
     let (media, signalling) = (audio.handle.clone(), call.handle.clone());
+    let bridge = Bridge {
+        parts,
+        plan,
+        direction,
+        place,
+        signalling: signalling.clone(),
+        caller: media.clone(),
+        conversation: talk.events(),
+        turns: book.turns.clone(),
+        llm: llm.clone(),
+    };
+    let inputs = bridge::Inputs { wishes: wished, referrals: referred, over: over.clone() };
     let converse = async {
         let (closing, last_words) = talk.converse(media, heard, over.clone()).await;
         over.cancel();
@@ -126,18 +140,19 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, place: &Place, session: 
         closing
     };
     let signals = async {
-        let end = follow_signals(&mut call, &mut audio, &keys, stop, &over).await;
+        let end = follow_signals(&mut call, &mut audio, &told, stop, &over).await;
         (end, answered.elapsed())
     };
     let (closing, (signalled, talked), (), transfer) =
-        tokio::join!(converse, signals, book.keep(&mut notices), bridge.drive(wished, over.clone()));
+        tokio::join!(converse, signals, book.keep(&mut notices), bridge.drive(inputs));
+    let closing = closing.or_else(|| taken_over(transfer, stop));
     let talked_secs = Some(talked.as_secs_f64());
     let known = Circumstances { direction, talked_secs, closing, stopped_by: stop.asked_by(), signalled };
     teller.ended(known).await;
     if let Ok(stats) = audio.handle.stats().await {
         teller.tell(CallChange::Quality { quality: quality::of(&stats) }).await;
     }
-    let turns = book.turns;
+    let turns = std::mem::take(&mut *book.turns.lock());
     if let Some(file) = file {
         finish_recording(&audio, file, teller).await;
     }
@@ -149,18 +164,35 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, place: &Place, session: 
     }
 }
 
+/// A carrier that takes the call over may hang up before it says that it is done.
+fn taken_over(transfer: Option<TransferStatus>, stop: &Stop) -> Option<Closing> {
+    let referred = transfer == Some(TransferStatus::Referred) && stop.asked_by().is_none();
+    referred.then_some(Closing::Referred)
+}
+
+/// Who is told what signalling says.
+struct Told {
+    keys: mpsc::Sender<Event>,
+    referrals: mpsc::Sender<Referral>,
+}
+
 /// Follows what signalling says until the call is over, and hangs up when somebody asks this node to.
 async fn follow_signals(
     call: &mut SipCall,
     audio: &mut Audio,
-    keys: &mpsc::Sender<Event>,
+    told: &Told,
     stop: &Stop,
     over: &CancellationToken,
 ) -> Option<SipEnd> {
     let mut asked = false;
+    let mut resuming = None;
     let end = loop {
         let signal = tokio::select! {
             signal = call.signals.recv() => signal,
+            answer = answered(&mut resuming) => {
+                take_up(audio, answer);
+                continue;
+            }
             () = stop.asked(), if !asked => {
                 asked = true;
                 over.cancel();
@@ -177,7 +209,17 @@ async fn follow_signals(
                 }
             }
             // A conversation that is so far behind takes no keys.
-            Some(Signal::Dtmf { digit, .. }) => drop(keys.try_send(Event::Dtmf { digit })),
+            Some(Signal::Dtmf { digit, .. }) => drop(told.keys.try_send(Event::Dtmf { digit })),
+            Some(Signal::Referral(referral)) => {
+                if is_back(referral) && resuming.is_none() {
+                    let handle = call.handle.clone();
+                    resuming = audio
+                        .resume()
+                        .map(|offer| -> Resuming { Box::pin(async move { handle.reinvite(offer).await }) });
+                }
+                // There are fewer than have room.
+                let _ = told.referrals.try_send(referral);
+            }
             Some(Signal::Ended(end)) => break Some(end),
             Some(_) => {}
             None => break None,
@@ -185,6 +227,31 @@ async fn follow_signals(
     };
     over.cancel();
     end
+}
+
+type Resuming = BoxFuture<'static, Result<String, SipError>>;
+
+/// The carrier has not done what it was asked to: a call that it put on hold for it is to go on.
+fn is_back(referral: Referral) -> bool {
+    matches!(referral, Referral::Refused { .. } | Referral::Failed { .. } | Referral::Lost)
+}
+
+/// The answer to an offer that takes the call up again, once; never, if there is none.
+async fn answered(resuming: &mut Option<Resuming>) -> Result<String, SipError> {
+    let answer = match resuming {
+        Some(resuming) => resuming.await,
+        None => std::future::pending().await,
+    };
+    *resuming = None;
+    answer
+}
+
+fn take_up(audio: &mut Audio, answer: Result<String, SipError>) {
+    let taken = answer.map_err(|error| error.to_string());
+    let taken = taken.and_then(|sdp| audio.accept(&sdp).map_err(|error| error.to_string()));
+    if let Err(error) = taken {
+        tracing::warn!(error, "a call on hold could not be taken up again");
+    }
 }
 
 pub(super) fn renegotiate(audio: &mut Audio, reoffer: Reoffer) {
@@ -232,12 +299,12 @@ fn tell_of_gaps(dropped: Duration) {
 struct Book<'a> {
     teller: &'a Teller,
     direction: CallDirection,
-    turns: Vec<TurnRecord>,
+    turns: Arc<Mutex<Vec<TurnRecord>>>,
     wishes: mpsc::Sender<Wish>,
 }
 
 impl Book<'_> {
-    async fn keep(&mut self, notices: &mut mpsc::Receiver<Notice>) {
+    async fn keep(&self, notices: &mut mpsc::Receiver<Notice>) {
         while let Some(notice) = notices.recv().await {
             match notice {
                 Notice::Live { speaker, text } => self.teller.tell(CallChange::Live { speaker, text }).await,
@@ -257,14 +324,14 @@ impl Book<'_> {
         }
     }
 
-    async fn turn(&mut self, turn: TurnRecord) {
+    async fn turn(&self, turn: TurnRecord) {
         // Who calls in is a person until it is heard to be none.
-        let first_of_caller =
-            turn.speaker == Speaker::Caller && self.turns.iter().all(|turn| turn.speaker != Speaker::Caller);
+        let first_of_caller = turn.speaker == Speaker::Caller
+            && self.turns.lock().iter().all(|turn| turn.speaker != Speaker::Caller);
         if first_of_caller && self.direction == CallDirection::Inbound {
             self.teller.tell(CallChange::Answered { answered_by: AnsweredBy::Human }).await;
         }
-        self.turns.push(turn.clone());
+        self.turns.lock().push(turn.clone());
         self.teller.tell(CallChange::Turn { turn }).await;
     }
 }

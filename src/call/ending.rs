@@ -63,6 +63,9 @@ fn had(known: &Circumstances) -> Verdict {
                 None,
                 "the party that it was transferred to hung up",
             ),
+            Closing::Referred => {
+                verdict(Completed, EndedBy::Agent, None, "transferred: the carrier took the call over")
+            }
             Closing::MaxDuration => {
                 verdict(Completed, EndedBy::Limit, None, "the maximum duration was reached")
             }
@@ -188,6 +191,13 @@ mod tests {
         assert_eq!(by(Some(Closing::Voicemail), None, CallDirection::Outbound), EndedBy::Voicemail);
         assert_eq!(by(Some(Closing::TransferOver), None, CallDirection::Outbound), EndedBy::TransferTarget);
         assert_eq!(by(None, Some(EndedBy::Client), CallDirection::Outbound), EndedBy::Client);
+    }
+
+    #[test]
+    fn a_call_that_the_carrier_took_over_is_completed() {
+        let referred = answered(Some(Closing::Referred), None, CallDirection::Outbound);
+        let outcome = (referred.status, referred.ended_by, referred.fault);
+        assert_eq!(outcome, (CallStatus::Completed, EndedBy::Agent, None));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use crate::base::audio::Direction;
 use crate::media::{self, MediaError, MediaEvent, MediaHandle, MediaPlane, SessionConfig};
 use crate::sip::Srtp;
 use crate::sip::sdp::{self, Local, Negotiated, SdpError};
@@ -114,17 +115,17 @@ impl Leg {
         agreed: &Negotiated,
     ) -> Result<(Audio, mpsc::Receiver<MediaEvent>), MediaError> {
         let config = self.config(agreed);
-        let local = self.local;
+        let (local, direction) = (self.local, agreed.direction);
         match self.line {
             Line::Reserved(reserved) => {
                 let (handle, events) = reserved.start(config)?;
-                Ok((Audio { handle, local, recorded: false }, events))
+                Ok((Audio { handle, local, direction, recorded: false }, events))
             }
             Line::Early { handle, mut heard, recorded } => {
                 follow(&handle, agreed);
                 // Ringing and announcements are no part of the conversation.
                 while heard.try_recv().is_ok() {}
-                Ok((Audio { handle, local, recorded }, heard))
+                Ok((Audio { handle, local, direction, recorded }, heard))
             }
         }
     }
@@ -138,6 +139,8 @@ impl Leg {
 pub(super) struct Audio {
     pub(super) handle: MediaHandle,
     local: Local,
+    /// As agreed on last.
+    direction: Direction,
     /// Whether it was recorded before the answer already.
     pub(super) recorded: bool,
 }
@@ -153,15 +156,28 @@ impl Audio {
         };
         let (answer, agreed) = sdp::answer(&local, offer)?;
         self.local = local;
-        follow(&self.handle, &agreed);
+        self.follow(&agreed);
         Ok(answer)
     }
 
     /// The far end answered an offer that we made.
     pub(super) fn accept(&mut self, answer: &str) -> Result<(), SdpError> {
         let agreed = sdp::accept(&self.local, answer)?;
-        follow(&self.handle, &agreed);
+        self.follow(&agreed);
         Ok(())
+    }
+
+    /// The offer that takes a call up again which is on hold; none where it is not.
+    pub(super) fn resume(&mut self) -> Option<String> {
+        (self.direction != self.local.direction).then(|| {
+            self.local = self.local.next(self.local.direction);
+            sdp::offer(&self.local)
+        })
+    }
+
+    fn follow(&mut self, agreed: &Negotiated) {
+        self.direction = agreed.direction;
+        follow(&self.handle, agreed);
     }
 }
 

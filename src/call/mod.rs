@@ -11,13 +11,15 @@
 //! | `leg` | signalling and media of one call as one thing |
 //! | `conversing` | from the answer to the end of the call |
 //! | `quality` | how the line was |
-//! | `transfer`, `bridge` | the call is handed to a second party: the rules, and the driver with the second leg |
+//! | `transfer`, `bridge` | the call is handed to a second party: the rules, and their driver |
+//! | `target`, `briefing` | the second leg, and what its party is told of the call |
 //! | [`ending`] | what an end means: status, who, whose fault |
 //! | [`summary`] | the LLM's account of the call |
 //! | [`persona`] | who answers calls that come in |
 //! | [`record`], [`event`] | what is kept of a call, and what it tells while it lives |
 
 mod bridge;
+mod briefing;
 mod conversing;
 pub mod directory;
 pub mod ending;
@@ -29,6 +31,7 @@ pub mod persona;
 mod quality;
 pub mod record;
 pub mod summary;
+mod target;
 mod teller;
 mod transfer;
 
@@ -69,6 +72,8 @@ pub struct Config {
     pub ring_timeout_secs: u64,
     /// How long the phone of whoever a call is transferred to may ring.
     pub transfer_ring_secs: u64,
+    /// Whether whoever a call is transferred to is asked first.
+    pub transfer: TransferManner,
     /// Name of the `[personas]` entry that answers calls that come in; empty refuses them.
     pub inbound_persona: String,
     /// Write a summary after each answered call.
@@ -78,12 +83,22 @@ pub struct Config {
     pub answering: greeting::Config,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TransferManner {
+    /// The two are joined as soon as the second party answers.
+    Blind,
+    /// The agent introduces the caller, and the second party may decline.
+    Warm,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {
             max_concurrent: 20,
             ring_timeout_secs: 45,
             transfer_ring_secs: 30,
+            transfer: TransferManner::Blind,
             inbound_persona: String::new(),
             summary: true,
             recording_format: RecordingFormat::default(),

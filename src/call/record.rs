@@ -63,6 +63,9 @@ text_enum! {
         Ringing = "ringing",
         /// The two parties were joined.
         Answered = "answered",
+        /// The carrier took the call over, to join the two itself (REFER). What came of it is known to it
+        /// alone where it hung up before it told.
+        Referred = "referred",
         Busy = "busy",
         NoAnswer = "no_answer",
         /// The party or its network declined.

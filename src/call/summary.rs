@@ -24,47 +24,60 @@ pub async fn summarise(
     if turns.is_empty() {
         return None;
     }
+    let summary = write(llm, messages(task, turns, transfer), MAX_TOKENS, LONGEST).await?;
+    let summary = first_sentences(summary.trim(), SENTENCES);
+    (!summary.is_empty()).then(|| Pii::new(summary.to_owned()))
+}
+
+/// What the LLM writes, if it does so in time.
+pub(super) async fn write(
+    llm: &LlmHandle,
+    messages: Vec<ChatMessage>,
+    max_tokens: u32,
+    longest: Duration,
+) -> Option<String> {
     let conversation = llm.conversation();
-    let mut deltas = conversation.start(Completion {
-        messages: messages(task, turns, transfer),
-        tools: Vec::new(),
-        max_tokens: MAX_TOKENS,
-        temperature: 0.0,
-    });
-    let written = tokio::time::timeout(LONGEST, async {
-        let mut summary = String::new();
+    let completion = Completion { messages, tools: Vec::new(), max_tokens, temperature: 0.0 };
+    let mut deltas = conversation.start(completion);
+    let written = tokio::time::timeout(longest, async {
+        let mut text = String::new();
         loop {
             match deltas.recv().await?.delta {
-                Delta::Text { text } => summary.push_str(&text),
+                Delta::Text { text: more } => text.push_str(&more),
                 Delta::ToolCall { .. } => {}
-                Delta::Done { .. } => return Some(summary),
+                Delta::Done { .. } => return Some(text),
                 Delta::Failed { detail } => {
-                    tracing::warn!(%detail, "no summary");
+                    tracing::warn!(%detail, "the language model wrote nothing");
                     return None;
                 }
             }
         }
     });
-    let summary = written.await.ok().flatten()?;
-    let summary = first_sentences(summary.trim());
-    (!summary.is_empty()).then(|| Pii::new(summary.to_owned()))
+    written.await.ok().flatten()
 }
 
-/// The first three sentences: a small model that has said what there is to say goes on, and is cut off
-/// in the middle of a sentence.
-fn first_sentences(text: &str) -> &str {
+/// The first sentences: a small model that has said what there is to say goes on, and is cut off in the
+/// middle of a sentence.
+pub(super) fn first_sentences(text: &str, most: usize) -> &str {
     let ends = text.match_indices(['.', '!', '?']).map(|(at, mark)| at + mark.len());
     let ends = ends.filter(|end| text[*end..].chars().next().is_none_or(char::is_whitespace));
-    ends.take(SENTENCES).last().map_or(text, |end| &text[..end])
+    ends.take(most).last().map_or(text, |end| &text[..end])
 }
 
-fn messages(task: &str, turns: &[TurnRecord], transfer: Option<TransferStatus>) -> Vec<ChatMessage> {
+/// The turns as text, or the end of it.
+pub(super) fn transcript(turns: &[TurnRecord]) -> String {
     let lines: Vec<String> = turns.iter().map(|t| format!("{}: {}", t.speaker, t.text.expose())).collect();
     let transcript = lines.join("\n");
     let from = transcript.len().saturating_sub(MAX_TRANSCRIPT);
     let from = (from..transcript.len()).find(|at| transcript.is_char_boundary(*at)).unwrap_or(0);
+    transcript[from..].to_owned()
+}
+
+fn messages(task: &str, turns: &[TurnRecord], transfer: Option<TransferStatus>) -> Vec<ChatMessage> {
     let after = match transfer {
-        Some(TransferStatus::Answered) => "\n(Then the caller was connected to a person.)",
+        Some(TransferStatus::Answered | TransferStatus::Referred) => {
+            "\n(Then the caller was connected to a person.)"
+        }
         Some(_) => "\n(The caller could not be connected to a person.)",
         None => "",
     };
@@ -78,7 +91,7 @@ fn messages(task: &str, turns: &[TurnRecord], transfer: Option<TransferStatus>) 
             format!(
                 "The agent's task was: {task}\n\nTranscript:\n{}{after}\n\nSay in two or three plain sentences what \
                  was said and what came of it.",
-                &transcript[from..]
+                transcript(turns)
             ),
         ),
     ]
@@ -102,9 +115,9 @@ mod tests {
 
     #[test]
     fn a_summary_is_three_whole_sentences_at_most() {
-        assert_eq!(first_sentences("One. Two at 9.30! Three? Four. Fi"), "One. Two at 9.30! Three?");
-        assert_eq!(first_sentences("One. Tw"), "One.");
-        assert_eq!(first_sentences("no end"), "no end");
+        assert_eq!(first_sentences("One. Two at 9.30! Three? Four. Fi", 3), "One. Two at 9.30! Three?");
+        assert_eq!(first_sentences("One. Tw", 3), "One.");
+        assert_eq!(first_sentences("no end", 3), "no end");
     }
 
     #[test]

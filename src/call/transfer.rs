@@ -1,25 +1,36 @@
 //! Handing a call to a second party: what happens with the two legs, as a state machine.
 //!
-//! In come what the conversation wants and what becomes of the second leg; out come steps, in order. It is
-//! a blind transfer that this node carries itself: the first leg stays, a second one is dialled beside it,
-//! and once that is answered the media of the two are bridged. Nothing of it depends on the carrier.
+//! In come what the conversation wants and what becomes of the second leg; out come steps, in order. Either
+//! this node carries the transfer itself: the first leg stays, a second one is dialled beside it, and once
+//! that is answered, and in a warm transfer its party willing, the media of the two are bridged. Or the
+//! carrier is asked to (REFER): then there is no second leg here, and once the carrier says that it is done
+//! the first one ends. A carrier that refuses leaves it to this node, where the trunk says so.
 
 use crate::call::record::TransferStatus;
-use crate::sip::SipEnd;
+use crate::sip::{Referral, SipEnd, TransferBy};
 use crate::voice::Event;
+use crate::voice::introduction::Verdict;
 
 /// What happens to a transfer. The caller is the first leg's far end, the target the second's.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Happening {
     /// The conversation wants it.
     Wanted,
-    /// There is a line for the second leg, and its number may be called now.
-    Allowed,
+    /// There is a line for the second leg.
+    LineTaken,
     NoLine,
+    /// Its number may be called now.
+    Allowed,
     /// The rules say no.
     Refused,
+    /// What the carrier says of the REFER.
+    Referral(Referral),
+    /// It cannot be asked.
+    Unreferred,
     /// The target answered.
     Answered,
+    /// What the target says of the caller.
+    Introduced(Verdict),
     /// The media of both legs are joined.
     Joined,
     /// They cannot be.
@@ -37,9 +48,14 @@ pub(super) enum Happening {
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Step {
-    /// Take a line and ask the rules.
+    TakeLine,
+    /// Ask the rules.
     AskLeave,
+    /// Ask the carrier to call the target.
+    Refer,
     Dial,
+    /// Tell the target who is on the line.
+    Introduce,
     /// The caller hears that it rings.
     RingBack,
     /// The caller hears the agent again.
@@ -59,8 +75,18 @@ enum State {
     /// The agent has the call.
     #[default]
     Idle,
-    Asking,
+    /// A line is taken and the rules are asked, `allowed` once they have answered.
+    Asking {
+        allowed: bool,
+    },
+    /// The carrier is asked; it has said that it does it, or not yet.
+    Referring {
+        accepted: bool,
+    },
+    /// The carrier has joined the two: the first leg is about to end.
+    Referred,
     Ringing,
+    Introducing,
     Joining,
     Bridged,
     /// The second leg is being ended, and the first goes on or is over too.
@@ -68,35 +94,40 @@ enum State {
     Over,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Transfer {
+    by: TransferBy,
+    warm: bool,
     state: State,
     call_over: bool,
 }
 
 impl Transfer {
+    /// `warm`: the target is asked before the two are joined.
+    pub(super) fn new(by: TransferBy, warm: bool) -> Self {
+        Transfer { by, warm, state: State::Idle, call_over: false }
+    }
+
     pub(super) fn handle(&mut self, happening: Happening) -> Vec<Step> {
         use Happening as H;
         match (self.state, happening) {
-            (State::Idle, H::Wanted) => self.become_with(State::Asking, [Step::AskLeave]),
-            (State::Asking, H::Allowed) => {
-                let ring = [Step::Record(TransferStatus::Ringing), Step::RingBack, Step::Dial];
-                self.become_with(State::Ringing, ring)
+            (State::Idle, H::Wanted) => self.begin(),
+            (State::Asking { .. }, happening) if happening != H::CallOver => self.handle_asked(happening),
+            (State::Referring { .. }, H::Referral(referral)) => self.handle_referral(referral),
+            (State::Referring { .. }, H::Unreferred) => self.unreferred(TransferStatus::Failed),
+            (State::Ringing, H::Answered) if self.warm => {
+                self.become_with(State::Introducing, [Step::Introduce])
             }
-            (State::Asking, H::NoLine) => self.fail(TransferStatus::NoLine),
-            (State::Asking, H::Refused) => self.fail(TransferStatus::Refused),
             (State::Ringing, H::Answered) => self.become_with(State::Joining, [Step::Join]),
             (State::Ringing, H::TargetEnded(end)) => self.fail(status_of(end.as_ref())),
+            (State::Introducing, happening) if happening != H::CallOver => {
+                self.handle_introduction(happening)
+            }
             (State::Joining, H::Joined) => {
                 let told = [Step::Record(TransferStatus::Answered), Step::Tell(Event::TransferAnswered)];
                 self.become_with(State::Bridged, told)
             }
-            (State::Joining, H::Unusable | H::TargetEnded(_)) => {
-                let mut steps = self.fail(TransferStatus::Failed);
-                self.state = State::Leaving;
-                steps.insert(0, Step::HangUp);
-                steps
-            }
+            (State::Joining, H::Unusable | H::TargetEnded(_)) => self.send_away(TransferStatus::Failed),
             (State::Bridged, H::CallerPressed(digit)) => vec![Step::PressToTarget(digit)],
             (State::Bridged, H::TargetPressed(digit)) => vec![Step::PressToCaller(digit)],
             (State::Bridged, H::TargetEnded(_)) => {
@@ -123,13 +154,93 @@ impl Transfer {
         self.state == State::Over
     }
 
+    /// The carrier needs no line of this node.
+    fn begin(&mut self) -> Vec<Step> {
+        let first = if self.by == TransferBy::Bridge { Step::TakeLine } else { Step::AskLeave };
+        self.become_with(State::Asking { allowed: false }, [first])
+    }
+
+    fn handle_asked(&mut self, happening: Happening) -> Vec<Step> {
+        use Happening as H;
+        let ring = [Step::Record(TransferStatus::Ringing), Step::RingBack];
+        match (self.state, happening) {
+            // The rules were asked before the carrier was, and the caller hears the tone already.
+            (State::Asking { allowed: true }, H::LineTaken) => self.become_with(State::Ringing, [Step::Dial]),
+            (_, H::LineTaken) => vec![Step::AskLeave],
+            (_, H::Allowed) => {
+                let [record, ring] = ring;
+                match self.by {
+                    TransferBy::Bridge => self.become_with(State::Ringing, [record, ring, Step::Dial]),
+                    TransferBy::Refer | TransferBy::Auto => {
+                        let referring = State::Referring { accepted: false };
+                        self.become_with(referring, [record, ring, Step::Refer])
+                    }
+                }
+            }
+            (_, H::NoLine) => self.fail(TransferStatus::NoLine),
+            (_, H::Refused) => self.fail(TransferStatus::Refused),
+            _ => Vec::new(),
+        }
+    }
+
+    fn handle_referral(&mut self, referral: Referral) -> Vec<Step> {
+        match referral {
+            Referral::Accepted | Referral::Ringing => {
+                self.become_with(State::Referring { accepted: true }, [])
+            }
+            Referral::Done => {
+                let told = [Step::Record(TransferStatus::Referred), Step::Tell(Event::Referred)];
+                self.become_with(State::Referred, told)
+            }
+            Referral::Refused { .. } => self.unreferred(TransferStatus::Failed),
+            // It cannot make such calls: the target's telephone has not rung.
+            Referral::Failed { status: 405 | 420 | 500..600 } => self.unreferred(TransferStatus::Failed),
+            Referral::Failed { status } => self.fail(status_of_code(status)),
+            // Whether it still calls the target is not known: nobody is rung twice.
+            Referral::Lost => self.fail(TransferStatus::Failed),
+        }
+    }
+
+    /// The carrier does not do it: neither this transfer nor another one of this call.
+    fn unreferred(&mut self, status: TransferStatus) -> Vec<Step> {
+        if self.by != TransferBy::Auto {
+            return self.fail(status);
+        }
+        self.by = TransferBy::Bridge;
+        self.become_with(State::Asking { allowed: true }, [Step::TakeLine])
+    }
+
+    fn handle_introduction(&mut self, happening: Happening) -> Vec<Step> {
+        use Happening as H;
+        match happening {
+            H::Introduced(Verdict::Accepted) => self.become_with(State::Joining, [Step::Join]),
+            H::Introduced(Verdict::Declined) => self.send_away(TransferStatus::Rejected),
+            H::Introduced(Verdict::Nobody) => self.send_away(TransferStatus::NoAnswer),
+            H::Introduced(Verdict::Lost) | H::Unusable | H::TargetLost => {
+                self.send_away(TransferStatus::Failed)
+            }
+            // Who hangs up does not want the call.
+            H::TargetEnded(_) => self.fail(TransferStatus::Rejected),
+            _ => Vec::new(),
+        }
+    }
+
     fn call_ended(&mut self) -> Vec<Step> {
         self.call_over = true;
         match self.state {
-            State::Idle | State::Asking | State::Over => self.become_with(State::Over, []),
+            State::Idle | State::Asking { .. } | State::Referred | State::Over => {
+                self.become_with(State::Over, [])
+            }
+            // What it has taken on it does, whether or not this leg lives.
+            State::Referring { accepted: true } => {
+                self.become_with(State::Over, [Step::Record(TransferStatus::Referred)])
+            }
+            State::Referring { accepted: false } => {
+                self.become_with(State::Over, [Step::Record(TransferStatus::Cancelled)])
+            }
             State::Leaving => Vec::new(),
             State::Bridged => self.become_with(State::Leaving, [Step::HangUp]),
-            State::Ringing | State::Joining => {
+            State::Ringing | State::Introducing | State::Joining => {
                 let steps = [Step::HangUp, Step::Record(TransferStatus::Cancelled)];
                 self.become_with(State::Leaving, steps)
             }
@@ -141,6 +252,14 @@ impl Transfer {
         self.become_with(State::Idle, steps)
     }
 
+    /// The second leg is ended, and the agent comes back.
+    fn send_away(&mut self, status: TransferStatus) -> Vec<Step> {
+        let mut steps = self.fail(status);
+        self.state = State::Leaving;
+        steps.insert(0, Step::HangUp);
+        steps
+    }
+
     fn become_with<const N: usize>(&mut self, state: State, steps: [Step; N]) -> Vec<Step> {
         self.state = state;
         steps.into()
@@ -150,126 +269,22 @@ impl Transfer {
 /// What the end of a leg that was not answered means.
 fn status_of(end: Option<&SipEnd>) -> TransferStatus {
     match end {
-        Some(SipEnd::Rejected { status: 486 | 600, .. }) => TransferStatus::Busy,
-        Some(SipEnd::NoAnswer | SipEnd::Rejected { status: 408 | 480 | 487, .. }) => TransferStatus::NoAnswer,
-        Some(SipEnd::Rejected { status: 403 | 603 | 607 | 608, .. }) => TransferStatus::Rejected,
+        Some(SipEnd::NoAnswer) => TransferStatus::NoAnswer,
+        Some(SipEnd::Rejected { status, .. }) => status_of_code(*status),
+        _ => TransferStatus::Failed,
+    }
+}
+
+/// What the final status of a call to the target means.
+fn status_of_code(status: u16) -> TransferStatus {
+    match status {
+        486 | 600 => TransferStatus::Busy,
+        408 | 480 | 487 => TransferStatus::NoAnswer,
+        403 | 603 | 607 | 608 => TransferStatus::Rejected,
         _ => TransferStatus::Failed,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rejected(status: u16) -> Happening {
-        Happening::TargetEnded(Some(SipEnd::Rejected { status, reason: "No".into() }))
-    }
-
-    /// A transfer that has gone through all of these, and what the last one led to.
-    fn after<const N: usize>(happenings: [Happening; N]) -> (Transfer, Vec<Step>) {
-        let mut transfer = Transfer::default();
-        let steps = happenings.into_iter().map(|happening| transfer.handle(happening)).last();
-        (transfer, steps.unwrap_or_default())
-    }
-
-    const RINGING: [Happening; 2] = [Happening::Wanted, Happening::Allowed];
-
-    fn bridged() -> Transfer {
-        let [wanted, allowed] = RINGING;
-        let (transfer, steps) = after([wanted, allowed, Happening::Answered, Happening::Joined]);
-        let told = [Step::Record(TransferStatus::Answered), Step::Tell(Event::TransferAnswered)];
-        assert_eq!(steps, told);
-        transfer
-    }
-
-    fn came_back(status: TransferStatus) -> Vec<Step> {
-        vec![Step::Quiet, Step::Record(status), Step::Tell(Event::TransferFailed)]
-    }
-
-    #[test]
-    fn nobody_is_dialled_before_the_rules_allow_it() {
-        let (mut transfer, steps) = after([Happening::Wanted]);
-        assert_eq!(steps, [Step::AskLeave]);
-        let steps = transfer.handle(Happening::Allowed);
-        assert_eq!(steps, [Step::Record(TransferStatus::Ringing), Step::RingBack, Step::Dial]);
-        assert_eq!(transfer.handle(Happening::Answered), [Step::Join]);
-    }
-
-    #[test]
-    fn whoever_is_not_reached_gives_the_call_back_to_the_agent() {
-        for (happening, status) in [
-            (rejected(486), TransferStatus::Busy),
-            (rejected(480), TransferStatus::NoAnswer),
-            (rejected(603), TransferStatus::Rejected),
-            (rejected(404), TransferStatus::Failed),
-            (Happening::TargetEnded(Some(SipEnd::NoAnswer)), TransferStatus::NoAnswer),
-            (Happening::TargetEnded(None), TransferStatus::Failed),
-        ] {
-            let [wanted, allowed] = RINGING;
-            let (mut transfer, steps) = after([wanted, allowed, happening]);
-            assert_eq!(steps, came_back(status));
-            assert_eq!(transfer.handle(Happening::Wanted), [Step::AskLeave], "it may be tried again");
-        }
-        assert_eq!(after([Happening::Wanted, Happening::Refused]).1, came_back(TransferStatus::Refused));
-        assert_eq!(after([Happening::Wanted, Happening::NoLine]).1, came_back(TransferStatus::NoLine));
-    }
-
-    #[test]
-    fn an_answer_that_cannot_be_used_is_hung_up() {
-        let [wanted, allowed] = RINGING;
-        let (mut transfer, steps) = after([wanted, allowed, Happening::Answered, Happening::Unusable]);
-        assert_eq!(steps[0], Step::HangUp);
-        assert_eq!(steps[1..], came_back(TransferStatus::Failed));
-        assert_eq!(transfer.handle(Happening::TargetEnded(Some(SipEnd::LocalHangup))), []);
-        assert_eq!(transfer.handle(Happening::Wanted), [Step::AskLeave]);
-    }
-
-    #[test]
-    fn a_caller_who_hangs_up_takes_the_ringing_leg_along() {
-        let [wanted, allowed] = RINGING;
-        let (mut transfer, steps) = after([wanted, allowed, Happening::CallOver]);
-        assert_eq!(steps, [Step::HangUp, Step::Record(TransferStatus::Cancelled)]);
-        assert!(!transfer.is_over(), "the second leg has not ended");
-        // A 200 that crosses the CANCEL joins nobody.
-        assert_eq!(transfer.handle(Happening::Answered), []);
-        transfer.handle(Happening::TargetEnded(Some(SipEnd::Cancelled)));
-        assert!(transfer.is_over());
-    }
-
-    #[test]
-    fn either_end_of_a_bridge_ends_the_other() {
-        let mut transfer = bridged();
-        let end = Happening::TargetEnded(Some(SipEnd::RemoteHangup));
-        assert_eq!(transfer.handle(end.clone()), [Step::Tell(Event::TransferOver)]);
-        assert!(transfer.is_over());
-        let mut transfer = bridged();
-        assert_eq!(transfer.handle(Happening::CallOver), [Step::HangUp]);
-        assert_eq!(transfer.handle(end), []);
-        assert!(transfer.is_over());
-    }
-
-    #[test]
-    fn a_target_that_goes_mute_is_hung_up() {
-        let mut transfer = bridged();
-        let steps = transfer.handle(Happening::TargetLost);
-        assert_eq!(steps, [Step::HangUp, Step::Tell(Event::TransferOver)]);
-        assert_eq!(transfer.handle(Happening::CallOver), []);
-        transfer.handle(Happening::TargetEnded(Some(SipEnd::LocalHangup)));
-        assert!(transfer.is_over());
-    }
-
-    #[test]
-    fn keys_pass_both_ways_once_the_two_are_joined() {
-        let [wanted, allowed] = RINGING;
-        assert_eq!(after([wanted, allowed, Happening::CallerPressed('1')]).1, []);
-        let mut transfer = bridged();
-        assert_eq!(transfer.handle(Happening::CallerPressed('1')), [Step::PressToTarget('1')]);
-        assert_eq!(transfer.handle(Happening::TargetPressed('#')), [Step::PressToCaller('#')]);
-    }
-
-    #[test]
-    fn a_call_without_a_transfer_is_over_with_its_first_leg() {
-        let (transfer, steps) = after([Happening::CallOver]);
-        assert!(transfer.is_over() && steps.is_empty());
-    }
-}
+#[path = "transfer_tests.rs"]
+mod tests;

@@ -3,7 +3,7 @@
 use std::f32::consts::TAU;
 
 use super::relay::Frame;
-use crate::base::audio::NARROWBAND_HZ;
+use crate::base::audio::frame_samples;
 
 /// Of each tone; two of them stay below -16 dBm0.
 const AMPLITUDE: f32 = 2_600.0;
@@ -37,28 +37,30 @@ impl Ringback {
 #[derive(Debug, Clone, Copy)]
 pub struct Ringing {
     kind: Ringback,
-    /// Samples so far.
-    at: u64,
+    /// Frames so far.
+    frames: u64,
 }
 
 impl Ringing {
     pub const fn new(kind: Ringback) -> Self {
-        Ringing { kind, at: 0 }
+        Ringing { kind, frames: 0 }
     }
 
-    pub fn frame(&mut self) -> Frame {
-        std::array::from_fn(|_| self.sample())
+    /// The next 20 ms at `rate` Hz.
+    pub fn frame(&mut self, rate: u32) -> Frame {
+        let length = frame_samples(rate) as u64;
+        let begin = self.frames * length;
+        self.frames += 1;
+        (begin..begin + length).map(|at| self.sample(at, u64::from(rate))).collect()
     }
 
-    fn sample(&mut self) -> i16 {
-        let rate = u64::from(NARROWBAND_HZ);
+    fn sample(self, at: u64, rate: u64) -> i16 {
         let (on, period) = self.kind.cadence();
-        let at = self.at % (period * rate);
-        self.at += 1;
+        let at = at % (period * rate);
         if at >= on * rate {
             return 0;
         }
-        let wave = |hz: &f32| (TAU * hz * at as f32 / NARROWBAND_HZ as f32).sin() * AMPLITUDE;
+        let wave = |hz: &f32| (TAU * hz * at as f32 / rate as f32).sin() * AMPLITUDE;
         self.kind.tones().iter().map(wave).sum::<f32>() as i16
     }
 }
@@ -66,18 +68,21 @@ impl Ringing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::{FRAME_SAMPLES, tone::BeepDetector};
+    use crate::base::audio::{NARROWBAND_HZ, WIDEBAND_HZ};
+    use crate::media::tone::BeepDetector;
 
-    fn loud(kind: Ringback) -> Vec<bool> {
+    fn loud(kind: Ringback, rate: u32) -> Vec<bool> {
         let mut ringing = Ringing::new(kind);
-        (0..700).map(|_| ringing.frame().iter().any(|sample| sample.unsigned_abs() > 1_000)).collect()
+        (0..700).map(|_| ringing.frame(rate).iter().any(|sample| sample.unsigned_abs() > 1_000)).collect()
     }
 
     #[test]
     fn the_cadence_is_that_of_the_country() {
         for (kind, on, period) in [(Ringback::NorthAmerican, 100, 300), (Ringback::European, 50, 250)] {
-            let loud = loud(kind);
-            assert!((0..700).all(|n| loud[n] == (n % period < on)), "{kind:?}");
+            for rate in [NARROWBAND_HZ, WIDEBAND_HZ] {
+                let loud = loud(kind, rate);
+                assert!((0..700).all(|n| loud[n] == (n % period < on)), "{kind:?} at {rate} Hz");
+            }
         }
     }
 
@@ -85,8 +90,8 @@ mod tests {
     fn no_ringing_is_taken_for_a_beep() {
         for kind in [Ringback::NorthAmerican, Ringback::European] {
             let (mut ringing, mut detector) = (Ringing::new(kind), BeepDetector::default());
-            let beeps = (0..700).filter_map(|_| detector.hear(&ringing.frame())).count();
-            assert_eq!((beeps, ringing.at), (0, 700 * FRAME_SAMPLES as u64), "{kind:?}");
+            let beeps = (0..700).filter_map(|_| detector.hear(&ringing.frame(NARROWBAND_HZ))).count();
+            assert_eq!((beeps, ringing.frames), (0, 700), "{kind:?}");
         }
     }
 }

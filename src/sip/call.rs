@@ -7,7 +7,13 @@ use rsipstack::transaction::transaction::Transaction;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{end::SipEnd, error::SipError, trunk::Srtp, vouched::Verification};
+use super::{
+    end::SipEnd,
+    error::SipError,
+    referral::Referral,
+    trunk::{Srtp, TransferBy},
+    vouched::Verification,
+};
 use crate::base::{E164, Pii};
 
 /// Signals a user may be behind on before it counts as gone.
@@ -53,7 +59,19 @@ pub enum Signal {
         digit: char,
         duration: Duration,
     },
+    /// What becomes of our REFER.
+    Referral(Referral),
     Ended(SipEnd),
+}
+
+/// A request to the peer to call somebody else in our place (REFER, RFC 3515).
+#[derive(Debug, Clone)]
+pub struct Refer {
+    pub to: E164,
+    /// Number to say that it is by; the trunk's `caller_id` if `None`.
+    pub by: Option<E164>,
+    /// The peer's last word is waited for no longer.
+    pub patience: Duration,
 }
 
 /// A re-INVITE or UPDATE. Unanswered for five seconds, or dropped, it is refused and the session stays
@@ -76,6 +94,7 @@ impl fmt::Debug for Signal {
             Signal::Reoffer(_) => f.write_str("Reoffer"),
             Signal::LateAnswer { .. } => f.write_str("LateAnswer"),
             Signal::Dtmf { .. } => f.write_str("Dtmf"),
+            Signal::Referral(referral) => f.debug_tuple("Referral").field(referral).finish(),
             Signal::Ended(end) => f.debug_tuple("Ended").field(end).finish(),
         }
     }
@@ -110,7 +129,14 @@ pub(super) enum Command {
         sdp: String,
         done: oneshot::Sender<Result<String, SipError>>,
     },
-    /// A request of the peer's that may belong to the time before the answer.
+    TransferBy {
+        reply: oneshot::Sender<TransferBy>,
+    },
+    Refer {
+        refer: Refer,
+        done: oneshot::Sender<Result<(), SipError>>,
+    },
+    /// A NOTIFY, or a request of the peer's that may belong to the time before the answer.
     Early(Box<Transaction>),
 }
 
@@ -130,6 +156,25 @@ impl CallHandle {
         let (done, answer) = oneshot::channel();
         self.commands.send(Command::Reinvite { sdp, done }).await.map_err(|_| SipError::CallOver)?;
         answer.await.map_err(|_| SipError::CallOver)?
+    }
+
+    /// How the call may be transferred: as its trunk is configured, but [`TransferBy::Auto`] only where the
+    /// peer says that it takes a REFER.
+    pub async fn transfer_by(&self) -> TransferBy {
+        let (reply, by) = oneshot::channel();
+        match self.commands.send(Command::TransferBy { reply }).await {
+            Ok(()) => by.await.unwrap_or(TransferBy::Bridge),
+            Err(_) => TransferBy::Bridge,
+        }
+    }
+
+    /// Asks the peer of an answered call to call somebody else. What becomes of it comes as
+    /// [`Signal::Referral`], to the last word within [`Refer::patience`] or the call's end; the call itself
+    /// goes on until somebody hangs up. One REFER at a time.
+    pub async fn refer(&self, refer: Refer) -> Result<(), SipError> {
+        let (done, sent) = oneshot::channel();
+        self.commands.send(Command::Refer { refer, done }).await.map_err(|_| SipError::CallOver)?;
+        sent.await.map_err(|_| SipError::CallOver)?
     }
 }
 

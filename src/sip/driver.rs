@@ -29,9 +29,14 @@ use super::{
     end::SipEnd,
     error::{SipError, describe},
     hunt::{Hunt, Preparation, prepared},
-    message::{allow, allows_update, body_text, end_by, end_of, is_success, session_expires, terminated},
+    link::Trunk,
+    message::{
+        allow, allows_refer, allows_update, body_text, end_by, end_of, is_success, session_expires,
+        terminated,
+    },
     node::Core,
     provisional::HeldAnswer,
+    referral::Referring,
     reliable::{Heard, Told},
     renegotiation::{Done, Negotiation, respond},
     session_timer::{self, Timer},
@@ -82,6 +87,12 @@ pub(super) struct Driver {
     pub(super) promised: Option<session_timer::Answer>,
     /// Whether the peer takes UPDATE requests.
     pub(super) peer_updates: bool,
+    /// The trunk that it goes out or came in by.
+    pub(super) line: Option<Arc<Trunk>>,
+    /// Whether the peer says that it takes REFER requests.
+    pub(super) peer_refers: bool,
+    /// Our REFER, the last if there were more.
+    pub(super) referring: Option<Referring>,
     /// Reliable responses to our INVITE.
     pub(super) heard: Heard,
     /// Our PRACK that leaves last: the next waits for it, so that their numbers stay in order.
@@ -140,6 +151,9 @@ impl Driver {
             session: None,
             promised: None,
             peer_updates: false,
+            line: None,
+            peer_refers: false,
+            referring: None,
             heard: Heard::default(),
             prack: None,
             told: None,
@@ -174,8 +188,9 @@ impl Driver {
     fn poll_timeout(&self) -> Instant {
         let session = self.session.as_ref().filter(|_| self.call.state() == State::Answered);
         let told = self.told.as_ref().filter(|_| self.call.state() == State::Offered);
-        let deadlines =
-            [self.call.poll_timeout(), session.map(Timer::poll_timeout), told.and_then(Told::poll_timeout)];
+        let referring = self.referring.as_ref().and_then(Referring::poll_timeout);
+        let session = session.map(Timer::poll_timeout);
+        let deadlines = [self.call.poll_timeout(), session, told.and_then(Told::poll_timeout), referring];
         deadlines.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + Duration::from_secs(3600))
     }
 
@@ -188,6 +203,7 @@ impl Driver {
         if self.call.state() == State::Answered {
             self.refresh_if_due(now);
         }
+        self.referral_if_due(now);
     }
 
     /// Forgets the dialog: the stack keeps it until it is told to.
@@ -313,6 +329,9 @@ impl Driver {
                 self.feed(Event::Refuse { status });
             }
             Command::Reinvite { sdp, done } => self.reinvite(sdp, done),
+            // Whoever asked may have gone.
+            Command::TransferBy { reply } => drop(reply.send(self.transfer_by())),
+            Command::Refer { refer, done } => drop(done.send(self.refer(&refer))),
             Command::Early(request) => self.on_early_request(request),
         }
     }
@@ -375,6 +394,7 @@ impl Driver {
 
     fn on_answered(&mut self, response: &Response) {
         self.peer_updates = allows_update(&response.headers);
+        self.peer_refers = allows_refer(&response.headers);
         let agreed =
             self.core.config.terms().and_then(|terms| terms.accept(session_expires(&response.headers)));
         self.begin_session(agreed);

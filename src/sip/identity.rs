@@ -31,8 +31,7 @@ pub(super) fn written(
     diverted: Option<&E164>,
 ) -> Result<Identity, SipError> {
     let config = &trunk.config;
-    let called = format!("{}{}", config.tech_prefix, config.write_number(to));
-    let callee = number_uri(trunk, trunk.server_uri(Some(&called))?);
+    let callee = number_uri(trunk, trunk.server_uri(Some(&config.dialled(to)))?);
     let mut headers = Vec::new();
     let shown = from.or(config.caller_id.as_ref());
     let own = match shown {

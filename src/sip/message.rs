@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Methods served, in and out of a dialog.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK";
+pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, NOTIFY";
 pub(super) const SDP: &str = "application/sdp";
 
 pub(super) fn allow() -> Header {
@@ -65,7 +65,16 @@ pub(super) fn min_se(headers: &Headers) -> Option<std::time::Duration> {
 
 /// Whether the peer takes UPDATE requests; one that does not say takes none (RFC 3311 section 4).
 pub(super) fn allows_update(headers: &Headers) -> bool {
-    option_tags(headers, allow_list).any(|method| method.eq_ignore_ascii_case("UPDATE"))
+    allows(headers, "UPDATE")
+}
+
+/// Whether the peer says that it takes REFER requests.
+pub(super) fn allows_refer(headers: &Headers) -> bool {
+    allows(headers, "REFER")
+}
+
+fn allows(headers: &Headers, wanted: &str) -> bool {
+    option_tags(headers, allow_list).any(|method| method.eq_ignore_ascii_case(wanted))
 }
 
 /// Whether a description may stand in an answer; a caller that does not say takes one (RFC 3261 section

@@ -15,8 +15,9 @@
 //! | `pace`, `turns` | how many calls a second a trunk takes, pure, and the queue for it |
 //! | `resolver` | a trunk's addresses by SRV, A and AAAA |
 //! | `identity`, `vouched` | who calls: what we write of it, and what a trunk says of it |
+//! | `referral`, `refer` | what becomes of a REFER, pure, and the request |
 //! | `keepalive` | whether a trunk lives, asked by OPTIONS |
-//! | `translate`, `digest`, `early` | what the stack says otherwise than the RFCs, put right at the wire |
+//! | `translate`, `digest`, `early`, `challenge` | what the stack says otherwise than the RFCs, put right at the wire |
 //! | `nonce` | how often a nonce was answered, pure |
 //! | `stun`, `discovery` | our address as the world sees it: the messages, pure, and who asks |
 //! | `rate` | how much a source may send, pure |
@@ -27,13 +28,14 @@
 //! | `addresses` | where peers reach us |
 //! | `node`, `link`, `router` | sockets and clock: the node, its trunks, requests that come in |
 //! | `driver`, `setup`, `provisional` | one call: its INVITE, what is told before the answer, its BYE |
-//! | `renegotiation`, `refresh`, `info` | what happens inside a call |
+//! | `renegotiation`, `refresh`, `info`, `refer` | what happens inside a call |
 //!
 //! Messages, transactions and dialogs are `rsipstack`'s; no name of it leaves this module. It logs
 //! whole messages, numbers included, at `info`: a log filter must hold it at [`LOG_FILTER`].
 
 mod addresses;
 mod call;
+mod challenge;
 mod config;
 mod dialog;
 mod digest;
@@ -58,6 +60,8 @@ mod nonce;
 mod pace;
 mod provisional;
 mod rate;
+mod refer;
+mod referral;
 mod refresh;
 mod registrar;
 mod registration;
@@ -80,7 +84,7 @@ mod vouched;
 mod wire;
 
 pub use self::{
-    call::{CallHandle, IncomingCall, Party, Reoffer, Signal, SipCall},
+    call::{CallHandle, IncomingCall, Party, Refer, Reoffer, Signal, SipCall},
     config::{Config, InvalidConfig, ring_timeout_is_valid},
     end::SipEnd,
     error::SipError,
@@ -88,9 +92,13 @@ pub use self::{
     keepalive::Liveness,
     node::{Dial, Pong, SipNode, Stats},
     rate::RateLimit,
+    referral::Referral,
     registration::RegistrationState,
     tls::{TlsConfig, TlsError},
-    trunk::{DiversionHeader, IdentityHeader, Network, NumberFormat, Server, Srtp, Transport, TrunkConfig},
+    trunk::{
+        DiversionHeader, IdentityHeader, Network, NumberFormat, Server, Srtp, TransferBy, Transport,
+        TrunkConfig,
+    },
     vouched::Verification,
 };
 

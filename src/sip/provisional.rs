@@ -189,7 +189,7 @@ impl Driver {
 
 /// Requests in the early dialog.
 impl Driver {
-    /// A PRACK, or an UPDATE that came before the call was confirmed.
+    /// A NOTIFY, a PRACK, or an UPDATE that came before the call was confirmed.
     pub(super) fn on_early_request(&mut self, request: Box<Transaction>) {
         use State::{Inviting, Offered, Proceeding};
         // An answer that came before it may wait to be told.
@@ -199,6 +199,7 @@ impl Driver {
         }
         match request.original.method {
             Method::PRack => self.on_prack(request),
+            Method::Notify => self.on_notify(request),
             Method::Update if matches!(self.call.state(), Inviting | Proceeding | Offered) => {
                 self.on_early_update(request);
             }
@@ -253,10 +254,10 @@ impl Driver {
     }
 }
 
-fn reply(mut request: Box<Transaction>, status: StatusCode, headers: Vec<Header>) {
+pub(super) fn reply(mut request: Box<Transaction>, status: StatusCode, headers: Vec<Header>) {
     tokio::spawn(async move {
         if let Err(error) = request.reply_with(status, headers, None).await {
-            tracing::debug!(error = describe(&error), "no answer within the early dialog");
+            tracing::debug!(error = describe(&error), "no answer within the call");
         }
     });
 }

@@ -113,6 +113,10 @@ pub(super) enum Done {
         description: String,
         response: Response,
     },
+    /// Our REFER was answered, or not.
+    Referred {
+        response: Option<Response>,
+    },
     Nothing,
 }
 
@@ -145,6 +149,7 @@ impl Driver {
                     self.lose_session(format!("the peer answers a re-INVITE with {status}"));
                 }
             }
+            Done::Referred { response } => self.on_referred(response.as_ref()),
             Done::Nothing => {}
         }
     }

@@ -162,9 +162,10 @@ fn handle_in_dialog(core: &Arc<Core>, request: Transaction) {
         let unsupported = vec![Header::Unsupported(unknown.into())];
         return drop(tokio::spawn(refuse(request, StatusCode::BadExtension, unsupported)));
     }
-    // The stack answers a PRACK whatever it says, and leaves an UPDATE before the answer unanswered.
+    // The stack answers a PRACK whatever it says, and leaves an UPDATE before the answer and a NOTIFY after
+    // the BYE unanswered.
     let early = match request.original.method {
-        Method::PRack => true,
+        Method::PRack | Method::Notify => true,
         Method::Update => !core.layer.match_dialog(&request).is_some_and(|d| d.state().is_confirmed()),
         _ => false,
     };

@@ -19,7 +19,7 @@ use super::{
     error::{SipError, describe},
     hunt::Hunt,
     link::Trunk,
-    message::{allows_update, asked, body_text, min_se, requires},
+    message::{allows_refer, allows_update, asked, body_text, min_se, requires},
     node::{Core, Dial},
     reliable::{RELIABLE, Told},
     router,
@@ -58,7 +58,7 @@ pub(super) fn session_headers(expires: SessionExpires, min_se: Duration) -> [Hea
 /// Takes on an INVITE that came in; gives it back if it cannot be a call.
 pub(super) fn receive(
     core: &Arc<Core>,
-    trunk: &Trunk,
+    trunk: &Arc<Trunk>,
     source: SocketAddr,
     request: Transaction,
 ) -> Result<IncomingCall, Box<(Transaction, SipError)>> {
@@ -85,7 +85,7 @@ pub(super) fn receive(
 
 fn receive_dialog(
     core: &Arc<Core>,
-    trunk: &Trunk,
+    trunk: &Arc<Trunk>,
     request: &Transaction,
 ) -> Result<(Driver, SipCall), SipError> {
     let invite = &request.original;
@@ -103,6 +103,8 @@ fn receive_dialog(
     // Too short an interval was refused before.
     driver.promised = core.config.terms().and_then(|terms| terms.answer(&asked(headers)).ok());
     driver.peer_updates = allows_update(headers);
+    driver.peer_refers = allows_refer(headers);
+    driver.line = Some(trunk.clone());
     driver.told =
         requires(headers, RELIABLE).then(|| Told::new(cseq, rand::random_range(1..1 << 31), core.config.t1));
     driver.late_offer = invite.body().is_empty();

@@ -11,7 +11,9 @@ use rsipstack::{
     transport::SipAddr,
 };
 
-use super::{addresses::Addresses, digest::DigestTranslator, early, registrar, reliable::RELIABLE};
+use super::{
+    addresses::Addresses, challenge, digest::DigestTranslator, early, registrar, reliable::RELIABLE,
+};
 
 pub(super) struct Translator {
     pub addresses: Arc<Addresses>,
@@ -24,11 +26,15 @@ impl MessageInspector for Translator {
             early::readdress(request);
             registrar::name_instance(request);
             self.addresses.sign(request);
+            challenge::mark_last(request);
         }
         self.digest.before_send(message, to)
     }
 
     fn after_received(&self, mut message: SipMessage, from: Option<&SipAddr>) -> SipMessage {
+        if let SipMessage::Response(response) = &mut message {
+            challenge::settle(response);
+        }
         if let SipMessage::Response(response) = &mut message
             && response.cseq_header().is_ok_and(|cseq| cseq.method() == Ok(Method::Invite))
         {

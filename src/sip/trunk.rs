@@ -83,6 +83,9 @@ pub struct TrunkConfig {
     /// `P-Asserted-Identity` or `X-Twilio-VerStat`. None: whatever a call says of itself is not believed.
     #[serde(default)]
     pub verification_header: Option<String>,
+    /// How a call of this trunk is handed to somebody else.
+    #[serde(default)]
+    pub transfer: TransferBy,
     /// PEM file with the authority that the trunk's certificate must be of, and no other; those that the
     /// system trusts if `None`.
     #[serde(default)]
@@ -118,6 +121,19 @@ pub enum DiversionHeader {
     Diversion,
     /// `History-Info` (RFC 7044)
     HistoryInfo,
+}
+
+/// Who joins the two parties of a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TransferBy {
+    /// This node: it dials a second leg and passes the media on.
+    #[default]
+    Bridge,
+    /// The peer, by REFER; where it refuses, there is no transfer.
+    Refer,
+    /// The peer where it says that it takes a REFER; this node where it does not, or refuses.
+    Auto,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -221,6 +237,7 @@ impl TrunkConfig {
             withhold_caller_id: false,
             diversion: DiversionHeader::None,
             verification_header: None,
+            transfer: TransferBy::Bridge,
             tls_ca: None,
             tls_name: None,
             srtp: Srtp::Off,
@@ -317,6 +334,11 @@ impl TrunkConfig {
             NumberFormat::E164 => number.as_str(),
             NumberFormat::E164WithoutPlus => number.digits(),
         }
+    }
+
+    /// `number` as it is called by this trunk.
+    pub(super) fn dialled(&self, number: &E164) -> String {
+        format!("{}{}", self.tech_prefix, self.write_number(number))
     }
 
     /// Domain of our own address of record.

@@ -119,7 +119,7 @@ impl Conversation {
             Event::Beep { length } => self.screen(now, Clue::Beeps { length }),
             Event::MediaLost => self.hang_up(now, Closing::MediaLost),
             // Of a transfer that is not under way.
-            Event::TransferAnswered | Event::TransferFailed | Event::TransferOver => {}
+            Event::TransferAnswered | Event::TransferFailed | Event::TransferOver | Event::Referred => {}
         }
         self.yield_turn(now);
     }

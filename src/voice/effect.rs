@@ -34,6 +34,8 @@ pub enum Closing {
     MediaLost,
     /// Whom the caller was handed to hung up.
     TransferOver,
+    /// The carrier has taken the call over.
+    Referred,
     /// An engine stayed away for longer than the patience set.
     EngineLost,
 }

@@ -59,6 +59,8 @@ pub enum Event {
     TransferFailed,
     /// That person has hung up.
     TransferOver,
+    /// The carrier has taken the call over: it joins the two.
+    Referred,
     /// Nothing has come from the far end for this long (RTP timeout of the media session).
     MediaLost,
 }
@@ -88,6 +90,7 @@ impl Event {
             Event::TransferAnswered => "transfer answered",
             Event::TransferFailed => "transfer failed",
             Event::TransferOver => "transfer over",
+            Event::Referred => "referred",
             Event::MediaLost => "media lost",
         }
     }

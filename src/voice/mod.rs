@@ -15,6 +15,7 @@
 //! | [`greeting`] | whether a person or an answering machine answered |
 //! | [`voicemail`] | what is done about a machine: hang up, leave a message, go on |
 //! | `transfer` | the caller is handed to a person |
+//! | [`introduction`], [`introducing`] | that person is told who is on the line, and asked: the rules, and their driver |
 //! | [`keys`] | the agent walks through a menu of keys |
 //! | [`chunk`] | text from the LLM is cut into clauses that can be spoken |
 //! | [`heard`] | which words of a clause went over the wire |
@@ -35,6 +36,8 @@ pub mod greeting;
 mod head_start;
 pub mod heard;
 pub mod hearing;
+pub mod introducing;
+pub mod introduction;
 pub mod keys;
 #[cfg(test)]
 mod keys_scenarios;
@@ -82,7 +85,7 @@ pub struct Config {
 
 impl Config {
     /// What the agent says of its own accord on a call in `language`.
-    fn phrases_for(&self, language: &str) -> &Phrases {
+    pub(crate) fn phrases_for(&self, language: &str) -> &Phrases {
         let primary = language.split('-').next().unwrap_or(language).to_ascii_lowercase();
         self.phrases_in.get(&primary).unwrap_or(&self.phrases)
     }
@@ -145,6 +148,10 @@ pub struct Phrases {
     pub connecting: String,
     /// When that person did not answer.
     pub not_reached: String,
+    /// To that person, where the caller is introduced first and the model has nothing better to say.
+    pub introduction: String,
+    /// After the introduction.
+    pub put_through: String,
 }
 
 impl Default for Config {
@@ -201,6 +208,9 @@ impl Default for Phrases {
             goodbye: "Goodbye.".into(),
             connecting: "One moment, please, I'll connect you.".into(),
             not_reached: "I'm sorry, I could not reach anybody there. Can I help you with anything else?"
+                .into(),
+            introduction: "I have a caller on the line who wants to speak to you.".into(),
+            put_through: "Shall I put them through? Say yes or press one. Say no or press two to decline."
                 .into(),
         }
     }

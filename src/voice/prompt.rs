@@ -27,6 +27,8 @@ say that you connect them and call the tool transfer.";
 const KEYS_RULE: &str = " If a recorded menu asks for a key, say nothing: call the tool press_keys with the key \
 that fits the task, or answer only [press 2] for the key two. Never press keys for a person.";
 
+const ENGLISH: &str = "English";
+
 /// Small models know languages by their names better than by their codes (ISO 639-1).
 const LANGUAGES: [(&str, &str); 30] = [
     ("ar", "Arabic"),
@@ -64,17 +66,23 @@ const LANGUAGES: [(&str, &str); 30] = [
 /// The first message of every conversation. `transfers`: there is a person to hand the call to; `keys`: the far
 /// end may be a machine that wants keys pressed.
 pub fn system(task: &str, language: &str, transfers: bool, keys: bool) -> ChatMessage {
-    let primary = language.split('-').next().unwrap_or(language).to_ascii_lowercase();
-    let tongue = match primary.as_str() {
-        "en" => String::new(),
-        primary => match LANGUAGES.iter().find(|(code, _)| *code == primary) {
-            Some((_, name)) => format!(" Speak only {name}."),
-            None => format!(" Speak only the language with the code `{primary}`."),
-        },
+    let tongue = match language_name(language) {
+        name if name == ENGLISH => String::new(),
+        name => format!(" Speak only {name}."),
     };
     let transfer = if transfers { TRANSFER_RULE } else { "" };
     let keys = if keys { KEYS_RULE } else { "" };
     ChatMessage::new(Role::System, format!("{SPEAKING_RULES}{transfer}{keys}{tongue}\nYour task: {task}"))
+}
+
+/// What a model is told that a language is called.
+pub fn language_name(language: &str) -> String {
+    let primary = language.split('-').next().unwrap_or(language).to_ascii_lowercase();
+    match LANGUAGES.iter().find(|(code, _)| *code == primary) {
+        _ if primary == "en" => ENGLISH.to_owned(),
+        Some((_, name)) => (*name).to_owned(),
+        None => format!("the language with the code `{primary}`"),
+    }
 }
 
 /// What the model is told when it should open the call.

@@ -21,6 +21,11 @@ fn german() -> Phrases {
         goodbye: "Auf Wiederhören.".into(),
         connecting: "Einen Moment, bitte, ich verbinde Sie.".into(),
         not_reached: "Leider habe ich dort niemanden erreicht. Kann ich Ihnen sonst weiterhelfen?".into(),
+        introduction: "Ich habe jemanden in der Leitung, der Sie sprechen möchte.".into(),
+        put_through:
+            "Soll ich verbinden? Sagen Sie Ja oder drücken Sie die Eins. Zum Ablehnen sagen Sie Nein \
+                      oder drücken Sie die Zwei."
+                .into(),
     }
 }
 
@@ -36,6 +41,8 @@ fn spanish() -> Phrases {
         goodbye: "Adiós.".into(),
         connecting: "Un momento, por favor, le paso.".into(),
         not_reached: "Lo siento, no he podido localizar a nadie. ¿Puedo ayudarle en algo más?".into(),
+        introduction: "Tengo a una persona en la línea que quiere hablar con usted.".into(),
+        put_through: "¿Se la paso? Diga sí o pulse uno. Para rechazar, diga no o pulse dos.".into(),
     }
 }
 
@@ -51,5 +58,8 @@ fn french() -> Phrases {
         goodbye: "Au revoir.".into(),
         connecting: "Un instant, s'il vous plaît, je vous passe quelqu'un.".into(),
         not_reached: "Je suis désolé, je n'ai pu joindre personne. Puis-je vous aider autrement ?".into(),
+        introduction: "J'ai une personne en ligne qui souhaite vous parler.".into(),
+        put_through: "Puis-je vous la passer ? Dites oui ou tapez un. Pour refuser, dites non ou tapez deux."
+            .into(),
     }
 }

@@ -81,6 +81,7 @@ impl Conversation {
             Event::TransferAnswered => self.transfer.stage = Stage::Away,
             Event::TransferFailed => self.come_back(now),
             Event::TransferOver => self.hang_up(now, Closing::TransferOver),
+            Event::Referred => self.hang_up(now, Closing::Referred),
             Event::MediaLost => self.hang_up(now, Closing::MediaLost),
             _ => {}
         }

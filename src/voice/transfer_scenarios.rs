@@ -123,6 +123,14 @@ fn the_call_ends_when_the_person_hangs_up() {
 }
 
 #[test]
+fn the_call_ends_when_the_carrier_takes_it_over() {
+    let mut world = calling();
+    world.happens(20_000, Event::Referred);
+    world.run_until(30_000);
+    assert_eq!(world.hung_up, Some((ms(20_000), Closing::Referred)));
+}
+
+#[test]
 fn the_agent_comes_back_when_nobody_is_reached() {
     let mut world = calling();
     world.caller_says(12_000..13_000, "Hello?");

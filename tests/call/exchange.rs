@@ -28,6 +28,8 @@ pub enum Manner {
     Talks(u32),
     /// Rings until it is told to pick up.
     Rings,
+    /// Picks up at once: a greeting of five seconds, then a beep.
+    IsMachine,
     /// Picks up at once and is silent.
     Listens,
     Refuses(u16),
@@ -37,6 +39,8 @@ pub enum Manner {
 enum Order {
     PickUp,
     Sing(f32),
+    /// Speaks for a second.
+    Speak,
     Press(char),
     HangUp,
 }
@@ -80,6 +84,20 @@ impl Party {
     /// A tone without end.
     pub async fn sings(&self, hz: f32) {
         self.orders.send(Order::Sing(hz)).await.unwrap();
+    }
+
+    pub async fn speaks(&self) {
+        self.orders.send(Order::Speak).await.unwrap();
+    }
+
+    /// Waits until the other side has spoken and then been silent for a second.
+    pub async fn hears_out(&self) {
+        let spoken = || {
+            let heard = &self.life.lock().heard;
+            let loud = |sample: &i16| sample.unsigned_abs() > 1_500;
+            heard.iter().rposition(loud).is_some_and(|last| heard.len() - last > RATE as usize)
+        };
+        eventually("the other side has spoken", spoken).await;
     }
 
     pub async fn presses(&self, digit: char) {
@@ -177,8 +195,10 @@ impl Party {
     ) {
         let (handle, mut events) = leg.start(session(&agreed)).unwrap();
         let mut voice = Voice { handle, heard: None, turns: 0, utterance: 0 };
-        if let Manner::Talks(turns) = self.manner {
-            voice.turns = turns;
+        match self.manner {
+            Manner::Talks(turns) => voice.turns = turns,
+            Manner::IsMachine => voice.say(greeting()),
+            Manner::Rings | Manner::Listens | Manner::Refuses(_) => {}
         }
         loop {
             tokio::select! {
@@ -198,6 +218,7 @@ impl Party {
                 },
                 Some(order) = inbox.recv() => match order {
                     Order::Sing(hz) => voice.say(tone(hz, Duration::from_secs(50))),
+                    Order::Speak => voice.say(tone(330.0, Duration::from_secs(1))),
                     Order::Press(digit) => voice.handle.send_dtmf(&digit.to_string()).await.unwrap(),
                     Order::HangUp => call.handle.hang_up(),
                     Order::PickUp => {}
@@ -278,6 +299,12 @@ fn tone(hz: f32, length: Duration) -> Vec<i16> {
     let samples = length.as_millis() as usize * 8;
     let wave = |n: usize| (n as f32 * hz / RATE * std::f32::consts::TAU).sin();
     (0..samples).map(|n| (wave(n) * 9_000.0) as i16).collect()
+}
+
+/// Of an answering machine.
+fn greeting() -> Vec<i16> {
+    let silence = vec![0; 8 * 600];
+    [tone(330.0, Duration::from_secs(5)), silence, tone(1_000.0, Duration::from_millis(400))].concat()
 }
 
 /// The share of the energy of `pcm` that a tone of `hz` has: 1 for the tone alone.

@@ -6,13 +6,18 @@
 mod baresip;
 mod callee;
 mod exchange;
+#[path = "../sip/kamailio.rs"]
+mod kamailio;
 mod keys;
 mod opus_recording;
 #[path = "../sip/peers.rs"]
 mod peers;
+mod refer;
 mod rig;
 mod secure;
+mod switchboard;
 mod transfer;
+mod warm;
 mod wideband;
 
 use std::time::Duration;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use callbox::base::{CallId, Pii};
@@ -13,11 +14,11 @@ use callbox::call::persona::Persona;
 use callbox::call::record::{
     AnsweredBy, CallPlan, CallQuality, CallStatus, Speaker, TransferStatus, TurnRecord, VoicemailAction,
 };
-use callbox::call::{self, RecordingFormat};
+use callbox::call::{self, RecordingFormat, TransferManner};
 use callbox::engine::EngineError;
 use callbox::engine::registry::{self, EngineConfig, Engines, Surroundings};
 use callbox::media::{self, MediaPlane};
-use callbox::sip::{self, SipNode, Srtp, TrunkConfig};
+use callbox::sip::{self, SipNode, Srtp, TransferBy, TrunkConfig};
 use callbox::voice::driver::Voices;
 use callbox::voice::mouth::VoiceChoice;
 use parking_lot::Mutex;
@@ -36,6 +37,9 @@ pub struct Script {
     leave: bool,
     transfer_ring_secs: u64,
     srtp: Srtp,
+    transfer_by: TransferBy,
+    /// What the recogniser makes of the utterances of whoever a call is transferred to, who is asked first.
+    target: Option<Vec<String>>,
     opus: bool,
     sockets: media::SocketMode,
 }
@@ -51,6 +55,8 @@ impl Script {
             leave: true,
             transfer_ring_secs: 20,
             srtp: Srtp::Off,
+            transfer_by: TransferBy::Bridge,
+            target: None,
             opus: false,
             sockets: media::SocketMode::PerCall,
         }
@@ -114,6 +120,17 @@ impl Script {
         self
     }
 
+    pub fn transfers_by(mut self, by: TransferBy) -> Self {
+        self.transfer_by = by;
+        self
+    }
+
+    /// Whoever a call is transferred to is asked first, and says this.
+    pub fn asks_target<const N: usize>(mut self, texts: [&str; N]) -> Self {
+        self.target = Some(texts.map(str::to_owned).into());
+        self
+    }
+
     pub fn recorded_as_opus(mut self) -> Self {
         self.opus = true;
         self
@@ -132,10 +149,10 @@ impl Script {
         self
     }
 
-    fn engines(&self) -> Engines {
+    fn engines(&self, utterances: &[String]) -> Engines {
         let scripted = |options: toml::Table| EngineConfig { options, ..EngineConfig::new("scripted", "") };
         let says = |text: &String| toml::Value::try_from(BTreeMap::from([("say", text)])).unwrap();
-        let utterances: Vec<toml::Value> = self.utterances.iter().map(says).collect();
+        let utterances: Vec<toml::Value> = utterances.iter().map(says).collect();
         let asr = toml::Table::from_iter([("utterances".to_owned(), utterances.into())]);
         let mut llm = toml::Table::from_iter([("answers".to_owned(), self.answers.clone().into())]);
         llm.insert("token_ms".into(), 5.into());
@@ -189,6 +206,7 @@ impl Rig {
     pub async fn start(trunk: SocketAddr, script: Script) -> Rig {
         let mut carrier = TrunkConfig::peer("test", trunk.to_string().parse().unwrap());
         carrier.srtp = script.srtp;
+        carrier.transfer = script.transfer_by;
         if let Some(password) = &script.password {
             carrier.username = Some("callbox".into());
             carrier.password = Some(Pii::new(password.clone()));
@@ -205,8 +223,13 @@ impl Rig {
         let media = Arc::new(MediaPlane::start(bind).unwrap());
         let recordings = tempfile::tempdir().unwrap();
         let (events, inbox) = mpsc::channel(256);
-        let engines = script.engines();
+        let engines = script.engines(&script.utterances);
         engines.ready(Duration::from_secs(10)).await.unwrap();
+        let target = script.engines(script.target.as_deref().unwrap_or_default());
+        target.ready(Duration::from_secs(10)).await.unwrap();
+        let manner = if script.target.is_some() { TransferManner::Warm } else { TransferManner::Blind };
+        // A call asks for its engines once, and once more for whom it is transferred to.
+        let asked = AtomicU32::new(0);
         let mut voice = callbox::voice::Config::default();
         voice.watchdog.engine_patience_ms = 4_000;
         // The scripted model gives its answers in order, one to each question: none may be asked in vain.
@@ -216,6 +239,7 @@ impl Rig {
                 max_concurrent: script.lines,
                 ring_timeout_secs: script.ring_timeout_secs,
                 transfer_ring_secs: script.transfer_ring_secs,
+                transfer: manner,
                 inbound_persona: "test".into(),
                 summary: true,
                 recording_format: if script.opus { RecordingFormat::Opus } else { RecordingFormat::Wav },
@@ -227,7 +251,8 @@ impl Rig {
             advertise: Arc::new(|| [127, 0, 0, 1].into()),
             engines: Arc::new(move |wanted| {
                 let hears = Some(wanted.language.to_owned());
-                let Engines { asr, llm, tts, vad, turn, .. } = engines.clone();
+                let first = script.target.is_none() || asked.fetch_add(1, Ordering::Relaxed) == 0;
+                let Engines { asr, llm, tts, vad, turn, .. } = if first { &engines } else { &target }.clone();
                 Voices { asr, llm, tts, vad, turn, hears }
             }),
             voices: Arc::new(|_, _| VoiceChoice { name: "tone-0".into(), speed: 1.0 }),

@@ -4,6 +4,16 @@ use callbox::sip::RegistrationState;
 
 use super::{kamailio::Kamailio, peers::Sipp, *};
 
+impl Kamailio {
+    /// A proxy that challenges by `kind` (`www` for 401, `proxy` for 407) with `algorithm`, in front
+    /// of `callee`.
+    pub async fn start(kind: &str, algorithm: &str, callee: SocketAddr) -> Kamailio {
+        let callee = callee.port().to_string();
+        let words = [("@CALLEE@", callee.as_str()), ("@ALGORITHM@", algorithm), ("@KIND@", kind)];
+        Kamailio::of(include_str!("kamailio/trunk.cfg"), &words).await
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn password_is_accepted_by_401_after_a_stale_nonce() {
     let peer = Sipp::uas("uas_401", 1, &[]).await;

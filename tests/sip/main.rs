@@ -16,6 +16,7 @@ mod offers;
 mod ours;
 mod outbound;
 mod peers;
+mod refer;
 mod registrar;
 mod scanners;
 mod tls;

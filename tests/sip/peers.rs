@@ -66,6 +66,12 @@ impl Sipp {
         Sipp::answering(&scenario_text(scenario), calls, extra).await
     }
 
+    /// Waits for `calls` calls and plays `scenario`, with the latter of each pair in the place of the former.
+    pub async fn uas_saying(scenario: &str, calls: u32, words: &[(&str, &str)]) -> Sipp {
+        let text = words.iter().fold(scenario_text(scenario), |text, (from, to)| text.replace(from, to));
+        Sipp::answering(&text, calls, &[]).await
+    }
+
     /// Waits for a call and refuses it with `status` and its reason.
     pub async fn refusing(status: &str) -> Sipp {
         Sipp::filled_in("uas_reject", &[("@STATUS@", status)]).await

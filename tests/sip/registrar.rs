@@ -26,6 +26,12 @@ fn is_registered(state: &RegistrationState) -> bool {
     matches!(state, RegistrationState::Registered { .. })
 }
 
+/// A registrar that keeps its bindings in memory, and a proxy in front of `callee`, at `port`.
+async fn registrar_at(port: u16, callee: SocketAddr) -> Kamailio {
+    let callee = callee.port().to_string();
+    Kamailio::at(port, include_str!("kamailio/registrar.cfg"), &[("@CALLEE@", &callee)], "").await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn registrar_gets_the_interval_and_the_kind_of_binding_it_wants() {
     let registrar = Sipp::uas("registrar_423", 1, &[]).await;
@@ -66,7 +72,7 @@ async fn bindings(registrar: SocketAddr) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn node_that_comes_back_by_another_port_replaces_its_binding() {
-    let registrar = Kamailio::registrar(([127, 0, 0, 1], 9).into(), free_port()).await;
+    let registrar = registrar_at(free_port(), ([127, 0, 0, 1], 9).into()).await;
     let (before, _) = node(vec![registered_at(registrar.address)]).await;
     registration(&before, "registration", is_registered).await;
     let old = before.local_address();
@@ -102,7 +108,7 @@ async fn echoes(media: &UdpSocket, callee: SocketAddr) {
 async fn call_survives_the_loss_of_its_trunk_and_the_trunk_learns_us_again() {
     let (media_port, port) = (free_port().to_string(), free_port());
     let callee = Sipp::uas("uas_routed", 1, &["-rtp_echo", "-mi", "127.0.0.1", "-mp", &media_port]).await;
-    let carrier = Kamailio::registrar(callee.address, port).await;
+    let carrier = registrar_at(port, callee.address).await;
     // The shortest intervals there are: a trunk is dead after two questions, a quarter apart.
     let trunk = TrunkConfig { options_interval_secs: 5, ..registered_at(carrier.address) };
     let setup_timeout = Duration::from_secs(1);
@@ -120,7 +126,7 @@ async fn call_survives_the_loss_of_its_trunk_and_the_trunk_learns_us_again() {
     within("the loss", liveness.wait_for(dead)).await.unwrap();
     echoes(&media, remote).await;
 
-    let carrier = Kamailio::registrar(callee.address, port).await;
+    let carrier = registrar_at(port, callee.address).await;
     assert_eq!(bindings(carrier.address).await, Vec::<String>::new(), "it has forgotten us");
     // By what was granted, the next REGISTER would come in 48 s.
     within("another registration", async {

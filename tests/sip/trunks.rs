@@ -39,6 +39,12 @@ async fn answered_and_hung_up(node: &SipNode) -> Option<String> {
     trunk
 }
 
+/// A carrier's edge that hands calls to `gateway`, and answers 503 if that is silent.
+async fn dispatcher(gateway: SocketAddr) -> Kamailio {
+    let gateways = format!("1 sip:{gateway}\n");
+    Kamailio::at(free_port(), include_str!("kamailio/dispatcher.cfg"), &[], &gateways).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn trunk_that_is_full_hands_the_call_to_the_next() {
     for status in ["503 Service Unavailable", "500 Server Internal Error", "408 Request Timeout"] {
@@ -202,8 +208,8 @@ async fn server_that_names_a_time_is_left_alone_until_then() {
 #[tokio::test(flavor = "multi_thread")]
 async fn kamailio_that_finds_no_gateway_hands_the_call_on() {
     let gateway = Sipp::uas("uas_answer", 1, &[]).await;
-    let up = Kamailio::dispatcher(gateway.address).await;
-    let down = Kamailio::dispatcher((std::net::Ipv4Addr::LOCALHOST, free_port()).into()).await;
+    let up = dispatcher(gateway.address).await;
+    let down = dispatcher((std::net::Ipv4Addr::LOCALHOST, free_port()).into()).await;
     let node = hunter(vec![named("down", down.address, 1), named("up", up.address, 2)], vec![]).await;
     assert_eq!(answered_and_hung_up(&node).await.as_deref(), Some("up"));
     gateway.succeeds().await;

@@ -16,12 +16,10 @@ use super::{
     shared::Port,
     worker::Line,
 };
-use crate::base::audio::NARROWBAND_HZ;
 use crate::media::{
     demux::{Call, Claim},
     recording::{Recorder, RecordingError, RecordingSummary},
     relay::Relay,
-    resample::stretched,
     ringback::Ringing,
     session::{Feed, MediaEvent, MediaStats, Output, Session, SessionConfig},
     tap::Tap,
@@ -189,10 +187,8 @@ impl LiveLeg {
                     let _ = socket.send_to(&datagram, to);
                 }
                 Output::Event(event) => {
-                    if let (Some(crossing), MediaEvent::Frame { pcm, .. }) = (&self.crossing, &event)
-                        && let Ok(frame) = stretched(pcm, session.rate(), NARROWBAND_HZ).try_into()
-                    {
-                        crossing.push(frame);
+                    if let (Some(crossing), MediaEvent::Frame { pcm, .. }) = (&self.crossing, &event) {
+                        crossing.push(pcm.clone());
                     }
                     self.events.send(event);
                 }

@@ -4,17 +4,15 @@ use std::ops::Deref;
 
 use crate::{
     base::{
-        audio::{Codec, NARROWBAND_HZ, frame_samples, rate_of_frame},
+        audio::{Codec, frame_samples, rate_of_frame},
         terms::OpusTerms,
     },
     media::{
         codec::{Encoder, opus::MAX_FRAME},
         dtmf::{DtmfSender, Sending},
         inband::ToneSender,
-        jitter::FRAME_SAMPLES,
         playout::{Playout, Progress},
         relay::{Frame, Relay},
-        resample::stretched,
         ringback::Ringing,
         rtp::{HEADER_LEN, Header, SequenceNumber, Ssrc, Timestamp},
         srtp::{LONGEST_TAG, Srtp},
@@ -78,12 +76,12 @@ pub enum Feed {
 }
 
 impl Feed {
-    /// The audio of this tick, if it does not come from the playout.
-    fn frame(&mut self) -> Option<Frame> {
+    /// The audio of this tick at `rate` Hz, if it does not come from the playout.
+    fn frame(&mut self, rate: u32) -> Option<Frame> {
         match self {
             Feed::Playout => None,
-            Feed::Ringing(ringing) => Some(ringing.frame()),
-            Feed::Relay(relay) => Some(relay.frame().unwrap_or([0; FRAME_SAMPLES])),
+            Feed::Ringing(ringing) => Some(ringing.frame(rate)),
+            Feed::Relay(relay) => Some(relay.frame(rate)),
         }
     }
 }
@@ -160,7 +158,7 @@ impl Outbound {
     pub fn pause(&mut self) {
         self.frame.fill(0);
         // Live audio passes, heard or not.
-        self.feed.frame();
+        self.feed.frame(rate_of_frame(self.frame.len()));
         self.skip(1);
     }
 
@@ -168,7 +166,7 @@ impl Outbound {
     /// telephone-event.
     pub fn tick(&mut self, payload_types: (u8, Option<u8>), progress: &mut Vec<Progress>) -> Datagram {
         self.frame.fill(0);
-        let live = self.feed.frame();
+        let live = self.feed.frame(rate_of_frame(self.frame.len()));
         let (now, step) = (self.timestamp, self.step);
         let datagram = match (self.dtmf.tick(now, step), payload_types.1) {
             (Some(Sending::Event { marker, timestamp, event, .. }), Some(payload_type)) => {
@@ -180,7 +178,7 @@ impl Outbound {
             }
             (None, _) => {
                 match live {
-                    Some(frame) => self.fill(&frame),
+                    Some(frame) => self.frame.iter_mut().zip(frame).for_each(|(out, sample)| *out = sample),
                     None => drop(self.playout.frame(&mut self.frame, progress)),
                 }
                 self.audio(payload_types.0)
@@ -189,12 +187,6 @@ impl Outbound {
         self.timestamp = self.timestamp.plus(self.step);
         self.paused = false;
         datagram
-    }
-
-    /// Live audio is narrowband, whatever the line.
-    fn fill(&mut self, live: &Frame) {
-        let rate = rate_of_frame(self.frame.len());
-        self.frame.copy_from_slice(&stretched(live, NARROWBAND_HZ, rate));
     }
 
     /// Puts a digit's tones into this tick's audio. An event's end is sent three times, and sounds once.

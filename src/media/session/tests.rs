@@ -529,7 +529,7 @@ fn relayed_frames_go_out_at_the_next_tick() {
     session.send_from(Feed::Relay(Relay::default()));
     let sent = levels(&mut session, now, 40, |tick, session| {
         if tick % 2 == 0 {
-            session.relay([if tick % 4 == 0 { 4_000 } else { 400 }; FRAME_SAMPLES]);
+            session.relay(vec![if tick % 4 == 0 { 4_000 } else { 400 }; FRAME_SAMPLES]);
         }
     });
     for (tick, level) in sent.into_iter().enumerate() {
@@ -545,7 +545,7 @@ fn a_digit_between_relayed_frames_leaves_no_delay() {
     session.send_from(Feed::Relay(Relay::default()));
     session.send_dtmf("5").unwrap();
     let sent = levels(&mut session, now, 60, |tick, session| {
-        session.relay([if tick == 50 { 4_000 } else { 0 }; FRAME_SAMPLES]);
+        session.relay(vec![if tick == 50 { 4_000 } else { 0 }; FRAME_SAMPLES]);
     });
     assert!(sent.iter().any(Option::is_none), "the digit was sent");
     let heard = sent.iter().position(|level| level.is_some_and(|level| level > 3_000.0));
