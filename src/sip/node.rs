@@ -18,7 +18,7 @@ use rsipstack::{
         endpoint::{EndpointInnerRef, EndpointOption},
         transaction::Transaction,
     },
-    transport::{SipAddr, TransportLayer, udp::UdpConnection},
+    transport::{TransportLayer, udp::UdpConnection},
 };
 use tokio::{
     net::{TcpListener, UdpSocket},
@@ -64,8 +64,6 @@ const UNREACHABLE: usize = 64;
 const STUN_ANSWERS: usize = 4;
 /// Ports tried for UDP and TCP alike when the system chooses one.
 const PORT_ATTEMPTS: usize = 16;
-/// Addresses of a trunk that are tried for one call.
-const MAX_TARGETS: usize = 8;
 /// After which a connection that nothing was heard on is closed. A peer that is gone is noticed sooner, by
 /// the kernel; one that keeps still is left alone.
 const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
@@ -132,7 +130,7 @@ pub(super) struct Core {
     pub tasks: TaskTracker,
     /// A dialog was listed or confirmed, or a call ended.
     pub dialogs_changed: Notify,
-    resolver: Resolver,
+    pub resolver: Resolver,
     local: SocketAddr,
     pub stop: CancellationToken,
     calls: Mutex<HashMap<String, CallHandle>>,
@@ -417,38 +415,6 @@ impl Core {
         let (setup, hunt) = (self.config.setup_timeout, self.config.hunt_timeout + queue);
         // The stack gives a transaction 64 T1; what has not settled by then never will.
         Limits { setup, hunt, ring, linger: self.config.t1 * 68 }
-    }
-
-    /// Where the trunk's requests go now, the first to be tried first.
-    pub async fn targets(&self, trunk: &Trunk) -> Result<Vec<SipAddr>, SipError> {
-        let server = &trunk.config.server;
-        let found = self.resolver.addresses(server, trunk.config.transport).await;
-        let mut found = found.map_err(|error| match error {
-            SipError::Unreachable(detail) => SipError::Unreachable(format!("{server}: {detail}")),
-            error => error,
-        })?;
-        found.truncate(MAX_TARGETS);
-        for address in &found {
-            self.sources.allow_server(trunk.index, address.ip());
-        }
-        trunk.found.lock().clone_from(&found);
-        let now = Instant::now();
-        // Stable: those left alone for a while come last, in their order.
-        let aside = trunk.aside.lock();
-        found.sort_by_key(|address| aside.holds(address, now));
-        Ok(found.into_iter().map(|address| trunk.address(address)).collect())
-    }
-
-    /// The first of them that is connected to, if the trunk's transport has connections.
-    pub async fn resolve(&self, trunk: &Trunk) -> Result<SipAddr, SipError> {
-        let mut failed = SipError::Unreachable("no address".into());
-        for target in self.targets(trunk).await? {
-            match self.connect(trunk, &target).await {
-                Ok(()) => return Ok(target),
-                Err(error) => failed = error,
-            }
-        }
-        Err(failed)
     }
 
     /// Where a peer reaches us in this trunk's dialogs. Where we take no connections, that is the one that

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::future::join_all;
@@ -17,9 +17,12 @@ use hickory_resolver::{
     proto::rr::RData,
 };
 use parking_lot::Mutex;
+use rsipstack::transport::SipAddr;
 
 use super::{
     error::SipError,
+    link::Trunk,
+    node::Core,
     routes::{Rank, ordered},
     trunk::{Server, Transport},
 };
@@ -32,8 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(4);
 const SHORT_PATIENCE: Duration = Duration::from_millis(500);
 /// Names whose last good answer is kept; beyond it all are forgotten.
 const KNOWN: usize = 256;
-/// Targets of one SRV answer that are looked at.
-const MAX_TARGETS: usize = 16;
+/// SRV targets that are looked at, and addresses that are tried for one call.
+const MAX_TARGETS: usize = 8;
 
 /// Looks names up.
 pub(super) struct Resolver {
@@ -183,6 +186,40 @@ fn services_in(lookup: &Lookup) -> Vec<Service> {
     });
     // The target `.` says that there is no such service.
     services.filter(|service| !service.host.is_empty()).collect()
+}
+
+impl Core {
+    /// Where the trunk's requests go now, the first to be tried first.
+    pub async fn targets(&self, trunk: &Trunk) -> Result<Vec<SipAddr>, SipError> {
+        let server = &trunk.config.server;
+        let found = self.resolver.addresses(server, trunk.config.transport).await;
+        let mut found = found.map_err(|error| match error {
+            SipError::Unreachable(detail) => SipError::Unreachable(format!("{server}: {detail}")),
+            error => error,
+        })?;
+        found.truncate(MAX_TARGETS);
+        for address in &found {
+            self.sources.allow_server(trunk.index, address.ip());
+        }
+        trunk.found.lock().clone_from(&found);
+        let now = Instant::now();
+        // Stable: those left alone for a while come last, in their order.
+        let aside = trunk.aside.lock();
+        found.sort_by_key(|address| aside.holds(address, now));
+        Ok(found.into_iter().map(|address| trunk.address(address)).collect())
+    }
+
+    /// The first of them that is connected to, if the trunk's transport has connections.
+    pub async fn resolve(&self, trunk: &Trunk) -> Result<SipAddr, SipError> {
+        let mut failed = SipError::Unreachable("no address".into());
+        for target in self.targets(trunk).await? {
+            match self.connect(trunk, &target).await {
+                Ok(()) => return Ok(target),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
 }
 
 impl Transport {

@@ -99,6 +99,12 @@ async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     .await;
 }
 
+/// Waits until SIPp's trace has a request, such as `ACK`.
+async fn hears(peer: &peers::Sipp, request: &str) {
+    let begins = format!("\n{request} sip:");
+    eventually("the request comes", || peer.log().contains(&begins)).await;
+}
+
 async fn signal(call: &mut SipCall) -> Signal {
     within("a signal", call.signals.recv()).await.expect("a call signals until it has ended")
 }

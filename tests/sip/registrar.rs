@@ -119,6 +119,7 @@ async fn call_survives_the_loss_of_its_trunk_and_the_trunk_learns_us_again() {
     let mut call = node.dial(Dial { offer: local.clone(), ..dial() }).await.unwrap();
     let remote = sdp::accept(&local, &answered(&mut call).await).unwrap().remote;
     echoes(&media, remote).await;
+    hears(&callee, "ACK").await;
 
     drop(carrier);
     let mut liveness = node.liveness("test").unwrap();

@@ -313,6 +313,8 @@ async fn call_outlives_the_connection_it_was_made_by() {
     answers(&node).await;
     let mut call = node.dial(dial()).await.unwrap();
     answered(&mut call).await;
+    // Stopped sooner, the proxy would not have passed it on.
+    hears(&callee, "ACK").await;
     let mut life = node.liveness("test").unwrap();
     carrier.stop();
     within("the loss", life.wait_for(|life| matches!(life, Liveness::Dead { .. }))).await.unwrap();
