@@ -39,7 +39,7 @@ const CONFINED: [(&[&str], &[&str]); 3] = [
 
 /// Files and folders (with a `/` at their end) of logic that takes the time as an argument. Add a
 /// core here when it is written.
-const PURE: [&str; 71] = [
+const PURE: [&str; 79] = [
     "src/base/",
     "src/call/transfer.rs",
     "src/eval/buyer/offer.rs",
@@ -52,6 +52,8 @@ const PURE: [&str; 71] = [
     "src/media/codec/",
     "src/media/comfort.rs",
     "src/media/conceal.rs",
+    "src/media/demux.rs",
+    "src/media/demux/",
     "src/media/dtmf.rs",
     "src/media/inband.rs",
     "src/media/jitter.rs",
@@ -86,14 +88,18 @@ const PURE: [&str; 71] = [
     "src/sip/dialog.rs",
     "src/sip/digest.rs",
     "src/sip/early.rs",
+    "src/sip/nonce.rs",
+    "src/sip/rate.rs",
     "src/sip/reliable.rs",
     "src/sip/screen/",
     "src/sip/sdp/",
     "src/sip/session_timer.rs",
+    "src/sip/stun.rs",
     "src/sip/translate.rs",
     "src/store/numbers/region.rs",
     "src/voice/activity.rs",
     "src/voice/answer.rs",
+    "src/voice/answer/",
     "src/voice/caller_turn.rs",
     "src/voice/chunk.rs",
     "src/voice/conversation.rs",
@@ -102,6 +108,8 @@ const PURE: [&str; 71] = [
     "src/voice/greeting.rs",
     "src/voice/greeting/",
     "src/voice/heard.rs",
+    "src/voice/keys.rs",
+    "src/voice/keys/",
     "src/voice/latency.rs",
     "src/voice/prompt.rs",
     "src/voice/recovery.rs",

@@ -39,6 +39,7 @@ use self::{inlet::Inlet, outbound::Outbound, reporting::Reporting};
 use super::{
     codec::Decoder,
     comfort::ComfortNoise,
+    demux::Claim,
     dtmf::{Digit, DtmfError, DtmfReceiver},
     inband::ToneReceiver,
     jitter::{FRAME_SAMPLES, FrameKind, JitterBuffer},
@@ -54,6 +55,12 @@ use crate::base::{
     audio::{Codec, Direction, frame_samples},
     terms::{Formats, OpusTerms},
 };
+
+/// After a goodbye (RFC 3550 §6.6) silence is no lost packet; what follows a change of the far end's stream
+/// comes within this.
+const AFTER_GOODBYE: Duration = Duration::from_secs(3);
+/// Packets that a goodbye overtook come within this; who is heard after it has not left.
+const STRAGGLERS: Duration = Duration::from_millis(500);
 
 /// What the driver must do.
 #[derive(Debug)]
@@ -139,6 +146,8 @@ pub struct Session {
     reporting: Reporting,
     /// When RTP was last heard, or expected to begin.
     heard: Instant,
+    /// When the far end's stream ended by a goodbye.
+    left: Option<Instant>,
     timed_out: bool,
     tapped: bool,
     scratch: Vec<i16>,
@@ -172,6 +181,7 @@ impl Session {
             outbound,
             reporting,
             heard: now,
+            left: None,
             timed_out: false,
             tapped: false,
             scratch: Vec::new(),
@@ -298,7 +308,7 @@ impl Session {
             self.jitter.set_rate(update.codec.sample_rate());
         }
         // What is agreed anew is waited for anew.
-        (self.heard, self.timed_out) = (now, false);
+        (self.heard, self.left, self.timed_out) = (now, None, false);
         (self.codec, self.payload_type) = (update.codec, update.payload_type);
         (self.telephone_event, self.direction) = (update.telephone_event, update.direction);
         (self.receives, self.opus) = (update.terms.receives, update.terms.opus);
@@ -312,6 +322,16 @@ impl Session {
     /// What waits to be sent, in samples of 8 kHz.
     pub fn queued(&self) -> usize {
         self.outbound.playout.queued()
+    }
+
+    /// What tells its datagrams from those of other sessions on the same port.
+    pub fn claim(&self) -> Claim {
+        Claim {
+            ours: self.outbound.ssrc(),
+            expected: self.latch.expected(),
+            latched: self.latch.latched(),
+            heard: self.reception.ssrc(),
+        }
     }
 
     /// Samples a second of the line's audio.
@@ -395,7 +415,9 @@ impl Session {
             return;
         }
         let silent_for = now.saturating_duration_since(self.heard);
-        if !self.timed_out && silent_for >= self.rtp_timeout {
+        let left = self.left.is_some_and(|left| self.heard <= left + STRAGGLERS);
+        let patience = if left { self.rtp_timeout.min(AFTER_GOODBYE) } else { self.rtp_timeout };
+        if !self.timed_out && silent_for >= patience {
             self.timed_out = true;
             self.emit(MediaEvent::RtpTimeout { silent_for });
         }

@@ -9,14 +9,14 @@ use rsipstack::{
         prelude::{HasHeaders, HeadersExt, ToTypedHeader},
     },
     transaction::{TransactionReceiver, endpoint::TransportEventInspector, transaction::Transaction},
-    transport::{SipAddr, SipConnection, TransportEvent, tcp::TcpConnection},
+    transport::{SipAddr, SipConnection, TransportEvent},
 };
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::sync::mpsc;
 
 use super::{
     call::{IncomingCall, Party},
     error::{SipError, describe},
-    guard::{self, Sources},
+    guard::{self, Gate, Sources},
     link::Trunk,
     message::{SDP, accepts_sdp, allow, asked, unknown_extensions},
     node::Core,
@@ -28,12 +28,13 @@ use crate::base::{E164, Pii};
 
 /// How long a request waits for its dialog to be ready.
 const DIALOG_WAIT: Duration = Duration::from_millis(500);
-/// TCP connections at once; one more is closed at once.
-const MAX_CONNECTIONS: usize = 256;
 
 /// Drops requests from sources that no trunk allows, and stream messages whose length is in doubt,
 /// before the stack answers them; screens those of streams, which the stack reads by itself.
-pub(super) struct SourceFilter(pub Sources);
+pub(super) struct SourceFilter {
+    pub sources: Sources,
+    pub gate: Arc<Gate>,
+}
 
 #[async_trait::async_trait]
 impl TransportEventInspector for SourceFilter {
@@ -45,12 +46,17 @@ impl TransportEventInspector for SourceFilter {
             SipMessage::Request(request) => self.is_welcome(request, from),
         };
         if !length_is_sound || !welcome {
+            if welcome {
+                self.gate.count_malformed()
+            } else {
+                self.gate.count_stranger()
+            }
             tracing::debug!(source = %from, length_is_sound, welcome, "SIP message dropped");
             return None;
         }
         match event {
             TransportEvent::Incoming(message, connection, from) if connection.is_reliable() => {
-                screen_stream(message, connection, from).await
+                self.screen_stream(message, connection, from).await
             }
             datagram => Some(datagram),
         }
@@ -58,31 +64,37 @@ impl TransportEventInspector for SourceFilter {
 }
 
 impl SourceFilter {
-    fn is_welcome(&self, request: &Request, from: &SipAddr) -> bool {
-        let by_address = from.get_socketaddr().is_ok_and(|from| self.0.allows(from.ip()));
-        by_address || request.call_id_header().is_ok_and(|id| self.0.knows_call(id.value()))
-    }
-}
-
-async fn screen_stream(
-    message: SipMessage,
-    connection: SipConnection,
-    from: SipAddr,
-) -> Option<TransportEvent> {
-    let screened = screen(&message.to_bytes(), from.get_socketaddr().ok()?);
-    let refused = match screened {
-        Ok(plain) => {
-            let plain = SipMessage::try_from(&plain[..]).ok()?;
-            return Some(TransportEvent::Incoming(plain, connection, from));
+    /// A request within a call that lives is heard wherever it comes from: a carrier may send it from
+    /// another machine than the one that set the call up.
+    async fn screen_stream(
+        &self,
+        message: SipMessage,
+        connection: SipConnection,
+        from: SipAddr,
+    ) -> Option<TransportEvent> {
+        let screened = screen(&message.to_bytes(), from.get_socketaddr().ok()?);
+        let refused = match screened {
+            Ok(plain) => {
+                let plain = SipMessage::try_from(&plain[..]).ok()?;
+                return Some(TransportEvent::Incoming(plain, connection, from));
+            }
+            Err(refused) => refused,
+        };
+        self.gate.count_malformed();
+        tracing::debug!(source = %from, why = refused.why, "SIP message refused");
+        let answer = refused.answer.and_then(|answer| SipMessage::try_from(&answer[..]).ok())?;
+        if let Err(error) = connection.send(answer, None).await {
+            tracing::debug!(error = describe(&error), "refusal not sent");
         }
-        Err(refused) => refused,
-    };
-    tracing::debug!(source = %from, why = refused.why, "SIP message refused");
-    let answer = refused.answer.and_then(|answer| SipMessage::try_from(&answer[..]).ok())?;
-    if let Err(error) = connection.send(answer, None).await {
-        tracing::debug!(error = describe(&error), "refusal not sent");
+        None
     }
-    None
+
+    fn is_welcome(&self, request: &Request, from: &SipAddr) -> bool {
+        let by_address = from.get_socketaddr().is_ok_and(|from| self.sources.allows(from.ip()));
+        let in_dialog = || matches!(request.to_header().map(|to| to.tag()), Ok(Ok(Some(_))));
+        let by_call = || request.call_id_header().is_ok_and(|id| self.sources.knows_call(id.value()));
+        by_address || (in_dialog() && by_call())
+    }
 }
 
 /// On a stream exactly one `Content-Length` delimits a message (RFC 3261 section 20.14).
@@ -103,31 +115,6 @@ fn has_sound_length(message: &SipMessage) -> bool {
 pub(super) async fn serve(core: Arc<Core>) {
     if let Err(error) = core.endpoint.serve().await {
         tracing::error!(error = describe(&error), "SIP stack stopped");
-    }
-}
-
-/// Accepts TCP connections from the trunks' addresses; others are closed unread.
-pub(super) async fn accept(core: Arc<Core>, listener: TcpListener) {
-    loop {
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "SIP TCP port cannot accept");
-                // Out of descriptors, most likely: without a pause the loop would spin.
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let transport = &core.endpoint.transport_layer;
-        if !core.sources.allows(peer.ip()) || transport.connections_count() >= MAX_CONNECTIONS {
-            tracing::debug!(source = %peer.ip(), "SIP connection dropped");
-            continue;
-        }
-        let local = SipAddr { r#type: Some(rsipstack::sip::Transport::Tcp), addr: core.advertised.into() };
-        match TcpConnection::from_stream(stream, local, Some(core.stop.child_token())) {
-            Ok(connection) => transport.add_connection(SipConnection::Tcp(connection)),
-            Err(error) => tracing::debug!(error = describe(&error), "SIP connection lost at once"),
-        }
     }
 }
 

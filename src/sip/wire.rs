@@ -1,23 +1,26 @@
-//! The UDP socket: hands on what [`super::screen`] lets pass, answers or drops the rest before it is
-//! parsed, and learns from ICMP that nobody listens where a message went.
+//! The UDP socket: drops what [`super::rate`] refuses, keeps apart what a STUN server answers, hands on what
+//! [`super::screen`] lets pass and answers or drops the rest before it is parsed, and learns from ICMP that
+//! nobody listens where a message went.
 
 use std::{
     io::{self, IoSliceMut},
     net::SocketAddr,
     os::fd::AsRawFd,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, recvmsg};
-use tokio::{net::UdpSocket, sync::broadcast};
+use tokio::{
+    net::UdpSocket,
+    sync::{broadcast, mpsc},
+};
 
 use super::{
-    guard::{self, Sources},
+    discovery::StunAnswer,
+    guard::{self, Gate},
     screen::{Refused, as_the_peer_wrote, screen},
+    stun,
 };
 
 /// Pause after an error that will not pass by itself, so that a broken socket does not spin.
@@ -28,30 +31,26 @@ const MAX_ERRORS: usize = 64;
 pub(super) struct GuardedSocket {
     socket: UdpSocket,
     unreachable: broadcast::Sender<SocketAddr>,
-    traffic: Arc<Traffic>,
-    sources: Sources,
-}
-
-/// Datagrams since the start.
-#[derive(Debug, Default)]
-pub(super) struct Traffic {
-    pub received: AtomicU64,
-    /// Of these, what the parser never saw.
-    pub refused: AtomicU64,
+    gate: Arc<Gate>,
+    stun: Option<mpsc::Sender<StunAnswer>>,
 }
 
 impl GuardedSocket {
     /// Every address that an ICMP error names is sent on `unreachable`; a receiver that lags loses
-    /// some and falls back on its timeout. A request that is refused is answered if one of `sources`
-    /// sent it.
+    /// some and falls back on its timeout. Answers of STUN servers go to `stun`; one that finds it full is
+    /// lost, and asked for again. A request that is refused is answered if it is a trunk's.
     pub fn new(
         socket: UdpSocket,
         unreachable: broadcast::Sender<SocketAddr>,
-        traffic: Arc<Traffic>,
-        sources: Sources,
+        gate: Arc<Gate>,
+        stun: Option<mpsc::Sender<StunAnswer>>,
     ) -> io::Result<Self> {
         report_icmp_errors(&socket)?;
-        Ok(GuardedSocket { socket, unreachable, traffic, sources })
+        Ok(GuardedSocket { socket, unreachable, gate, stun })
+    }
+
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
     }
 
     async fn receive(&self, buf: &mut [u8]) -> (usize, SocketAddr) {
@@ -63,7 +62,13 @@ impl GuardedSocket {
                     continue;
                 }
             };
-            self.traffic.received.fetch_add(1, Ordering::Relaxed);
+            if !self.gate.admits(from.ip(), Instant::now()) {
+                continue;
+            }
+            if let Some(stun) = self.stun.as_ref().filter(|_| stun::is_response(&buf[..length])) {
+                let _ = stun.try_send((buf[..length].to_vec(), from));
+                continue;
+            }
             if guard::is_keepalive(&buf[..length]) {
                 return (length, from);
             }
@@ -79,9 +84,9 @@ impl GuardedSocket {
     }
 
     async fn refuse(&self, refused: Refused, from: SocketAddr) {
-        self.traffic.refused.fetch_add(1, Ordering::Relaxed);
+        self.gate.count_malformed();
         tracing::debug!(source = %from.ip(), why = refused.why, "SIP datagram refused");
-        if let Some(answer) = refused.answer.filter(|_| self.sources.allows(from.ip()))
+        if let Some(answer) = refused.answer.filter(|_| self.gate.knows(from.ip()))
             && let Err(error) = self.send(&answer, from).await
         {
             tracing::debug!(%error, "refusal not sent");
@@ -99,7 +104,7 @@ impl GuardedSocket {
 
     /// The kernel reports an earlier datagram's ICMP error on whatever call comes next; this one is
     /// sent all the same.
-    async fn send(&self, buf: &[u8], to: SocketAddr) -> io::Result<usize> {
+    pub async fn send(&self, buf: &[u8], to: SocketAddr) -> io::Result<usize> {
         match self.socket.send_to(buf, to).await {
             Err(e) if is_icmp(&e) => {
                 self.report_unreachable();
@@ -168,12 +173,16 @@ impl rsipstack::platform::net::UdpSocket for GuardedSocket {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{guard::Sources, rate::RateLimit},
+        *,
+    };
 
     async fn socket() -> (GuardedSocket, broadcast::Receiver<SocketAddr>) {
         let (unreachable, heard) = broadcast::channel(8);
         let inner = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        (GuardedSocket::new(inner, unreachable, Arc::default(), Sources::default()).unwrap(), heard)
+        let gate = Gate::new(RateLimit::default(), Sources::default(), Instant::now());
+        (GuardedSocket::new(inner, unreachable, Arc::new(gate), None).unwrap(), heard)
     }
 
     #[tokio::test]
@@ -205,7 +214,6 @@ mod tests {
         let receive = socket.receive(&mut buf);
         let (length, _) = tokio::time::timeout(Duration::from_secs(10), receive).await.unwrap();
         assert!(buf[..length].ends_with(b"\r\n\r\n"));
-        assert_eq!(socket.traffic.received.load(Ordering::Relaxed), 2);
-        assert_eq!(socket.traffic.refused.load(Ordering::Relaxed), 1);
+        assert_eq!((socket.gate.received(), socket.gate.dropped().malformed), (2, 1));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use callbox::call::persona::Persona;
 use callbox::call::record::{
     AnsweredBy, CallPlan, CallQuality, CallStatus, Speaker, TransferStatus, TurnRecord, VoicemailAction,
 };
-use callbox::call::{self};
+use callbox::call::{self, RecordingFormat};
 use callbox::engine::EngineError;
 use callbox::engine::registry::{self, EngineConfig, Engines, Surroundings};
 use callbox::media::{self, MediaPlane};
@@ -34,6 +35,8 @@ pub struct Script {
     lines: usize,
     leave: bool,
     transfer_ring_secs: u64,
+    opus: bool,
+    sockets: media::SocketMode,
 }
 
 impl Script {
@@ -46,7 +49,15 @@ impl Script {
             lines: 4,
             leave: true,
             transfer_ring_secs: 20,
+            opus: false,
+            sockets: media::SocketMode::PerCall,
         }
+    }
+
+    /// All calls of a media thread share its ports.
+    pub fn over_shared_ports(mut self) -> Self {
+        self.sockets = media::SocketMode::Shared;
+        self
     }
 
     /// What the recogniser makes of the callee's utterances, in order.
@@ -92,6 +103,18 @@ impl Script {
 
     pub fn rings_target_for(mut self, seconds: u64) -> Self {
         self.transfer_ring_secs = seconds;
+        self
+    }
+
+    pub fn recorded_as_opus(mut self) -> Self {
+        self.opus = true;
+        self
+    }
+
+    pub fn presses(mut self, keys: &str) -> Self {
+        let call =
+            format!("text = ''\ntool_call = {{ name = 'press_keys', arguments = {{ keys = {keys:?} }} }}");
+        self.answers.push(toml::Value::Table(toml::from_str(&call).unwrap()));
         self
     }
 
@@ -168,7 +191,8 @@ impl Rig {
             ..sip::Config::default()
         };
         let (sip, mut incoming) = SipNode::start(config).await.unwrap();
-        let bind = media::Config { bind: [127, 0, 0, 1].into(), ..media::Config::default() };
+        let (bind, sockets) = ([127, 0, 0, 1].into(), script.sockets);
+        let bind = media::Config { bind, sockets, ..media::Config::default() };
         let media = Arc::new(MediaPlane::start(bind).unwrap());
         let recordings = tempfile::tempdir().unwrap();
         let (events, inbox) = mpsc::channel(256);
@@ -185,12 +209,13 @@ impl Rig {
                 transfer_ring_secs: script.transfer_ring_secs,
                 inbound_persona: "test".into(),
                 summary: true,
+                recording_format: if script.opus { RecordingFormat::Opus } else { RecordingFormat::Wav },
                 ..call::Config::default()
             },
             voice,
             sip: sip.clone(),
             media: media.clone(),
-            advertise: [127, 0, 0, 1].into(),
+            advertise: Arc::new(|| [127, 0, 0, 1].into()),
             engines: Arc::new(move |wanted| {
                 let hears = Some(wanted.language.to_owned());
                 let Engines { asr, llm, tts, vad, turn, .. } = engines.clone();
@@ -240,11 +265,15 @@ impl Rig {
     }
 
     pub fn recording(&self, story: &Story) -> Recording {
+        Recording::read(&self.recording_file(story))
+    }
+
+    pub fn recording_file(&self, story: &Story) -> PathBuf {
         let file = story.find(|change| match change {
             CallChange::Recording { file } => Some(file.clone()),
             _ => None,
         });
-        Recording::read(&self.recordings.path().join(file.expect("the call is recorded")))
+        self.recordings.path().join(file.expect("the call is recorded"))
     }
 
     /// Nothing of any call is left: no dialog, no leg, no line in use.
@@ -350,7 +379,7 @@ pub struct Recording {
 }
 
 impl Recording {
-    fn read(path: &std::path::Path) -> Recording {
+    pub fn read(path: &Path) -> Recording {
         let mut wav = hound::WavReader::open(path).unwrap();
         let spec = wav.spec();
         let samples: Vec<i16> = wav.samples::<i16>().map(Result::unwrap).collect();

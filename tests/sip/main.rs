@@ -4,13 +4,18 @@
 #![allow(clippy::unwrap_used)]
 
 mod auth;
+mod certificates;
 mod dialogs;
 mod hostile;
 mod inbound;
 mod kamailio;
+mod nat;
+mod offers;
 mod ours;
 mod outbound;
 mod peers;
+mod scanners;
+mod tls;
 mod torture;
 
 use std::{net::SocketAddr, time::Duration};
@@ -18,7 +23,7 @@ use std::{net::SocketAddr, time::Duration};
 use callbox::{
     base::E164,
     sip::{
-        Config, Dial, IncomingCall, Signal, SipCall, SipEnd, SipNode, TrunkConfig,
+        Config, Dial, IncomingCall, Signal, SipCall, SipEnd, SipError, SipNode, TrunkConfig,
         sdp::{self, Local},
     },
 };

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -41,7 +41,8 @@ pub fn free_port() -> u16 {
 async fn listening(port: u16) {
     let mut looks = 0;
     eventually("the peer listens", || {
-        let taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_err();
+        let at = (Ipv4Addr::LOCALHOST, port);
+        let taken = UdpSocket::bind(at).is_err() || TcpListener::bind(at).is_err();
         looks = if taken { looks + 1 } else { 0 };
         looks == 3
     })
@@ -67,12 +68,18 @@ impl Sipp {
 
     /// Waits for a call and refuses it with `status` and its reason.
     pub async fn refusing(status: &str) -> Sipp {
-        Sipp::answering(&scenario_text("uas_reject").replace("@STATUS@", status), 1, &[]).await
+        Sipp::filled_in("uas_reject", &[("@STATUS@", status)]).await
     }
 
     /// Places `calls` calls from `port` to `to`.
     pub fn uac(scenario: &str, to: SocketAddr, port: u16, calls: u32, extra: &[&str]) -> Sipp {
         Sipp::start(port, &scenario_text(scenario), calls, Some(to), extra)
+    }
+
+    /// Waits for a call and plays `scenario`, in which these names are replaced.
+    pub async fn filled_in(scenario: &str, names: &[(&str, &str)]) -> Sipp {
+        let fill = |text: String, (name, value): &(&str, &str)| text.replace(name, value);
+        Sipp::answering(&names.iter().fold(scenario_text(scenario), fill), 1, &[]).await
     }
 
     async fn answering(scenario: &str, calls: u32, extra: &[&str]) -> Sipp {
@@ -108,7 +115,8 @@ impl Sipp {
         assert!(status.unwrap().success(), "SIPp: {:?}\n{}", status.unwrap(), self.log());
     }
 
-    fn log(&self) -> String {
+    /// Every message of its calls so far, and what it says of them.
+    pub fn log(&self) -> String {
         let mut text = String::new();
         for entry in std::fs::read_dir(self.dir.path()).unwrap() {
             let path = entry.unwrap().path();
