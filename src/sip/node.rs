@@ -100,7 +100,6 @@ pub struct Stats {
     pub transactions: usize,
     /// Datagrams read since the start.
     pub received: u64,
-    /// Of these, and of what came over streams.
     pub dropped: Dropped,
 }
 
