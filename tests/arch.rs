@@ -39,7 +39,7 @@ const CONFINED: [(&[&str], &[&str]); 3] = [
 
 /// Files and folders (with a `/` at their end) of logic that takes the time as an argument. Add a
 /// core here when it is written.
-const PURE: [&str; 79] = [
+const PURE: [&str; 86] = [
     "src/base/",
     "src/call/transfer.rs",
     "src/eval/buyer/offer.rs",
@@ -68,6 +68,8 @@ const PURE: [&str; 79] = [
     "src/media/rtp.rs",
     "src/media/session.rs",
     "src/media/session/",
+    "src/media/srtp.rs",
+    "src/media/srtp/",
     "src/media/tone.rs",
     "src/pay/challenge.rs",
     "src/pay/mpp.rs",
@@ -88,14 +90,19 @@ const PURE: [&str; 79] = [
     "src/sip/dialog.rs",
     "src/sip/digest.rs",
     "src/sip/early.rs",
+    "src/sip/identity.rs",
     "src/sip/nonce.rs",
+    "src/sip/pace.rs",
     "src/sip/rate.rs",
     "src/sip/reliable.rs",
+    "src/sip/routes.rs",
+    "src/sip/schedule.rs",
     "src/sip/screen/",
     "src/sip/sdp/",
     "src/sip/session_timer.rs",
     "src/sip/stun.rs",
     "src/sip/translate.rs",
+    "src/sip/vouched.rs",
     "src/store/numbers/region.rs",
     "src/voice/activity.rs",
     "src/voice/answer.rs",

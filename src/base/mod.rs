@@ -1,4 +1,5 @@
-//! Words every floor shares: ids, numbers, money, wallets, personal data, audio units, blame. No I/O.
+//! Words every floor shares: ids, numbers, money, wallets, personal data, audio units, keys of calls,
+//! blame. No I/O.
 
 pub mod audio;
 pub mod e164;
@@ -6,6 +7,7 @@ pub mod fault;
 pub mod id;
 pub mod money;
 pub mod pii;
+pub mod srtp;
 pub mod terms;
 pub mod wallet;
 pub mod words;

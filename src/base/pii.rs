@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Wraps a secret, a phone number or a transcript: `Debug` and `Display` print a placeholder, and
 /// only [`Pii::expose`] gives the value.
-#[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Pii<T>(T);
 

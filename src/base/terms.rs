@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use super::audio::{Codec, Direction};
+use super::{
+    audio::{Codec, Direction},
+    srtp::Keying,
+};
 
 /// Where RTCP goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -89,4 +92,6 @@ pub struct Terms {
     pub rtcp: Rtcp,
     pub receives: Formats,
     pub opus: OpusTerms,
+    /// Both directions are encrypted, or neither is.
+    pub srtp: Option<Keying>,
 }

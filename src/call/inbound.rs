@@ -25,6 +25,8 @@ pub(super) async fn run(parts: &Parts, incoming: IncomingCall, persona: &Persona
     let voice = (parts.voices)(&plan.voice, &plan.language);
     let direction = CallDirection::Inbound;
     teller.tell(CallChange::Created { direction, plan: Box::new(plan.clone()) }).await;
+    let (redirected_from, verification) = (incoming.redirected_from.clone(), incoming.verification);
+    teller.tell(CallChange::Line { trunk: incoming.trunk.clone(), redirected_from, verification }).await;
     teller.status(CallStatus::Ringing).await;
     teller.tell(CallChange::Voice { name: voice.name.clone() }).await;
     let prepared = parts.talk(&plan, &voice, direction);
@@ -41,10 +43,11 @@ pub(super) async fn run(parts: &Parts, incoming: IncomingCall, persona: &Persona
 /// Rings, then answers. A caller without an offer gets ours and its answer follows later; until then
 /// nothing is sent to it.
 async fn answer(parts: &Parts, incoming: IncomingCall) -> Result<(SipCall, Leg, Negotiated), Option<SipEnd>> {
-    let leg = Leg::reserve(&parts.media, (parts.advertise)()).map_err(|error| {
+    let mut leg = Leg::reserve(&parts.media, (parts.advertise)()).map_err(|error| {
         tracing::error!(%error, "no port for the audio of a call");
         None
     })?;
+    leg.secure(incoming.srtp());
     if incoming.ring().await.is_err() {
         return Err(Some(SipEnd::Cancelled));
     }

@@ -1,14 +1,13 @@
 //! Signalling and media of one call as one thing: what SDP agrees on is what the media session does.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::base::audio::{Codec, Direction};
-use crate::base::terms::Terms;
 use crate::media::{self, MediaError, MediaEvent, MediaHandle, MediaPlane, SessionConfig};
+use crate::sip::Srtp;
 use crate::sip::sdp::{self, Local, Negotiated, SdpError};
 
 /// A port for audio, and what we say about it in SDP.
@@ -46,6 +45,16 @@ impl Leg {
         })
     }
 
+    /// What we offer when we dial; the trunk says how.
+    pub(super) fn dialled(&self) -> Local {
+        self.local.clone()
+    }
+
+    /// From here on descriptions are made and judged as the call's trunk wants.
+    pub(super) fn secure(&mut self, srtp: Srtp) {
+        self.local.srtp = srtp;
+    }
+
     pub(super) fn offer(&self) -> String {
         sdp::offer(&self.local)
     }
@@ -58,18 +67,9 @@ impl Leg {
         sdp::accept(&self.local, answer)
     }
 
-    /// What holds until a caller without an offer has answered ours: nothing is sent yet.
+    /// What holds until a caller without an offer has answered ours.
     pub(super) fn unanswered(&self) -> Negotiated {
-        let codec = self.local.codecs.first().copied().unwrap_or(Codec::Pcmu);
-        Negotiated {
-            remote: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
-            codec,
-            payload_type: codec.payload_type(),
-            telephone_event: None,
-            direction: Direction::RecvOnly,
-            ptime: 20,
-            terms: Terms::default(),
-        }
+        self.local.unanswered()
     }
 
     /// The far end plays before it answers (RFC 3960): it is heard, and recorded to `recording`. Where

@@ -6,6 +6,7 @@ use crate::call::ending::Circumstances;
 use crate::call::event::CallChange;
 use crate::call::leg::Leg;
 use crate::call::record::{CallDirection, CallPlan, CallStatus, EndedBy};
+use crate::call::teller::Teller;
 use crate::sip::{Dial, Reoffer, Signal, SipCall, SipEnd};
 
 /// Runs the call from its first event to its last.
@@ -19,7 +20,7 @@ pub(super) async fn run(parts: &Parts, plan: CallPlan, place: &Place) {
     let prepared = parts.talk(&plan, &voice, CallDirection::Outbound);
     match dial(parts, &plan, place).await {
         Dialled::Answered { call, leg, sdp } => {
-            talk(parts, &plan, place, Answered { call: *call, leg, sdp, prepared }).await;
+            talk(parts, &plan, place, Answered { call: *call, leg: *leg, sdp, prepared }).await;
         }
         Dialled::Ended { end, stopped_by } => {
             let known =
@@ -31,7 +32,7 @@ pub(super) async fn run(parts: &Parts, plan: CallPlan, place: &Place) {
 }
 
 enum Dialled {
-    Answered { call: Box<SipCall>, leg: Leg, sdp: String },
+    Answered { call: Box<SipCall>, leg: Box<Leg>, sdp: String },
     Ended { end: Option<SipEnd>, stopped_by: Option<EndedBy> },
 }
 
@@ -52,10 +53,10 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
         trunk: None,
         to,
         from: plan.from.clone(),
-        offer: leg.offer(),
+        diverted: None,
+        offer: leg.dialled(),
         ring_timeout: Some(ring_timeout),
     };
-    teller.status(CallStatus::Started).await;
     let mut call = match parts.sip.dial(request).await {
         Ok(call) => call,
         Err(error) => {
@@ -66,6 +67,12 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
     let mut stopped_by = None;
     loop {
         let signal = tokio::select! {
+            biased;
+            // Until it has left it is queued: it may have to wait for its turn at the trunk.
+            Ok(()) = call.trunk.changed() => {
+                left_by(&mut call, teller).await;
+                continue;
+            }
             signal = call.signals.recv() => signal,
             () = stop.asked(), if stopped_by.is_none() => {
                 stopped_by = stop.asked_by();
@@ -73,6 +80,7 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
                 continue;
             }
         };
+        leg.secure(call.handle.srtp());
         match signal {
             Some(Signal::Ringing) => teller.status(CallStatus::Ringing).await,
             Some(Signal::EarlyMedia { sdp }) => {
@@ -91,11 +99,22 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
                 // The far end may have hung up meanwhile.
                 let _ = reply.send(leg.renegotiate(&offer).map_err(|_| 488));
             }
-            Some(Signal::Answered { sdp }) => return Dialled::Answered { call: Box::new(call), leg, sdp },
+            Some(Signal::Answered { sdp }) => {
+                return Dialled::Answered { call: Box::new(call), leg: Box::new(leg), sdp };
+            }
             Some(Signal::Ended(end)) => return Dialled::Ended { end: Some(end), stopped_by },
             Some(_) => {}
             None => return Dialled::Ended { end: None, stopped_by },
         }
+    }
+}
+
+/// Tells by which trunk the call has left.
+async fn left_by(call: &mut SipCall, teller: &Teller) {
+    let trunk = call.trunk.borrow_and_update().clone();
+    if let Some(trunk) = trunk {
+        teller.tell(CallChange::Line { trunk, redirected_from: None, verification: None }).await;
+        teller.status(CallStatus::Started).await;
     }
 }
 

@@ -10,6 +10,7 @@ pub(super) fn of(stats: &MediaStats) -> CallQuality {
         round_trip_ms: stats.round_trip.map(ms),
         heard: stats.score().map(|score| stream(score, stats.loss(), stats.jitter)),
         sent: stats.far.zip(stats.far_score()).map(|(far, score)| stream(score, far.loss, far.jitter)),
+        encrypted: stats.encrypted,
     }
 }
 
@@ -33,18 +34,21 @@ mod tests {
 
     #[test]
     fn each_direction_is_told_only_if_something_is_known_of_it() {
-        assert_eq!(of(&MediaStats::default()), CallQuality { round_trip_ms: None, heard: None, sent: None });
+        let unknown = CallQuality { round_trip_ms: None, heard: None, sent: None, encrypted: false };
+        assert_eq!(of(&MediaStats::default()), unknown);
         let stats = MediaStats {
             packets_received: 95,
             lost: 5,
             jitter: Duration::from_micros(1_260),
             round_trip: Some(Duration::from_millis(80)),
+            encrypted: true,
             far: Some(FarReport { loss: 0.01, jitter: Duration::from_millis(3) }),
             ..MediaStats::default()
         };
         let quality = of(&stats);
         let (heard, sent) = (quality.heard.unwrap(), quality.sent.unwrap());
         assert_eq!((quality.round_trip_ms, heard.loss, heard.jitter_ms), (Some(80.0), 0.05, 1.3));
+        assert!(quality.encrypted);
         assert!(heard.score < sent.score && sent.score < 4.4, "{} {}", heard.score, sent.score);
     }
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use crate::sip::Verification;
 pub use crate::voice::{
     effect::{AnsweredBy, Speaker, TurnRecord},
     latency::LatencySplit,
@@ -136,6 +137,12 @@ pub struct CallRecord {
     pub transfer: Option<TransferStatus>,
     /// File name of the recording under the recordings folder.
     pub recording: Option<String>,
+    /// Name of the trunk that carried it, or the last that was tried.
+    pub trunk: Option<String>,
+    /// The number that was called first, where another forwarded the call to ours.
+    pub redirected_from: Option<E164>,
+    /// What the trunk found out about the number of one who calls.
+    pub verification: Option<Verification>,
     /// How the line was; of answered calls.
     pub quality: Option<CallQuality>,
 }
@@ -149,6 +156,9 @@ pub struct CallQuality {
     pub heard: Option<StreamQuality>,
     /// What the far end heard, by its own reports; `None` if it sent none.
     pub sent: Option<StreamQuality>,
+    /// Whether audio was encrypted (SRTP) between this node and the trunk, when the call ended.
+    #[serde(default)]
+    pub encrypted: bool,
 }
 
 /// How one direction was.

@@ -40,7 +40,7 @@ use crate::engine::worker::VadHandle;
 use crate::media::{self, MediaError, MediaPlane, SessionConfig};
 use crate::sip::sdp::{self, Local, Negotiated};
 use crate::sip::{
-    self, Dial, IncomingCall, Network, Signal, SipCall, SipEnd, SipError, SipNode, TrunkConfig,
+    self, Dial, IncomingCall, Network, Signal, SipCall, SipEnd, SipError, SipNode, Srtp, TrunkConfig,
 };
 
 /// Reports that may wait to be read; a call that ends then waits with its report.
@@ -63,6 +63,8 @@ pub struct Config {
     pub dial: Option<SocketAddr>,
     /// Frames at least this loud are a voice, in dBFS.
     pub voiced_dbfs: f32,
+    /// Whether audio is encrypted, of calls both ways.
+    pub srtp: Srtp,
 }
 
 impl Default for Config {
@@ -75,6 +77,7 @@ impl Default for Config {
             record: None,
             dial: None,
             voiced_dbfs: -45.0,
+            srtp: Srtp::Off,
         }
     }
 }
@@ -194,6 +197,7 @@ fn sip_config(config: &Config) -> sip::Config {
     let loopback: Network = "127.0.0.0/8".parse().expect("a network in writing");
     let trunk = TrunkConfig {
         allow: vec![loopback],
+        srtp: config.srtp,
         ..TrunkConfig::peer("line", config.dial.unwrap_or(NOWHERE).into())
     };
     sip::Config {
@@ -230,7 +234,7 @@ impl Handset {
 
     async fn answer(&self, call: IncomingCall) -> Result<CallReport, String> {
         let leg = self.plane.reserve().map_err(|error| error.to_string())?;
-        let local = local(&leg);
+        let local = self.local(&leg);
         let offer = call.offer.clone().ok_or("the INVITE has no SDP; the phone answers offers only")?;
         let (answer, agreed) = sdp::answer(&local, &offer).map_err(|error| error.to_string())?;
         let call = call.answer(answer).await.map_err(|error| error.to_string())?;
@@ -243,8 +247,9 @@ impl Handset {
 
     async fn call(&self, to: E164) -> Result<CallReport, String> {
         let leg = self.plane.reserve().map_err(|error| error.to_string())?;
-        let local = local(&leg);
-        let dial = Dial { trunk: None, to, from: None, offer: sdp::offer(&local), ring_timeout: None };
+        let local = self.local(&leg);
+        let offer = local.clone();
+        let dial = Dial { trunk: None, to, from: None, diverted: None, offer, ring_timeout: None };
         let mut call = self.sip.dial(dial).await.map_err(|error| error.to_string())?;
         let answer = loop {
             match call.signals.recv().await {
@@ -274,16 +279,17 @@ impl Handset {
             Conversation { config: &self.config, pace, call, local, media, events, vad, record };
         Ok(conversation.hold().await)
     }
+
+    fn local(&self, leg: &media::Leg) -> Local {
+        // Sixty-two bits, since some peers read the session id as a signed number.
+        let local = Local::new(leg.local_addr(), rand::random::<u64>() >> 2);
+        Local { srtp: self.config.srtp, ..local }
+    }
 }
 
 fn failed(problem: String) -> CallReport {
     let end = SipEnd::ProtocolError { detail: problem.clone() };
     CallReport { problem: Some(problem), ..CallReport::unanswered(end) }
-}
-
-fn local(leg: &media::Leg) -> Local {
-    // Sixty-two bits, since some peers read the session id as a signed number.
-    Local::new(leg.local_addr(), rand::random::<u64>() >> 2)
 }
 
 /// What media does with what SDP agreed on.

@@ -6,8 +6,8 @@
 //! * the source must be plausible: the address the SDP names, at any port; or any source where the
 //!   SDP names none that the Internet can reach (private, carrier-grade NAT, link-local, unspecified);
 //! * once latched, only that very address and port is heard;
-//! * only a re-INVITE opens the latch again: one that moves the far end's media, or any one when the
-//!   latched source has gone silent (a rebound NAT).
+//! * only a re-INVITE opens the latch again: one that moves the far end's media, any one when the
+//!   latched source has gone silent (a rebound NAT), or the one that begins to encrypt.
 //!
 //! A trunk that sends media from another public address than its SDP names is not heard.
 
@@ -76,17 +76,18 @@ impl Latch {
         self.latched.is_some_and(|latched| !same(latched, self.sdp))
     }
 
+    /// The next plausible source is heard, as at the beginning. `true` if another one was latched.
+    pub fn open(&mut self) -> bool {
+        self.latched.take().is_some()
+    }
+
     /// A re-INVITE names `sdp`; `silent` says that the latched source has not been heard lately.
     /// `true` if the latch is open again because of it. An SDP without an address keeps the latch:
     /// the call is on hold and comes back.
     pub fn update(&mut self, sdp: SocketAddr, silent: bool) -> bool {
         let moved = !same(sdp, self.sdp) && !sdp.ip().is_unspecified() && !self.sdp.ip().is_unspecified();
         self.sdp = sdp;
-        let opens = self.latched.is_some() && (moved || silent);
-        if opens {
-            self.latched = None;
-        }
-        opens
+        (moved || silent) && self.open()
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! In: datagrams of the far end, and audio to play. Out: packets at an even pace, one 20 ms
 //! frame of the far end per tick, DTMF, and word of what was really sent. Own code throughout; the
-//! sources are RFC 3550, 3551, 4733, 4961, 5761 and ITU-T G.711 with its Appendix I.
+//! sources are RFC 3550, 3551, 3711, 4733, 4961, 5761 and ITU-T G.711 with its Appendix I.
 //!
 //! # Map
 //! | part | what it is |
@@ -10,6 +10,7 @@
 //! | [`session`] | one call, sans-IO: puts all of the below together |
 //! | [`driver`] | threads, sockets, ports and queues around sessions: what the rest of the node uses |
 //! | [`rtp`] | packets; numbers that wrap |
+//! | [`srtp`] | the same packets, encrypted and authenticated |
 //! | [`latching`] | whose packets are ours |
 //! | [`demux`] | whose they are, where many calls share a port |
 //! | [`reception`] | which of those are believed; loss and jitter as RFC 3550 counts them |
@@ -29,7 +30,7 @@
 //! | [`ports`] | which pairs of UDP ports |
 //!
 //! # The way of a frame
-//! Datagram → [`latching`] → [`reception`] → [`codec`] → [`jitter`] (with [`conceal`]) →
+//! Datagram → [`srtp`] → [`latching`] → [`reception`] → [`codec`] → [`jitter`] (with [`conceal`]) →
 //! [`MediaEvent::Frame`]; and [`MediaHandle::play`] → [`playout`] → packet, by the [`pacer`].
 
 pub mod codec;
@@ -55,6 +56,7 @@ pub mod ringback;
 pub mod rtcp;
 pub mod rtp;
 pub mod session;
+pub mod srtp;
 pub mod tap;
 pub mod tone;
 

@@ -112,18 +112,9 @@ impl<'a> Packet<'a> {
     /// Reads one datagram without copying. RTCP that shares the port (RFC 5761 §4: second byte 192
     /// to 223, which are the payload types 64 to 95 with marker) is told apart as [`RtpError::Rtcp`].
     pub fn parse(datagram: &'a [u8]) -> Result<Self, RtpError> {
-        let Some((fixed, rest)) = datagram.split_first_chunk::<HEADER_LEN>() else {
-            return Err(short(datagram));
-        };
+        let (fixed, rest) = split_fixed(datagram)?;
         let [first, second, s0, s1, t0, t1, t2, t3, r0, r1, r2, r3] = *fixed;
-        if first >> 6 != VERSION {
-            return Err(RtpError::Version(first >> 6));
-        }
-        if is_rtcp(second) {
-            return Err(RtpError::Rtcp(second));
-        }
-        let (csrc, rest) = rest.split_at_checked(4 * usize::from(first & 0x0f)).ok_or(RtpError::Truncated)?;
-        let (extension, rest) = if first & 0x10 != 0 { read_extension(rest)? } else { (None, rest) };
+        let (csrc, extension, rest) = split_variable(first, rest)?;
         let payload = if first & 0x20 != 0 { strip_padding(rest)? } else { rest };
         let header = Header {
             marker: second & 0x80 != 0,
@@ -159,14 +150,45 @@ impl<'a> Packet<'a> {
     }
 }
 
+/// Bytes before the payload. It is all that can be read of a packet whose payload is encrypted.
+pub fn header_len(datagram: &[u8]) -> Result<usize, RtpError> {
+    let (fixed, rest) = split_fixed(datagram)?;
+    let (_, _, payload) = split_variable(fixed[0], rest)?;
+    Ok(datagram.len() - payload.len())
+}
+
+/// Whether a datagram is RTCP that shares the port, by the same rule.
+pub fn is_rtcp_packet(datagram: &[u8]) -> bool {
+    matches!(datagram, [first, second, ..] if first >> 6 == VERSION && is_rtcp(*second))
+}
+
 const fn is_rtcp(second: u8) -> bool {
     matches!(second, 192..=223)
+}
+
+fn split_fixed(datagram: &[u8]) -> Result<(&[u8; HEADER_LEN], &[u8]), RtpError> {
+    let (fixed, rest) = datagram.split_first_chunk::<HEADER_LEN>().ok_or_else(|| short(datagram))?;
+    let [first, second, ..] = *fixed;
+    match first >> 6 {
+        VERSION if is_rtcp(second) => Err(RtpError::Rtcp(second)),
+        VERSION => Ok((fixed, rest)),
+        other => Err(RtpError::Version(other)),
+    }
+}
+
+/// Contributing sources, extension, and what follows them.
+type Variable<'a> = (&'a [u8], Option<Extension<'a>>, &'a [u8]);
+
+fn split_variable(first: u8, rest: &[u8]) -> Result<Variable<'_>, RtpError> {
+    let (csrc, rest) = rest.split_at_checked(4 * usize::from(first & 0x0f)).ok_or(RtpError::Truncated)?;
+    let (extension, rest) = if first & 0x10 != 0 { read_extension(rest)? } else { (None, rest) };
+    Ok((csrc, extension, rest))
 }
 
 /// An RTCP receiver report of no blocks has 8 bytes, fewer than any RTP header.
 fn short(datagram: &[u8]) -> RtpError {
     match datagram {
-        [first, second, ..] if first >> 6 == VERSION && is_rtcp(*second) => RtpError::Rtcp(*second),
+        [_, second, ..] if is_rtcp_packet(datagram) => RtpError::Rtcp(*second),
         _ => RtpError::TooShort(datagram.len()),
     }
 }

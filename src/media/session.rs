@@ -11,6 +11,10 @@
 //! packet carries the marker. With `sendonly` or `inactive` (the far end is on hold) audio that comes
 //! all the same is dropped, frames are silence, and no silence is reported. DTMF is dropped likewise.
 //!
+//! # Encryption
+//! With keys ([`srtp`](super::srtp)), only authentic packets are read at all: nothing else latches, counts
+//! as heard, or reaches the reports. All that is sent is protected, reports and the goodbye included.
+//!
 //! # Hostile input
 //! What is no RTP, comes from a stranger ([`latching`](super::latching)), has an unknown payload type,
 //! or repeats itself is counted and dropped. RTCP is read on RTP's port (RFC 5761) as on its own, and
@@ -20,6 +24,7 @@ mod config;
 mod inbound;
 mod inlet;
 mod outbound;
+mod protection;
 mod reporting;
 mod stats;
 
@@ -49,6 +54,7 @@ use super::{
     reception::{Reception, Verdict},
     relay::Frame,
     rtp::{Packet, RtpError},
+    srtp::Srtp,
     tap::TapFrame,
 };
 use crate::base::{
@@ -132,6 +138,10 @@ pub struct Session {
     pacer: Pacer,
     /// Time since the session began, in samples of 8 kHz.
     clock: u64,
+    /// Of an encrypted session.
+    srtp: Option<Box<Srtp>>,
+    /// What is left of the last packet that it opened.
+    opened: Vec<u8>,
     latch: Latch,
     reception: Reception,
     /// Of the codecs heard so far.
@@ -170,6 +180,8 @@ impl Session {
             rtp_timeout: config.rtp_timeout,
             pacer: Pacer::new(now),
             clock: 0,
+            srtp: config.terms.srtp.map(|keying| Box::new(Srtp::new(keying))),
+            opened: Vec::new(),
             latch: Latch::new(config.remote),
             reception: Reception::new(now),
             decoders: Vec::new(),
@@ -192,6 +204,14 @@ impl Session {
 
     /// Takes what arrived on the socket, whatever it is.
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        if self.srtp.is_some() && self.latch.judge(from) == Source::Stranger {
+            // Not worth a look at its tag.
+            return self.stats.strangers += 1;
+        }
+        self.open(datagram, |session, datagram| session.take_datagram(now, from, datagram));
+    }
+
+    fn take_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
         let packet = match Packet::parse(datagram) {
             Ok(packet) => packet,
             Err(RtpError::Rtcp(_)) => return self.take_report(now, from, datagram, false),
@@ -226,7 +246,7 @@ impl Session {
 
     /// Takes what arrived on the socket above RTP's.
     pub fn handle_rtcp(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
-        self.take_report(now, from, datagram, true);
+        self.open(datagram, |session, datagram| session.take_report(now, from, datagram, true));
     }
 
     /// Does what is due: a tick for every 20 ms that passed, a few at the most.
@@ -298,7 +318,7 @@ impl Session {
     /// Takes what a re-INVITE or UPDATE agreed on. What plays goes on, in the new codec.
     pub fn update(&mut self, now: Instant, update: SessionUpdate) {
         let silent = now.saturating_duration_since(self.heard) >= self.rtp_timeout;
-        let opened = self.latch.update(update.remote, silent);
+        let opened = self.latch.update(update.remote, silent) | self.secure(update.terms.srtp);
         if opened {
             self.reception.forget();
         }
@@ -342,6 +362,7 @@ impl Session {
     pub fn stats(&self) -> MediaStats {
         let buffer = self.jitter.stats();
         MediaStats {
+            encrypted: self.srtp.is_some(),
             lost: self.reception.lost(),
             duplicates: self.reception.duplicates(),
             jitter: self.reception.jitter(),
@@ -397,9 +418,10 @@ impl Session {
         let Some(to) = to else { return self.outbound.pause() };
         let mut progress = Vec::new();
         let payload_types = (self.payload_type, self.telephone_event);
-        let datagram = self.outbound.tick(payload_types, &mut progress);
+        let mut datagram = self.outbound.tick(payload_types, &mut progress);
         self.stats.packets_sent += 1;
         self.stats.octets_sent += datagram.payload_len() as u64;
+        self.srtp.iter_mut().for_each(|srtp| datagram.protect(srtp));
         self.outputs.push_back(Output::Transmit { to, datagram });
         for change in progress {
             self.emit(match change {

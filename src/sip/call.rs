@@ -1,12 +1,13 @@
 //! A call as its user holds it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use rsipstack::transaction::transaction::Transaction;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{end::SipEnd, error::SipError};
+use super::{end::SipEnd, error::SipError, trunk::Srtp, vouched::Verification};
 use crate::base::{E164, Pii};
 
 /// Signals a user may be behind on before it counts as gone.
@@ -20,11 +21,13 @@ pub struct SipCall {
     pub id: String,
     pub signals: mpsc::Receiver<Signal>,
     pub handle: CallHandle,
+    /// Name of the trunk that it goes by: none while a call of ours has not left, another when the first
+    /// could not take it.
+    pub trunk: watch::Receiver<Option<String>>,
 }
 
 /// What a call tells, in order; [`Signal::Ended`] comes once and last. The queue is bounded: progress
 /// that finds it full is dropped, an offer is refused with 500, and an answer hangs the call up.
-#[derive(Debug)]
 pub enum Signal {
     /// The peer has our INVITE.
     Trying,
@@ -55,7 +58,6 @@ pub enum Signal {
 
 /// A re-INVITE or UPDATE. Unanswered for five seconds, or dropped, it is refused and the session stays
 /// as it was.
-#[derive(Debug)]
 pub struct Reoffer {
     /// The peer's offer; none asks for ours.
     pub sdp: Option<String>,
@@ -63,11 +65,34 @@ pub struct Reoffer {
     pub reply: oneshot::Sender<Result<String, u16>>,
 }
 
+/// Descriptions hold keys, and print nothing.
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Signal::Trying => f.write_str("Trying"),
+            Signal::Ringing => f.write_str("Ringing"),
+            Signal::EarlyMedia { .. } => f.write_str("EarlyMedia"),
+            Signal::Answered { .. } => f.write_str("Answered"),
+            Signal::Reoffer(_) => f.write_str("Reoffer"),
+            Signal::LateAnswer { .. } => f.write_str("LateAnswer"),
+            Signal::Dtmf { .. } => f.write_str("Dtmf"),
+            Signal::Ended(end) => f.debug_tuple("Ended").field(end).finish(),
+        }
+    }
+}
+
+impl fmt::Debug for Reoffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reoffer").field("offers", &self.sdp.is_some()).finish_non_exhaustive()
+    }
+}
+
 /// Acts on a call from anywhere.
 #[derive(Debug, Clone)]
 pub struct CallHandle {
     pub(super) hang_up: CancellationToken,
     pub(super) commands: mpsc::Sender<Command>,
+    pub(super) srtp: Arc<Mutex<Srtp>>,
 }
 
 pub(super) enum Command {
@@ -95,6 +120,11 @@ impl CallHandle {
         self.hang_up.cancel();
     }
 
+    /// What the trunk wants that the call goes by: every description of the call is made and judged by it.
+    pub fn srtp(&self) -> Srtp {
+        *self.srtp.lock()
+    }
+
     /// Offers another session in an answered call and gives the peer's answer.
     pub async fn reinvite(&self, sdp: String) -> Result<String, SipError> {
         let (done, answer) = oneshot::channel();
@@ -113,7 +143,6 @@ pub enum Party {
 
 /// A call that came in and waits for an answer. Dropped, it is refused with 480; left alone, it is
 /// refused when the ring timeout has passed.
-#[derive(Debug)]
 pub struct IncomingCall {
     /// The network's word for who calls (P-Asserted-Identity), or else the caller's own (From);
     /// `None` if anonymous.
@@ -122,14 +151,30 @@ pub struct IncomingCall {
     /// Name of the trunk it came by.
     pub trunk: String,
     pub source: SocketAddr,
+    /// The number that was called first, where another forwarded the call to ours.
+    pub redirected_from: Option<E164>,
+    /// What the trunk found out about the caller's number.
+    pub verification: Option<Verification>,
     /// The caller's offer; none asks for ours in [`IncomingCall::answer`].
     pub offer: Option<String>,
     pub(super) call: SipCall,
 }
 
+impl fmt::Debug for IncomingCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = f.debug_struct("IncomingCall");
+        parts.field("trunk", &self.trunk).field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
 impl IncomingCall {
     pub fn id(&self) -> &str {
         &self.call.id
+    }
+
+    /// [`CallHandle::srtp`] of the call.
+    pub fn srtp(&self) -> Srtp {
+        self.call.handle.srtp()
     }
 
     /// Tells the caller that it rings (180).

@@ -81,10 +81,10 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
 
-/// Messages that no dialog saw, since the start.
+/// Messages that were dropped without an answer, since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Dropped {
-    /// Messages that are broken; a trunk's requests among them were answered.
+    /// Datagrams whose size or `Content-Length` is wrong.
     pub malformed: u64,
     /// Datagrams beyond what their source may send.
     pub limited: u64,
@@ -118,20 +118,18 @@ impl Gate {
     /// Whether a datagram from `source` is looked at.
     pub fn admits(&self, source: IpAddr, now: Instant) -> bool {
         self.received.fetch_add(1, Ordering::Relaxed);
-        let is_trunk = self.knows(source);
-        let admitted = self.limiter.lock().admit(source, is_trunk, now);
+        let admitted = self.limiter.lock().admit(source, self.is_trunk(source), now);
         if !admitted {
             count(&self.limited, "rate");
         }
         admitted
     }
 
-    /// Whether it belongs to a trunk.
-    pub fn knows(&self, source: IpAddr) -> bool {
+    pub fn is_trunk(&self, source: IpAddr) -> bool {
         self.sources.allows(source)
     }
 
-    /// Datagrams, since the start.
+    /// Datagrams since the start.
     pub fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }

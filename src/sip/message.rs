@@ -8,6 +8,7 @@ use rsipstack::{
 use super::{
     dialog::Event,
     end::SipEnd,
+    error::describe,
     reliable::RELIABLE,
     session_timer::{self, Asked, SessionExpires, TIMER},
 };
@@ -116,6 +117,17 @@ pub(super) fn end_of(response: &Response) -> SipEnd {
         401 | 407 => SipEnd::AuthRejected,
         status @ 300.. => SipEnd::Rejected { status, reason: reason_phrase(response) },
         status => SipEnd::ProtocolError { detail: format!("an INVITE cannot be answered with {status}") },
+    }
+}
+
+/// The end of a call whose INVITE the stack could not bring to an end.
+pub(super) fn end_by(error: &rsipstack::Error) -> SipEnd {
+    use rsipstack::Error::{IoError, TransportLayerError};
+    let detail = describe(error);
+    match error {
+        // The connection broke, or could not be made.
+        IoError(_) | TransportLayerError(..) => SipEnd::Unreachable { detail },
+        _ => SipEnd::ProtocolError { detail },
     }
 }
 

@@ -10,7 +10,11 @@
 //! | [`trunk`] | a trunk's configuration |
 //! | `dialog` | one call as a state machine, pure |
 //! | `session_timer`, `reliable` | when a session expires, what must be acknowledged before the answer: pure |
-//! | `registration` | when to REGISTER again, pure, and its driver |
+//! | `schedule`, `registration`, `registrar` | when to REGISTER again, pure; its driver; the request |
+//! | `routes`, `hunt` | which trunk and address a call goes by, pure, and what prepares the next |
+//! | `pace`, `turns` | how many calls a second a trunk takes, pure, and the queue for it |
+//! | `resolver` | a trunk's addresses by SRV, A and AAAA |
+//! | `identity`, `vouched` | who calls: what we write of it, and what a trunk says of it |
 //! | `keepalive` | whether a trunk lives, asked by OPTIONS |
 //! | `translate`, `digest`, `early` | what the stack says otherwise than the RFCs, put right at the wire |
 //! | `nonce` | how often a nonce was answered, pure |
@@ -42,6 +46,8 @@ mod flow;
 #[doc(hidden)]
 pub mod fuzzing;
 mod guard;
+mod hunt;
+mod identity;
 mod info;
 mod keepalive;
 mod link;
@@ -49,13 +55,18 @@ mod listener;
 mod message;
 mod node;
 mod nonce;
+mod pace;
 mod provisional;
 mod rate;
 mod refresh;
+mod registrar;
 mod registration;
 mod reliable;
 mod renegotiation;
+mod resolver;
 mod router;
+mod routes;
+mod schedule;
 mod screen;
 pub mod sdp;
 mod session_timer;
@@ -64,6 +75,8 @@ mod stun;
 mod tls;
 mod translate;
 pub mod trunk;
+mod turns;
+mod vouched;
 mod wire;
 
 pub use self::{
@@ -77,7 +90,8 @@ pub use self::{
     rate::RateLimit,
     registration::RegistrationState,
     tls::{TlsConfig, TlsError},
-    trunk::{Network, NumberFormat, Server, Transport, TrunkConfig},
+    trunk::{DiversionHeader, IdentityHeader, Network, NumberFormat, Server, Srtp, Transport, TrunkConfig},
+    vouched::Verification,
 };
 
 /// Directive for the log filter: below `error`, `rsipstack` prints messages with numbers and

@@ -22,7 +22,7 @@ use super::{
     node::Core,
     screen::screen,
     session_timer::TooSmall,
-    setup,
+    setup, vouched,
 };
 use crate::base::{E164, Pii};
 
@@ -64,8 +64,6 @@ impl TransportEventInspector for SourceFilter {
 }
 
 impl SourceFilter {
-    /// A request within a call that lives is heard wherever it comes from: a carrier may send it from
-    /// another machine than the one that set the call up.
     async fn screen_stream(
         &self,
         message: SipMessage,
@@ -89,6 +87,8 @@ impl SourceFilter {
         None
     }
 
+    /// A request within a call that lives is heard wherever it comes from: a carrier may send it from
+    /// another machine than the one that set the call up.
     fn is_welcome(&self, request: &Request, from: &SipAddr) -> bool {
         let by_address = from.get_socketaddr().is_ok_and(|from| self.sources.allows(from.ip()));
         let in_dialog = || matches!(request.to_header().map(|to| to.tag()), Ok(Ok(Some(_))));
@@ -292,7 +292,7 @@ fn trunk_of(core: &Core, source: SocketAddr) -> Option<Arc<Trunk>> {
 /// Who calls: the trunk's word before the caller's own.
 pub(super) fn caller(request: &Request) -> Option<Party> {
     let asserted = request.headers.iter().find_map(|header| match header {
-        Header::PAssertedIdentity(value) => uri_in(value.value()),
+        Header::PAssertedIdentity(value) => vouched::first_uri(value.value()),
         _ => None,
     });
     let own = || request.from_header().ok()?.typed().ok().map(|from| from.uri);
@@ -307,16 +307,7 @@ pub(super) fn callee(request: &Request) -> Option<Party> {
     }
 }
 
-/// The first URI of a name-addr list.
-fn uri_in(value: &str) -> Option<Uri> {
-    let uri = match value.split_once('<') {
-        Some((_, rest)) => rest.split_once('>')?.0,
-        None => value.split(';').next()?.trim(),
-    };
-    Uri::try_from(uri).ok()
-}
-
-fn party(uri: &Uri) -> Option<Party> {
+pub(super) fn party(uri: &Uri) -> Option<Party> {
     let user = uri.auth.as_ref().map(|auth| auth.user.as_str()).filter(|user| !user.is_empty())?;
     if user.eq_ignore_ascii_case("anonymous") {
         return None;

@@ -1,6 +1,6 @@
-//! The UDP socket: drops what [`super::rate`] refuses, keeps apart what a STUN server answers, hands on what
-//! [`super::screen`] lets pass and answers or drops the rest before it is parsed, and learns from ICMP that
-//! nobody listens where a message went.
+//! The UDP socket: drops what [`super::rate`] refuses, hands on what [`super::screen`] lets pass, answers or drops
+//! the rest before it is parsed, keeps apart what a STUN server answers, and learns from ICMP that nobody
+//! listens where a message went.
 
 use std::{
     io::{self, IoSliceMut},
@@ -37,8 +37,8 @@ pub(super) struct GuardedSocket {
 
 impl GuardedSocket {
     /// Every address that an ICMP error names is sent on `unreachable`; a receiver that lags loses
-    /// some and falls back on its timeout. Answers of STUN servers go to `stun`; one that finds it full is
-    /// lost, and asked for again. A request that is refused is answered if it is a trunk's.
+    /// some and falls back on its timeout. A request that is refused is answered if a trunk sent it. Answers of
+    /// STUN servers go to `stun`; one that finds it full is lost, and asked for again.
     pub fn new(
         socket: UdpSocket,
         unreachable: broadcast::Sender<SocketAddr>,
@@ -86,7 +86,7 @@ impl GuardedSocket {
     async fn refuse(&self, refused: Refused, from: SocketAddr) {
         self.gate.count_malformed();
         tracing::debug!(source = %from.ip(), why = refused.why, "SIP datagram refused");
-        if let Some(answer) = refused.answer.filter(|_| self.gate.knows(from.ip()))
+        if let Some(answer) = refused.answer.filter(|_| self.gate.is_trunk(from.ip()))
             && let Err(error) = self.send(&answer, from).await
         {
             tracing::debug!(%error, "refusal not sent");
@@ -214,6 +214,7 @@ mod tests {
         let receive = socket.receive(&mut buf);
         let (length, _) = tokio::time::timeout(Duration::from_secs(10), receive).await.unwrap();
         assert!(buf[..length].ends_with(b"\r\n\r\n"));
-        assert_eq!((socket.gate.received(), socket.gate.dropped().malformed), (2, 1));
+        assert_eq!(socket.gate.received(), 2);
+        assert_eq!(socket.gate.dropped().malformed, 1);
     }
 }

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use callbox::base::audio::Codec;
 use callbox::media::{self, MediaEvent, MediaHandle, MediaPlane, SessionConfig, UtteranceId};
 use callbox::sip::sdp::{self, Local, Negotiated};
-use callbox::sip::{self, IncomingCall, Party as Called, Signal, SipCall, SipEnd, SipNode, TrunkConfig};
+use callbox::sip::{
+    self, IncomingCall, Party as Called, Signal, SipCall, SipEnd, SipNode, Srtp, TrunkConfig,
+};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
@@ -56,6 +58,7 @@ struct Life {
     heard: Vec<i16>,
     digits: String,
     end: Option<SipEnd>,
+    encrypted: bool,
 }
 
 impl Party {
@@ -120,6 +123,11 @@ impl Party {
         self.life.lock().digits.clone()
     }
 
+    /// Whether the last call's audio was agreed to be encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.life.lock().encrypted
+    }
+
     async fn take(&self, mut call: IncomingCall, media: &MediaPlane) {
         {
             let mut life = self.life.lock();
@@ -153,8 +161,10 @@ impl Party {
 
     async fn answer(&self, call: IncomingCall, media: &MediaPlane) -> (SipCall, media::Leg, Negotiated) {
         let leg = media.reserve().unwrap();
-        let local = Local { codecs: self.codecs.clone(), ..Local::new(leg.local_addr(), 7) };
+        let (codecs, srtp) = (self.codecs.clone(), call.srtp());
+        let local = Local { codecs, srtp, ..Local::new(leg.local_addr(), 7) };
         let (answer, agreed) = sdp::answer(&local, call.offer.as_deref().unwrap()).unwrap();
+        self.life.lock().encrypted = agreed.terms.srtp.is_some();
         (call.answer(answer).await.unwrap(), leg, agreed)
     }
 
@@ -234,6 +244,7 @@ impl Exchange {
     pub async fn start<const N: usize>(parties: [(&str, &Party); N]) -> Exchange {
         let mut anyone = TrunkConfig::peer("caller", "127.0.0.1:9".parse().unwrap());
         anyone.allow = vec!["127.0.0.0/8".parse().unwrap()];
+        anyone.srtp = Srtp::Optional;
         let config =
             sip::Config { bind: ([127, 0, 0, 1], 0).into(), trunks: vec![anyone], ..sip::Config::default() };
         let (sip, mut incoming) = SipNode::start(config).await.unwrap();

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod baresip;
 mod callee;
 mod exchange;
 mod keys;
@@ -10,6 +11,7 @@ mod opus_recording;
 #[path = "../sip/peers.rs"]
 mod peers;
 mod rig;
+mod secure;
 mod transfer;
 mod wideband;
 

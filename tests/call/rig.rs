@@ -17,7 +17,7 @@ use callbox::call::{self, RecordingFormat};
 use callbox::engine::EngineError;
 use callbox::engine::registry::{self, EngineConfig, Engines, Surroundings};
 use callbox::media::{self, MediaPlane};
-use callbox::sip::{self, SipNode, TrunkConfig};
+use callbox::sip::{self, SipNode, Srtp, TrunkConfig};
 use callbox::voice::driver::Voices;
 use callbox::voice::mouth::VoiceChoice;
 use parking_lot::Mutex;
@@ -35,6 +35,7 @@ pub struct Script {
     lines: usize,
     leave: bool,
     transfer_ring_secs: u64,
+    srtp: Srtp,
     opus: bool,
     sockets: media::SocketMode,
 }
@@ -49,6 +50,7 @@ impl Script {
             lines: 4,
             leave: true,
             transfer_ring_secs: 20,
+            srtp: Srtp::Off,
             opus: false,
             sockets: media::SocketMode::PerCall,
         }
@@ -98,6 +100,12 @@ impl Script {
     /// The rules refuse every transfer.
     pub fn refuses_transfers(mut self) -> Self {
         self.leave = false;
+        self
+    }
+
+    /// The trunk wants its audio so.
+    pub fn encrypts(mut self, srtp: Srtp) -> Self {
+        self.srtp = srtp;
         self
     }
 
@@ -180,6 +188,7 @@ impl Rig {
     /// A node whose only trunk is `trunk`.
     pub async fn start(trunk: SocketAddr, script: Script) -> Rig {
         let mut carrier = TrunkConfig::peer("test", trunk.to_string().parse().unwrap());
+        carrier.srtp = script.srtp;
         if let Some(password) = &script.password {
             carrier.username = Some("callbox".into());
             carrier.password = Some(Pii::new(password.clone()));

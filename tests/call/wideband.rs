@@ -1,114 +1,17 @@
 //! Wideband and RTCP against baresip, whose codecs are libraries of other people.
 
-use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::process::Command;
 use std::time::Duration;
 
+use crate::baresip::{Baresip, level, tone};
+use crate::callee::{Callee, Manner};
+use crate::eventually;
+use crate::rig::{Rig, Script, plan};
 use callbox::base::audio::{Codec, rate_of_frame};
 use callbox::media::{self, MediaEvent, MediaPlane, MediaStats, SocketMode, UtteranceId};
 use callbox::sip::sdp::{self, Local};
 use callbox::sip::{self, Dial, Signal, SipNode, TrunkConfig};
-use tempfile::TempDir;
-
-use crate::callee::{Callee, Manner};
-use crate::eventually;
-use crate::peers::{Group, free_port, spawn};
-use crate::rig::{Rig, Script, plan};
 
 const LIMIT: Duration = Duration::from_secs(30);
-
-/// A baresip that answers in one codec, plays 700 Hz and keeps what it hears.
-struct Baresip {
-    _process: Group,
-    address: SocketAddr,
-    dir: TempDir,
-}
-
-impl Baresip {
-    async fn answering(codec: Codec) -> Baresip {
-        let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
-        let at = dir.path().display();
-        let (module, name, rate) = match codec {
-            Codec::Pcmu | Codec::Pcma => ("g711", "PCMU/8000/1", 8_000),
-            Codec::G722 => ("g722", "G722/16000/1", 16_000),
-            Codec::Opus => ("opus", "opus/48000/2", 48_000),
-        };
-        write_tone(&dir.path().join("mic.wav"), rate);
-        let config = format!(
-            "net_interface 127.0.0.1\nsip_listen 127.0.0.1:{port}\nmodule_path /usr/lib/baresip/modules\n\
-             module {module}.so\nmodule aufile.so\nmodule sndfile.so\nmodule_tmp account.so\n\
-             module_app menu.so\naudio_source aufile,{at}/mic.wav\naudio_player aufile,{at}/heard.wav\n\
-             ausrc_srate {rate}\nauplay_srate {rate}\nausrc_channels 1\nauplay_channels 1\nsnd_path {at}\n"
-        );
-        let account = format!(
-            "<sip:+14155550123@127.0.0.1:{port}>;regint=0;answermode=auto;audio_codecs={name};auth_pass=x\n"
-        );
-        for (file, text) in [("config", config.as_str()), ("accounts", account.as_str()), ("contacts", "")] {
-            fs::write(dir.path().join(file), text).unwrap();
-        }
-        let log = File::create(dir.path().join("log")).unwrap();
-        let mut command = Command::new("baresip");
-        command.args(["-4", "-f", ".", "-s"]).current_dir(dir.path());
-        command.stdout(log.try_clone().unwrap()).stderr(log);
-        let process = spawn("baresip", "baresip", &mut command);
-        let address: SocketAddr = (Ipv4Addr::LOCALHOST, port).into();
-        eventually("baresip listens", || UdpSocket::bind(address).is_err()).await;
-        Baresip { _process: process, address, dir }
-    }
-
-    /// Power at `hz` of what it decoded, in dB below full scale.
-    fn heard(&self, hz: f64) -> f64 {
-        let mut files = fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap().path());
-        let dump = files.find(|path| path.to_string_lossy().ends_with("-dec.wav")).expect("a dump");
-        let wav = hound::WavReader::open(dump).unwrap();
-        let (rate, channels) = (wav.spec().sample_rate, usize::from(wav.spec().channels));
-        let pcm: Vec<i16> = wav.into_samples().step_by(channels).map_while(Result::ok).collect();
-        level(&pcm, rate, hz)
-    }
-}
-
-/// A test that fails shows what baresip saw.
-impl Drop for Baresip {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let log = fs::read(self.dir.path().join("log")).unwrap_or_default();
-            eprintln!("--- baresip\n{}", String::from_utf8_lossy(&log));
-        }
-    }
-}
-
-fn tone(hz: f64, rate: u32, seconds: u32) -> Vec<i16> {
-    let step = std::f64::consts::TAU * hz / f64::from(rate);
-    (0..rate * seconds).map(|n| ((step * f64::from(n)).sin() * 8_000.0) as i16).collect()
-}
-
-fn write_tone(path: &std::path::Path, rate: u32) {
-    let spec = hound::WavSpec {
-        channels: 1,
-        sample_rate: rate,
-        bits_per_sample: 16,
-        sample_format: hound::SampleFormat::Int,
-    };
-    let mut wav = hound::WavWriter::create(path, spec).unwrap();
-    tone(700.0, rate, 30).into_iter().for_each(|sample| wav.write_sample(sample).unwrap());
-    wav.finalize().unwrap();
-}
-
-/// The level of the strongest half second at `hz`.
-fn level(pcm: &[i16], rate: u32, hz: f64) -> f64 {
-    let step = std::f64::consts::TAU * hz / f64::from(rate);
-    let amplitude = |part: &[i16]| {
-        let (mut re, mut im) = (0.0, 0.0);
-        for (n, sample) in part.iter().enumerate() {
-            re += f64::from(*sample) * (step * n as f64).cos();
-            im += f64::from(*sample) * (step * n as f64).sin();
-        }
-        2.0 * re.hypot(im) / part.len() as f64 / 32_768.0
-    };
-    let strongest = pcm.chunks(rate as usize / 2).map(amplitude).fold(1e-9, f64::max);
-    20.0 * strongest.log10()
-}
 
 /// Calls a baresip in `codec`, plays `hz` for six seconds; gives what was heard and counted.
 async fn call(baresip: &Baresip, codec: Codec, hz: f64, sockets: SocketMode) -> (Vec<i16>, MediaStats) {
@@ -123,7 +26,8 @@ async fn call(baresip: &Baresip, codec: Codec, hz: f64, sockets: SocketMode) -> 
     let leg = plane.reserve().unwrap();
     let local = Local { codecs: vec![codec], ..Local::new(leg.local_addr(), 7) };
     let to = "+14155550123".parse().unwrap();
-    let dial = Dial { trunk: None, to, from: None, offer: sdp::offer(&local), ring_timeout: None };
+    let offer = local.clone();
+    let dial = Dial { trunk: None, to, from: None, diverted: None, offer, ring_timeout: None };
     let mut call = node.dial(dial).await.unwrap();
     let answer = loop {
         match tokio::time::timeout(LIMIT, call.signals.recv()).await.expect("an answer in time") {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use callbox::{
-    base::{E164, audio::Direction},
+    base::E164,
     media::{self, MediaEvent, MediaHandle, MediaPlane, SessionConfig, playout::UtteranceId},
     sip::{
         Config, Dial, IncomingCall, RateLimit, Signal, SipEnd, SipNode, TrunkConfig,
@@ -56,6 +56,7 @@ fn config(trunks: Vec<TrunkConfig>) -> Config {
         rate_limit,
         bind: "127.0.0.1:0".parse().unwrap(),
         t1: Duration::from_millis(10),
+        rate_limit: RateLimit { trunk_per_second: 0, ..RateLimit::default() },
         trunks,
         ..Config::default()
     }
@@ -186,7 +187,7 @@ async fn settled(node: &SipNode) {
 /// Sends `count` messages by all ways at once, and waits until the node has let go of them.
 async fn flood(node: &SipNode, seed: u64, count: u64) {
     let (to, sent, streamed) = (node.local_address(), AtomicU64::new(0), AtomicU64::new(0));
-    let before = node.stats().received;
+    let before = node.stats().received_datagrams;
     let over_udp = count - count / OVER_TCP;
     let began = Instant::now();
     let senders = (0..SENDERS).map(|n| send_datagrams(to, seed + n, over_udp / SENDERS, &sent));
@@ -194,7 +195,7 @@ async fn flood(node: &SipNode, seed: u64, count: u64) {
     tokio::join!(futures_util::future::join_all(senders), streams);
     let (sent, took) = (sent.into_inner(), began.elapsed());
     let stats = node.stats();
-    let received = stats.received - before;
+    let received = stats.received_datagrams - before;
     assert!(received >= sent - sent / 100, "the node read {received} of {sent} datagrams");
     assert!(streamed.into_inner() >= count / OVER_TCP);
     let rate = count as f64 / took.as_secs_f64();
@@ -249,8 +250,9 @@ async fn takes_a_call_with_sound(node: &SipNode, calls: &mut mpsc::Receiver<Inco
         trunk: None,
         to: number("+14155550123"),
         from: Some(number("+14155550100")),
-        offer: sdp::offer(&local),
+        offer: local.clone(),
         ring_timeout: None,
+        diverted: None,
     };
     let mut out = caller.dial(dial).await.unwrap();
     let id = out.id.clone();
@@ -276,17 +278,7 @@ async fn takes_a_call_with_sound(node: &SipNode, calls: &mut mpsc::Receiver<Inco
 }
 
 pub fn session(agreed: &Negotiated) -> SessionConfig {
-    SessionConfig {
-        codec: agreed.codec,
-        payload_type: agreed.payload_type,
-        telephone_event: agreed.telephone_event,
-        remote: agreed.remote,
-        direction: Direction::SendRecv,
-        terms: agreed.terms,
-        jitter: Default::default(),
-        rtp_timeout: Duration::from_secs(10),
-        seed: 1,
-    }
+    agreed.agreed().begin(media::jitter::Config::default(), Duration::from_secs(10), 1)
 }
 
 /// Plays a tone on one side and waits until half of it has come out on the other.

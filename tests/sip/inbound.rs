@@ -50,7 +50,7 @@ async fn we_hang_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rejected_call_is_acknowledged() {
     let (node, mut calls, port) = called().await;
-    let peer = Sipp::uac("uac_refused", node.local_address(), port, 1, &[]);
+    let peer = Sipp::refused(node.local_address(), port, "486", "RTP/AVP");
     take(&mut calls).await.reject(486).await.unwrap();
     peer.succeeds().await;
     settled(&node).await;

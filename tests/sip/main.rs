@@ -6,7 +6,9 @@
 mod auth;
 mod certificates;
 mod dialogs;
+mod dnsmasq;
 mod hostile;
+mod identity;
 mod inbound;
 mod kamailio;
 mod nat;
@@ -14,9 +16,11 @@ mod offers;
 mod ours;
 mod outbound;
 mod peers;
+mod registrar;
 mod scanners;
 mod tls;
 mod torture;
+mod trunks;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -69,7 +73,8 @@ fn dial() -> Dial {
         trunk: None,
         to: number("+14155550123"),
         from: Some(number("+14155550100")),
-        offer: sdp::offer(&local()),
+        diverted: None,
+        offer: local(),
         ring_timeout: None,
     }
 }

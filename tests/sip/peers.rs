@@ -76,6 +76,12 @@ impl Sipp {
         Sipp::start(port, &scenario_text(scenario), calls, Some(to), extra)
     }
 
+    /// Calls with audio as `profile` and must be refused with `status`.
+    pub fn refused(to: SocketAddr, port: u16, status: &str, profile: &str) -> Sipp {
+        let scenario = scenario_text("uac_refused").replace("486", status).replace("RTP/AVP", profile);
+        Sipp::start(port, &scenario, 1, Some(to), &[])
+    }
+
     /// Waits for a call and plays `scenario`, in which these names are replaced.
     pub async fn filled_in(scenario: &str, names: &[(&str, &str)]) -> Sipp {
         let fill = |text: String, (name, value): &(&str, &str)| text.replace(name, value);

@@ -17,11 +17,12 @@ use crate::{
         resample::stretched,
         ringback::Ringing,
         rtp::{HEADER_LEN, Header, SequenceNumber, Ssrc, Timestamp},
+        srtp::{LONGEST_TAG, Srtp},
     },
 };
 
 /// G.711 and G.722 have 160 bytes in 20 ms, Opus has no more.
-const MAX_LEN: usize = HEADER_LEN + MAX_FRAME;
+const MAX_LEN: usize = HEADER_LEN + MAX_FRAME + LONGEST_TAG;
 
 /// One packet as it goes on the wire, without a heap allocation.
 #[derive(Clone)]
@@ -38,6 +39,11 @@ impl Datagram {
         bytes[..HEADER_LEN].copy_from_slice(&header.to_bytes());
         bytes[HEADER_LEN..len].copy_from_slice(payload);
         Datagram { len: len as u8, bytes }
+    }
+
+    /// From here on the payload cannot be read.
+    pub(super) fn protect(&mut self, srtp: &mut Srtp) {
+        self.len = srtp.protect(&mut self.bytes, usize::from(self.len)) as u8;
     }
 
     pub(super) fn payload_len(&self) -> usize {
@@ -107,7 +113,8 @@ impl Outbound {
         let (a, b) = (scramble(seed), scramble(seed.wrapping_add(1)));
         Outbound {
             ssrc: Ssrc(a as u32),
-            sequence: SequenceNumber((a >> 32) as u16),
+            // In the lower half: where first packets are lost, a receiver of SRTP is not to miss a wrap.
+            sequence: SequenceNumber((a >> 32) as u16 >> 1),
             timestamp: Timestamp(b as u32),
             step: codec.clock_rate() / 50,
             paused: true,

@@ -71,7 +71,8 @@ impl Session {
         };
         let jitter = samples_in(self.reception.jitter(), rate) as u32;
         let heard = self.reception.report().map(|heard| (heard, jitter));
-        let datagram = self.reporting.write(now, stream, heard, goodbye);
+        let mut datagram = self.reporting.write(now, stream, heard, goodbye);
+        self.srtp.iter_mut().for_each(|srtp| srtp.protect_rtcp(&mut datagram));
         self.outputs.push_back(Output::Report { to, mux, datagram });
     }
 }

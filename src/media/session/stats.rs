@@ -30,6 +30,13 @@ pub struct MediaStats {
     /// From a source that is not the latched one.
     pub strangers: u64,
     pub unknown_payload: u64,
+    /// The session is encrypted.
+    pub encrypted: bool,
+    /// To an encrypted session, without a tag of the far end's key: of plain RTP, of another key, changed on
+    /// the way.
+    pub unauthenticated: u64,
+    /// Authentic, and heard before.
+    pub replayed: u64,
     /// RTCP that was read: reports of the far end.
     pub rtcp: u64,
     /// Frames that were lost and told by the packet after them (Opus).

@@ -24,6 +24,7 @@ use crate::{
 mod codecs;
 mod keys;
 mod reports;
+mod secure;
 
 const ALICE: &str = "192.0.2.1:4000";
 const BOB: &str = "192.0.2.2:5000";

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::node::config::NodeConfig;
 use crate::node::doctor::Check;
-use crate::sip::{self, SipNode, TrunkConfig};
+use crate::sip::{self, SipNode, Srtp, TrunkConfig};
 
 /// Asks every trunk by OPTIONS, from a port of its own, so that a running node is not disturbed.
 pub async fn trunks(config: &NodeConfig) -> Vec<Check> {
@@ -27,9 +27,21 @@ pub async fn trunks(config: &NodeConfig) -> Vec<Check> {
     let mut checks = Vec::new();
     for trunk in &config.sip.trunks {
         checks.push(ask(&node, &trunk.name).await);
+        checks.extend(told_keys(trunk));
     }
     node.shutdown().await;
     checks
+}
+
+/// SRTP's keys stand in SDP: whoever reads the signalling can listen.
+fn told_keys(trunk: &TrunkConfig) -> Option<Check> {
+    let told = trunk.srtp != Srtp::Off && !trunk.transport.is_encrypted();
+    told.then(|| {
+        let fix =
+            "set sip.trunks.transport to \"tls\", unless the way to the trunk is encrypted otherwise (VPN)";
+        let detail = "srtp is on, and its keys go over a transport that anybody on the way can read";
+        Check::warn(&format!("trunk {}", trunk.name), detail, fix)
+    })
 }
 
 async fn ask(node: &SipNode, trunk: &str) -> Check {
@@ -46,5 +58,22 @@ async fn ask(node: &SipNode, trunk: &str) -> Check {
             "check sip.trunks.server, the firewall, and whether the trunk knows this machine's address; some \
              trunks never answer OPTIONS",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::Transport;
+
+    #[test]
+    fn keys_that_anybody_can_read_are_warned_of() {
+        let trunk = |srtp| TrunkConfig { srtp, ..TrunkConfig::peer("a", "192.0.2.1".parse().unwrap()) };
+        assert!(told_keys(&trunk(Srtp::Off)).is_none());
+        for srtp in [Srtp::Optional, Srtp::Required] {
+            assert!(told_keys(&trunk(srtp)).is_some(), "{srtp:?}");
+            let over_tls = TrunkConfig { transport: Transport::Tls, ..trunk(srtp) };
+            assert!(told_keys(&over_tls).is_none());
+        }
     }
 }

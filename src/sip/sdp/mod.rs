@@ -1,4 +1,4 @@
-//! Offer and answer (RFC 3264) for one audio stream and its telephone events (RFC 4733).
+//! Offer and answer (RFC 3264) for one audio stream, its telephone events (RFC 4733) and its keys (RFC 4568).
 //!
 //! In: our address and codecs, and the peer's description as text. Out: our description as text and
 //! what was [`Negotiated`]. Pure: no socket, no clock.
@@ -6,12 +6,17 @@
 //! RTCP on RTP's port (RFC 5761) is agreed to where it is offered and never offered: a carrier's border
 //! controller has both ports anyway, and an offer must be ready for a peer that has not heard of it.
 
+mod crypto;
 mod parse;
+mod security;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+pub use self::crypto::Keys;
 use self::parse::{Description, Media};
+use super::trunk::Srtp;
 use crate::base::audio::{Codec, Direction};
+use crate::base::srtp::{Keying, Suite};
 use crate::base::terms::{Agreed, Format, Formats, OpusTerms, Rtcp, Terms};
 
 /// Payload types we offer for telephone events, and the clocks they count at, which is the codec's
@@ -36,10 +41,15 @@ pub struct Local {
     pub session: u64,
     /// `o=` version: one more in every description that differs from the last.
     pub version: u64,
+    /// What the call's trunk wants.
+    pub srtp: Srtp,
+    /// Of this call alone; told only as `srtp` allows.
+    pub keys: Keys,
 }
 
 impl Local {
-    /// Both codecs of G.711, μ-law first, both directions.
+    /// Both codecs of G.711, μ-law first, both directions, not encrypted; with keys of its own, in case it
+    /// comes to be.
     pub fn new(address: SocketAddr, session: u64) -> Self {
         Local {
             address,
@@ -47,12 +57,31 @@ impl Local {
             direction: Direction::SendRecv,
             session,
             version: 1,
+            srtp: Srtp::Off,
+            keys: Keys::draw(),
         }
     }
 
     /// The next description of the same session, wanting `direction`.
     pub fn next(&self, direction: Direction) -> Self {
         Local { direction, version: self.version + 1, ..self.clone() }
+    }
+
+    /// What holds between an offer of ours and its answer: nothing is sent. Where the audio must be encrypted,
+    /// nothing is heard either, since nobody has the key that is listened with.
+    pub fn unanswered(&self) -> Negotiated {
+        let codec = self.codecs.first().copied().unwrap_or(Codec::Pcmu);
+        let suite = Suite::AesCm128HmacSha1_80;
+        let deaf = Keying { suite, sends: self.keys.of(suite), receives: Keys::draw().of(suite) };
+        Negotiated {
+            remote: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+            codec,
+            payload_type: codec.payload_type(),
+            telephone_event: None,
+            direction: Direction::RecvOnly,
+            ptime: PTIME,
+            terms: Terms { srtp: (self.srtp == Srtp::Required).then_some(deaf), ..Terms::default() },
+        }
     }
 }
 
@@ -99,19 +128,27 @@ pub enum SdpError {
     NoAudio,
     #[error("SDP refuses the audio stream (`m=audio 0`)")]
     Refused,
-    #[error("SDP offers audio as `{profile}`; only `RTP/AVP` is spoken here")]
+    #[error("SDP has audio as `{profile}`; `RTP/AVP` and `RTP/SAVP` are spoken here")]
     Profile { profile: String },
+    #[error("SDP wants SRTP (`RTP/SAVP`), and the trunk's `srtp` is off")]
+    Encrypted,
+    #[error("SDP has no key for SRTP (`a=crypto`), and the trunk's `srtp` is `required`")]
+    Unencrypted,
+    #[error("SDP has no key for SRTP (`a=crypto`) that fits: AES_CM_128_HMAC_SHA1_80 or _32, without MKI")]
+    NoCommonSuite,
     #[error("SDP has no `c=` line for the audio stream")]
     NoConnection,
     #[error("SDP has no codec of media.codecs among its formats `{formats}`")]
     NoCommonCodec { formats: String },
 }
 
-/// Our offer: `local`'s codecs and telephone events.
+/// Our offer: `local`'s codecs and telephone events, and its keys where it may be encrypted.
 pub fn offer(local: &Local) -> String {
     let codecs: Vec<_> = local.codecs.iter().map(|&codec| (codec.payload_type(), codec)).collect();
     let events: Vec<_> = events_of(local).map(|payload_type| (payload_type, "0-16")).collect();
-    session_lines(local) + &audio_lines(local.address.port(), &codecs, &events, local.direction)
+    let stream = (local.address.port(), security::profile(local.srtp));
+    let keys = security::offer_lines(local);
+    session_lines(local) + &audio_lines(stream, &codecs, &events, local.direction) + &keys
 }
 
 /// Answers `offer` with the first of our codecs that it has, its payload types, and every other
@@ -125,8 +162,9 @@ pub fn answer(local: &Local, offer: &str) -> Result<(String, Negotiated), SdpErr
             let events = negotiated.telephone_event.map(|pt| (pt, events_taken(media, pt)));
             let codec = (negotiated.payload_type, negotiated.codec);
             let mux = if negotiated.terms.rtcp == Rtcp::Mux { "a=rtcp-mux\r\n" } else { "" };
-            let port = local.address.port();
-            audio_lines(port, &[codec], events.as_slice(), negotiated.direction) + mux
+            let stream = (local.address.port(), media.profile.as_str());
+            let key = security::answer_line(local, media, negotiated.terms.srtp);
+            audio_lines(stream, &[codec], events.as_slice(), negotiated.direction) + mux + &key
         } else {
             format!("m={} 0 {} {}\r\n", media.kind, media.profile, media.formats.join(" "))
         };
@@ -139,21 +177,24 @@ pub fn accept(local: &Local, answer: &str) -> Result<Negotiated, SdpError> {
     negotiate(local, &parse::parse(answer)?, Offered::ByUs).map(|(_, negotiated)| negotiated)
 }
 
+/// Takes the first stream that can be had; of an offer, an encrypted one before one that is not.
 fn negotiate(
     local: &Local,
     description: &Description,
     offered: Offered,
 ) -> Result<(usize, Negotiated), SdpError> {
     let mut problem = SdpError::NoAudio;
+    let mut plain = None;
     for (index, media) in description.media.iter().enumerate().filter(|(_, m)| m.kind == "audio") {
         match negotiate_stream(local, description, media, offered) {
-            Ok(negotiated) => return Ok((index, negotiated)),
+            Ok(agreed) if agreed.terms.srtp.is_some() => return Ok((index, agreed)),
+            Ok(agreed) => plain = plain.or(Some((index, agreed))),
             // The first stream's problem is the one to tell: it is the one the peer meant.
             Err(e) if problem == SdpError::NoAudio => problem = e,
             Err(_) => {}
         }
     }
-    Err(problem)
+    plain.ok_or(problem)
 }
 
 fn negotiate_stream(
@@ -165,9 +206,7 @@ fn negotiate_stream(
     if media.port == 0 {
         return Err(SdpError::Refused);
     }
-    if media.profile != "RTP/AVP" {
-        return Err(SdpError::Profile { profile: media.profile.chars().take(32).collect() });
-    }
+    let srtp = security::agree(local, media, offered)?;
     let address = media.connection.or(session.connection).ok_or(SdpError::NoConnection)?;
     let (payload_type, codec) = choose(local, media, offered)
         .ok_or_else(|| SdpError::NoCommonCodec { formats: media.formats.join(" ") })?;
@@ -187,6 +226,7 @@ fn negotiate_stream(
                 Offered::ByThem => formats(payload_type, codec, telephone_event),
             },
             opus: opus_terms(media, payload_type),
+            srtp,
         },
     })
 }
@@ -299,9 +339,15 @@ fn session_lines(local: &Local) -> String {
     format!("v=0\r\no=- {session} {version} IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\n")
 }
 
-fn audio_lines(port: u16, codecs: &[(u8, Codec)], events: &[(u8, &str)], direction: Direction) -> String {
+/// `stream` is our port and the profile.
+fn audio_lines(
+    stream: (u16, &str),
+    codecs: &[(u8, Codec)],
+    events: &[(u8, &str)],
+    direction: Direction,
+) -> String {
     let formats = codecs.iter().map(|(pt, _)| *pt).chain(events.iter().map(|(pt, _)| *pt));
-    let mut sdp = format!("m=audio {port} RTP/AVP");
+    let mut sdp = format!("m=audio {} {}", stream.0, stream.1);
     formats.for_each(|pt| sdp += &format!(" {pt}"));
     sdp += "\r\n";
     for (pt, codec) in codecs {

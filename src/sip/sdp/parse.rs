@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::SdpError;
+use super::{SdpError, crypto::Crypto};
 use crate::base::audio::Direction;
 
 /// A description longer than this is refused unread: a real one fits in a datagram.
@@ -10,6 +10,7 @@ const MAX_BYTES: usize = 16 * 1024;
 const MAX_MEDIA: usize = 16;
 const MAX_FORMATS: usize = 64;
 const MAX_RTPMAPS: usize = 64;
+const MAX_CRYPTOS: usize = 16;
 
 #[derive(Debug, Default)]
 pub(super) struct Description {
@@ -33,6 +34,10 @@ pub(super) struct Media {
     /// `a=rtcp` (RFC 3605): a port, and the address where it is not that of the media.
     pub rtcp: Option<(u16, Option<IpAddr>)>,
     pub rtcp_mux: bool,
+    /// Those that can be done, in order of preference.
+    pub cryptos: Vec<Crypto>,
+    /// Whether there was any `a=crypto` line at all.
+    pub keyed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,6 +147,10 @@ fn attribute(into: &mut Description, number: usize, value: &str) -> Result<(), S
         // A line that cannot be read leaves RTCP on the port above RTP's.
         "rtcp" => media.rtcp = rtcp(argument),
         "rtcp-mux" => media.rtcp_mux = true,
+        "crypto" if media.cryptos.len() < MAX_CRYPTOS => {
+            media.keyed = true;
+            media.cryptos.extend(Crypto::parse(argument));
+        }
         "ptime" => {
             let ptime = argument.trim().parse().ok().filter(|ms| (1..=200).contains(ms));
             media.ptime = Some(ptime.ok_or_else(|| malformed(number, "`ptime` must be 1 to 200 ms"))?);

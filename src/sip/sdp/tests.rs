@@ -205,13 +205,15 @@ proptest! {
     fn no_mangled_description_panics(cuts in proptest::collection::vec((0usize..600, any::<u8>()), 1..20)) {
         let mut bytes = described(
             "c=IN IP4 198.51.100.7\r\nm=audio 4000 RTP/AVP 18 96 8 97\r\na=rtpmap:96 pcma/8000/1\r\n\
-             a=rtpmap:97 telephone-event/8000\r\na=fmtp:97 0-15\r\na=ptime:30\r\na=sendonly\r\n",
+             a=rtpmap:97 telephone-event/8000\r\na=fmtp:97 0-15\r\na=ptime:30\r\na=sendonly\r\n\
+             a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz|2^20 WSH=64\r\n",
         ).into_bytes();
         for (at, byte) in cuts {
             let at = at % bytes.len();
             bytes[at] = byte;
         }
-        let _ = answer(&local(), &String::from_utf8_lossy(&bytes));
+        let ours = Local { srtp: Srtp::Optional, ..local() };
+        let _ = answer(&ours, &String::from_utf8_lossy(&bytes));
     }
 }
 

@@ -1,0 +1,38 @@
+//! Encryption of a session: what comes is opened before anything is made of it, what goes is protected last.
+
+use super::Session;
+use crate::{
+    base::srtp::Keying,
+    media::srtp::{Refused, Srtp},
+};
+
+impl Session {
+    /// Encrypts with these keys from here on, or no more. `true` if whoever was heard until now never proved
+    /// to be the far end, and is forgotten.
+    pub(super) fn secure(&mut self, keying: Option<Keying>) -> bool {
+        match (&mut self.srtp, keying) {
+            (Some(srtp), Some(keying)) => srtp.update(keying),
+            (None, Some(keying)) => {
+                self.srtp = Some(Box::new(Srtp::new(keying)));
+                return self.latch.open();
+            }
+            (_, None) => self.srtp = None,
+        }
+        false
+    }
+
+    /// Hands on what came; of an encrypted session, what is authentic of it.
+    pub(super) fn open(&mut self, datagram: &[u8], take: impl FnOnce(&mut Self, &[u8])) {
+        let Some(srtp) = &mut self.srtp else { return take(self, datagram) };
+        let mut packet = std::mem::take(&mut self.opened);
+        packet.clear();
+        packet.extend_from_slice(datagram);
+        match srtp.open(&mut packet) {
+            Ok(len) => take(self, &packet[..len]),
+            Err(Refused::Malformed) => self.stats.malformed += 1,
+            Err(Refused::Unauthenticated) => self.stats.unauthenticated += 1,
+            Err(Refused::Replayed) => self.stats.replayed += 1,
+        }
+        self.opened = packet;
+    }
+}
