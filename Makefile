@@ -50,12 +50,14 @@ lint: ## Format and lints alone
 
 # Seconds for each target, and which of them.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS ?= sip sdp rtp rtcp dtmf tones jitter session
+FUZZ_TARGETS ?= sip sdp stun rtp rtcp dtmf tones jitter session
 fuzz: ## Fuzz every parser for a minute (needs: cargo install --locked cargo-fuzz, a nightly toolchain)
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is not installed: cargo install --locked cargo-fuzz" >&2; exit 1; }
 	@$(CARGO) +nightly --version >/dev/null 2>&1 || { echo "no nightly compiler: rustup toolchain install nightly" >&2; exit 1; }
 	for target in $(FUZZ_TARGETS); do \
-		$(CARGO) +nightly fuzz run --fuzz-dir tests/fuzz --dev --sanitizer none $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+		mkdir -p tests/fuzz/corpus/$$target; \
+		$(CARGO) +nightly fuzz run --fuzz-dir tests/fuzz --dev --sanitizer none $$target \
+			tests/fuzz/corpus/$$target tests/fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
 	done
 
 deny: ## Licences, advisories and banned crates (needs: cargo install --locked cargo-deny)

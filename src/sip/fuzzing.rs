@@ -7,7 +7,7 @@ use rsipstack::{
     transaction::key::{TransactionKey, TransactionRole},
 };
 
-use super::screen;
+use super::{screen, stun};
 
 /// The plain form of a message, or the answer to it, if it gets one.
 pub fn screen(message: &[u8]) -> Result<Vec<u8>, Option<Vec<u8>>> {
@@ -22,4 +22,9 @@ pub fn transaction(message: &[u8]) -> Option<String> {
         SipMessage::Response(response) => TransactionKey::from_response(&response, TransactionRole::Client),
     };
     key.ok().map(|key| key.to_string())
+}
+
+/// The address in a STUN server's answer to the request `id`.
+pub fn mapped_address(datagram: &[u8], id: [u8; 12]) -> Option<SocketAddr> {
+    stun::mapped_address(datagram, id)
 }

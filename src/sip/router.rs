@@ -56,7 +56,7 @@ impl TransportEventInspector for SourceFilter {
         }
         match event {
             TransportEvent::Incoming(message, connection, from) if connection.is_reliable() => {
-                screen_stream(message, connection, from).await
+                self.screen_stream(message, connection, from).await
             }
             datagram => Some(datagram),
         }
@@ -64,6 +64,29 @@ impl TransportEventInspector for SourceFilter {
 }
 
 impl SourceFilter {
+    async fn screen_stream(
+        &self,
+        message: SipMessage,
+        connection: SipConnection,
+        from: SipAddr,
+    ) -> Option<TransportEvent> {
+        let screened = screen(&message.to_bytes(), from.get_socketaddr().ok()?);
+        let refused = match screened {
+            Ok(plain) => {
+                let plain = SipMessage::try_from(&plain[..]).ok()?;
+                return Some(TransportEvent::Incoming(plain, connection, from));
+            }
+            Err(refused) => refused,
+        };
+        self.gate.count_malformed();
+        tracing::debug!(source = %from, why = refused.why, "SIP message refused");
+        let answer = refused.answer.and_then(|answer| SipMessage::try_from(&answer[..]).ok())?;
+        if let Err(error) = connection.send(answer, None).await {
+            tracing::debug!(error = describe(&error), "refusal not sent");
+        }
+        None
+    }
+
     /// A request within a call that lives is heard wherever it comes from: a carrier may send it from
     /// another machine than the one that set the call up.
     fn is_welcome(&self, request: &Request, from: &SipAddr) -> bool {
@@ -72,27 +95,6 @@ impl SourceFilter {
         let by_call = || request.call_id_header().is_ok_and(|id| self.sources.knows_call(id.value()));
         by_address || (in_dialog() && by_call())
     }
-}
-
-async fn screen_stream(
-    message: SipMessage,
-    connection: SipConnection,
-    from: SipAddr,
-) -> Option<TransportEvent> {
-    let screened = screen(&message.to_bytes(), from.get_socketaddr().ok()?);
-    let refused = match screened {
-        Ok(plain) => {
-            let plain = SipMessage::try_from(&plain[..]).ok()?;
-            return Some(TransportEvent::Incoming(plain, connection, from));
-        }
-        Err(refused) => refused,
-    };
-    tracing::debug!(source = %from, why = refused.why, "SIP message refused");
-    let answer = refused.answer.and_then(|answer| SipMessage::try_from(&answer[..]).ok())?;
-    if let Err(error) = connection.send(answer, None).await {
-        tracing::debug!(error = describe(&error), "refusal not sent");
-    }
-    None
 }
 
 /// On a stream exactly one `Content-Length` delimits a message (RFC 3261 section 20.14).

@@ -23,7 +23,7 @@ use callbox::{
         tone::BeepDetector,
     },
     sip::{
-        fuzzing::{screen, transaction},
+        fuzzing::{mapped_address, screen, transaction},
         sdp::{self, Local},
     },
 };
@@ -83,6 +83,19 @@ pub fn rtp(data: &[u8]) {
 pub fn rtcp(data: &[u8]) {
     let Ok(reports) = Reports::parse(data) else { return };
     assert!(24 * reports.blocks.len() + 4 * reports.goodbyes.len() <= data.len());
+}
+
+/// Only an answer to our own request is believed, and none in part.
+pub fn stun(data: &[u8]) {
+    let id = data.get(8..20).and_then(|id| id.try_into().ok()).unwrap_or([0; 12]);
+    if mapped_address(data, id).is_some() {
+        assert!(data.len() >= 28 && data.starts_with(&[1, 1]));
+        let mut other = id;
+        other[0] ^= 1;
+        assert_eq!(mapped_address(data, other), None);
+        let told = usize::from(u16::from_be_bytes([data[2], data[3]]));
+        assert_eq!(mapped_address(&data[..20 + told - 1], id), None);
+    }
 }
 
 /// Events give digits, no more of them than events, and none longer than its segments can say.

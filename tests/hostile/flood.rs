@@ -50,7 +50,10 @@ async fn target() -> (SipNode, mpsc::Receiver<IncomingCall>) {
 }
 
 fn config(trunks: Vec<TrunkConfig>) -> Config {
+    // The flood is a trunk's, and more than a trunk may send.
+    let rate_limit = RateLimit { trunk_per_second: 0, ..RateLimit::default() };
     Config {
+        rate_limit,
         bind: "127.0.0.1:0".parse().unwrap(),
         t1: Duration::from_millis(10),
         rate_limit: RateLimit { trunk_per_second: 0, ..RateLimit::default() },

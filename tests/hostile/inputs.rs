@@ -91,6 +91,21 @@ fn reports_hold() {
     run(bodies::rtcp, report);
 }
 
+/// A server's answer (RFC 8489), with a name before the address or after it.
+#[test]
+fn addresses_hold() {
+    run(bodies::stun, |random| {
+        let address = [0, 0x20, 0, 8, 0, 1, 0xa1, 0x47, 0xe1, 0x12, 0xa6, 0x43];
+        let name = [0x80, 0x22, 0, 3, b'a', b'b', b'c', 0];
+        let plain = [0, 1, 0, 8, 0, 1, 0x13, 0xc4, 192, 0, 2, 9];
+        let attributes = [address.as_slice(), &name, &plain];
+        let chosen: Vec<u8> = (0..3).flat_map(|_| attributes[random.random_range(0..3)]).copied().collect();
+        let length = u8::try_from(chosen.len()).unwrap();
+        let header = [1, 1, 0, length, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+        [header.as_slice(), &chosen].concat()
+    });
+}
+
 /// A digit's packets, some lost.
 #[test]
 fn events_hold() {

@@ -136,14 +136,15 @@ fn check_fields(raw: &Raw<'_>) -> Result<(), Fault> {
 }
 
 fn check_vias(raw: &Raw<'_>) -> Result<(), Fault> {
-    let mut vias = raw.all("Via").peekable();
-    let Some(top) = vias.peek().and_then(|list| elements(list).first().copied()) else {
+    let lists: Vec<String> = raw.all("Via").map(|list| super::tidy::tight(list, super::tidy::VIA)).collect();
+    let Some(top) = lists.first().and_then(|list| elements(list).first().copied()) else {
         return Err(Fault::bad("Missing Via"));
     };
-    let top = untyped::Via::new(super::tidy::tight(top, super::tidy::VIA));
-    let malformed = top.typed().is_err()
-        || vias.any(|list| !quotes_balance(list) || elements(list).iter().any(|via| !is_via(via)));
-    if malformed { Err(Fault::bad("Malformed Via")) } else { Ok(()) }
+    let is_sound = |list: &String| quotes_balance(list) && elements(list).into_iter().all(is_via);
+    if untyped::Via::new(top).typed().is_err() || !lists.iter().all(is_sound) {
+        return Err(Fault::bad("Malformed Via"));
+    }
+    Ok(())
 }
 
 /// A protocol, its version, a transport, and an address after it.

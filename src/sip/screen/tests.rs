@@ -92,6 +92,7 @@ fn faults_are_named() {
     assert_eq!(swapped("To: <", "To: \"x <"), "400 Malformed To");
     assert_eq!(swapped("CSeq", "\u{b}Content-Length: 0\r\nCSeq"), "400 Malformed Header Name");
     assert_eq!(swapped(">;tag=1", "><;tag=1"), "400 Malformed From");
+    assert_eq!(swapped("\r\nFrom", ", SIP/2.0/TCP= x\r\nFrom"), "400 Malformed Via");
     assert_eq!(swapped(";branch", ";;,;,,branch"), "400 Malformed Via");
     assert_eq!(swapped("CSeq", "Max-Forwards: 256\r\nCSeq"), "400 Max-Forwards Out of Range");
     assert_eq!(swapped("CSeq", "Content-Length: -1\r\nCSeq"), "400 Content-Length Is No Number");
