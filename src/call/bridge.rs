@@ -14,7 +14,7 @@ use crate::call::conversing::renegotiate;
 use crate::call::directory::{Parts, Place};
 use crate::call::event::CallChange;
 use crate::call::leg::{Audio, Leg};
-use crate::call::record::{CallPlan, TransferStatus};
+use crate::call::record::{CallDirection, CallPlan, TransferStatus};
 use crate::call::transfer::{Happening, Step, Transfer};
 use crate::media::{MediaError, MediaEvent, MediaHandle, Ringback};
 use crate::sip::{Dial, Reoffer, Signal, SipCall, SipEnd};
@@ -35,6 +35,7 @@ pub(super) enum Wish {
 pub(super) struct Bridge<'a> {
     pub(super) parts: &'a Parts,
     pub(super) plan: &'a CallPlan,
+    pub(super) direction: CallDirection,
     pub(super) place: &'a Place,
     /// The first leg's media.
     pub(super) caller: MediaHandle,
@@ -134,6 +135,7 @@ impl Bridge<'_> {
             trunk: None,
             to,
             from: self.plan.from.clone(),
+            diverted: self.own_number(),
             offer: leg.dialled(),
             ring_timeout: Some(self.parts.config.transfer_ring()),
         };
@@ -146,6 +148,14 @@ impl Bridge<'_> {
                 tracing::warn!(%error, "a transfer could not be dialled");
                 Some(target.end(None))
             }
+        }
+    }
+
+    /// The number by which this node is in the call: it is the one that sends it on.
+    fn own_number(&self) -> Option<E164> {
+        match self.direction {
+            CallDirection::Inbound => self.plan.to.clone(),
+            CallDirection::Outbound => self.plan.from.clone(),
         }
     }
 

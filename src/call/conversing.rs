@@ -109,7 +109,8 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, place: &Place, session: 
     let (wishes, wished) = mpsc::channel(bridge::WISHES);
     let mut book = Book { teller, direction, turns: Vec::new(), wishes };
     let keys = talk.events();
-    let bridge = Bridge { parts, plan, place, caller: audio.handle.clone(), conversation: talk.events() };
+    let bridge =
+        Bridge { parts, plan, direction, place, caller: audio.handle.clone(), conversation: talk.events() };
     let (media, signalling) = (audio.handle.clone(), call.handle.clone());
     let converse = async {
         let (closing, last_words) = talk.converse(media, heard, over.clone()).await;

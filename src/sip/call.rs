@@ -4,10 +4,10 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use rsipstack::transaction::transaction::Transaction;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{end::SipEnd, error::SipError, trunk::Srtp};
+use super::{end::SipEnd, error::SipError, trunk::Srtp, vouched::Verification};
 use crate::base::{E164, Pii};
 
 /// Signals a user may be behind on before it counts as gone.
@@ -21,6 +21,9 @@ pub struct SipCall {
     pub id: String,
     pub signals: mpsc::Receiver<Signal>,
     pub handle: CallHandle,
+    /// Name of the trunk that it goes by: none while a call of ours has not left, another when the first
+    /// could not take it.
+    pub trunk: watch::Receiver<Option<String>>,
 }
 
 /// What a call tells, in order; [`Signal::Ended`] comes once and last. The queue is bounded: progress
@@ -148,6 +151,10 @@ pub struct IncomingCall {
     /// Name of the trunk it came by.
     pub trunk: String,
     pub source: SocketAddr,
+    /// The number that was called first, where another forwarded the call to ours.
+    pub redirected_from: Option<E164>,
+    /// What the trunk found out about the caller's number.
+    pub verification: Option<Verification>,
     /// The caller's offer; none asks for ours in [`IncomingCall::answer`].
     pub offer: Option<String>,
     pub(super) call: SipCall,

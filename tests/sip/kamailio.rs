@@ -21,12 +21,34 @@ impl Kamailio {
     /// A proxy that challenges by `kind` (`www` for 401, `proxy` for 407) with `algorithm`, in front
     /// of `callee`.
     pub async fn start(kind: &str, algorithm: &str, callee: SocketAddr) -> Kamailio {
-        let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
         let config = include_str!("kamailio/trunk.cfg")
-            .replace("@PORT@", &port.to_string())
             .replace("@CALLEE@", &callee.port().to_string())
             .replace("@ALGORITHM@", algorithm)
             .replace("@KIND@", kind);
+        Kamailio::run(&config, free_port()).await
+    }
+
+    /// A carrier's edge that hands calls to `gateway`, and answers 503 if that is silent.
+    pub async fn dispatcher(gateway: SocketAddr) -> Kamailio {
+        let gateways = format!("1 sip:{gateway}\n");
+        Kamailio::run_with(include_str!("kamailio/dispatcher.cfg"), free_port(), &gateways).await
+    }
+
+    /// A registrar that keeps its bindings in memory, and a proxy in front of `callee`, at `port`.
+    pub async fn registrar(callee: SocketAddr, port: u16) -> Kamailio {
+        let config = include_str!("kamailio/registrar.cfg").replace("@CALLEE@", &callee.port().to_string());
+        Kamailio::run(&config, port).await
+    }
+
+    async fn run(config: &str, port: u16) -> Kamailio {
+        Kamailio::run_with(config, port, "").await
+    }
+
+    async fn run_with(config: &str, port: u16, gateways: &str) -> Kamailio {
+        let dir = tempfile::tempdir().unwrap();
+        let list = dir.path().join("dispatcher.list");
+        std::fs::write(&list, gateways).unwrap();
+        let config = config.replace("@PORT@", &port.to_string()).replace("@LIST@", &list.to_string_lossy());
         let file = dir.path().join("trunk.cfg");
         std::fs::write(&file, config).unwrap();
         let log = File::create(dir.path().join("log")).unwrap();
