@@ -129,6 +129,11 @@ impl Hunt {
         }
     }
 
+    /// Our offer as the trunk wants it.
+    fn offer(&self, trunk: &Trunk) -> String {
+        sdp::offer(&Local { srtp: trunk.config.srtp, ..self.dial.offer.clone() })
+    }
+
     /// The INVITE for the address that is being tried.
     fn invite(&self, trunk: &Trunk, offer: &str) -> Result<InviteOption, SipError> {
         let (core, dial) = (&self.core, &self.dial);
@@ -186,10 +191,10 @@ impl Driver {
         let wrong = |error: SipError| SipEnd::ProtocolError { detail: error.to_string() };
         let Some(trunk) = &hunt.trunk else { return Ok(()) };
         self.destination = hunt.address.as_ref().and_then(|address| address.get_socketaddr().ok());
-        let srtp = trunk.config.srtp;
-        let offer = sdp::offer(&Local { srtp, ..hunt.dial.offer.clone() });
+        let offer = hunt.offer(trunk);
         let options = hunt.invite(trunk, &offer).map_err(wrong)?;
-        *self.srtp.lock() = srtp;
+        // Its answer is judged by what was offered.
+        *self.srtp.lock() = trunk.config.srtp;
         self.description = Some(offer);
         // What an attempt before this one still says is not heard any more.
         let (states, receiver) = self.core.layer.new_dialog_state_channel();

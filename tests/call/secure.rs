@@ -151,9 +151,9 @@ async fn call(ours: Srtp, theirs: Option<&str>, encrypted: bool) -> Result<(), S
     let (node, _incoming) = node(baresip.address, ours).await;
     let sockets = Sockets::bind().await;
     let to = "+14155550123".parse().unwrap();
-    let dial =
-        Dial { trunk: None, to, from: None, diverted: None, offer: sockets.local(), ring_timeout: None };
-    let local = dial.offer.clone();
+    let local = sockets.local();
+    let offer = local.clone();
+    let dial = Dial { trunk: None, to, from: None, diverted: None, offer, ring_timeout: None };
     let mut call = node.dial(dial).await.unwrap();
     let answer = answer_of(&mut call).await?;
     assert_eq!(call.handle.srtp(), ours);

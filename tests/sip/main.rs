@@ -28,7 +28,7 @@ use std::{net::SocketAddr, time::Duration};
 use callbox::{
     base::E164,
     sip::{
-        Config, Dial, IncomingCall, Signal, SipCall, SipEnd, SipError, SipNode, TrunkConfig,
+        Config, Dial, IncomingCall, Signal, SipCall, SipEnd, SipError, SipNode, Srtp, TrunkConfig,
         sdp::{self, Local},
     },
 };

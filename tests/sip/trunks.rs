@@ -141,6 +141,31 @@ async fn late_answer_of_an_abandoned_trunk_is_hung_up() {
     settled(&node).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn each_trunk_is_offered_the_audio_that_it_wants() {
+    let wishes = [(Srtp::Off, "RTP/AVP", 0), (Srtp::Required, "RTP/SAVP", 2), (Srtp::Optional, "RTP/AVP", 2)];
+    let mut sockets = Vec::new();
+    for _ in wishes {
+        sockets.push(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+    }
+    let trunk = |(n, (srtp, ..)): (usize, &(Srtp, _, _))| {
+        let address = sockets[n].local_addr().unwrap();
+        TrunkConfig { srtp: *srtp, ..named(&format!("trunk-{n}"), address, n as u16) }
+    };
+    let setup_timeout = Duration::from_secs(10);
+    let trunks = wishes.iter().enumerate().map(trunk).collect();
+    let (node, _) = SipNode::start(Config { setup_timeout, ..config(trunks) }).await.unwrap();
+    let mut call = node.dial(dial()).await.unwrap();
+    for (socket, (srtp, profile, keys)) in sockets.iter().zip(wishes) {
+        let (invite, from) = received(socket).await;
+        assert!(invite.contains(&format!("m=audio 40000 {profile} ")), "{srtp:?}: {invite}");
+        assert_eq!(invite.matches("a=crypto:").count(), keys, "{srtp:?}: {invite}");
+        assert_eq!(call.handle.srtp(), srtp, "by which the answer is judged");
+        socket.send_to(response("503 Service Unavailable", &invite, "").as_bytes(), from).await.unwrap();
+    }
+    assert!(matches!(end(&mut call).await, SipEnd::Rejected { status: 503, .. }));
+}
+
 async fn received(socket: &UdpSocket) -> (String, SocketAddr) {
     let mut buf = [0; 4000];
     let (length, from) = within("a message", socket.recv_from(&mut buf)).await.unwrap();
