@@ -11,7 +11,7 @@ BIN := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter release,$(PROFILE)),releas
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test bench eval lint models deny clean
+.PHONY: help setup build demo test bench eval lint models fuzz deny clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -47,6 +47,16 @@ eval: models ## Call this node as a stranger would; measure latency, words and i
 lint: ## Format and lints alone
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets --features "$(FEATURES)" -- -D warnings
+
+# Seconds for each target, and which of them.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= sip sdp rtp rtcp dtmf tones jitter session
+fuzz: ## Fuzz every parser for a minute (needs: cargo install --locked cargo-fuzz, a nightly toolchain)
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is not installed: cargo install --locked cargo-fuzz" >&2; exit 1; }
+	@$(CARGO) +nightly --version >/dev/null 2>&1 || { echo "no nightly compiler: rustup toolchain install nightly" >&2; exit 1; }
+	for target in $(FUZZ_TARGETS); do \
+		$(CARGO) +nightly fuzz run --fuzz-dir tests/fuzz --dev --sanitizer none $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
 
 deny: ## Licences, advisories and banned crates (needs: cargo install --locked cargo-deny)
 	@$(CARGO) deny --version >/dev/null 2>&1 || { echo "cargo-deny is not installed: cargo install --locked cargo-deny" >&2; exit 1; }

@@ -66,6 +66,7 @@ missing_packages() {
     have kamailio || echo kamailio
     any /usr/lib/*/kamailio/modules/jansson.so /usr/lib64/kamailio/modules/jansson.so ||
         echo kamailio-extra-modules
+    have dnsmasq || echo dnsmasq-base
     any /usr/lib/*/kamailio/modules/tls.so /usr/lib64/kamailio/modules/tls.so ||
         echo kamailio-tls-modules
     have openssl || echo openssl

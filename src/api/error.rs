@@ -315,6 +315,7 @@ fn first(errors: &[FieldError]) -> Problem {
 fn unavailable(error: &PlaceError) -> Problem {
     let (code, fix) = match error {
         PlaceError::AtCapacity { .. } => ("at_capacity", "try again when a call has ended"),
+        PlaceError::Congested { .. } => ("too_many_at_once", "try again after `retry_after` seconds"),
         PlaceError::NoTrunk(_) => ("no_trunk", "try again; the operator sees the trunk's state in /health"),
         PlaceError::NoEngine(_) => {
             ("no_engine", "try again; the operator sees the engine's state in /health")
@@ -344,6 +345,7 @@ impl ApiError {
             }
             ApiError::Taken(error) => error.retry_after,
             ApiError::PaymentPending => Some(PENDING_SECS),
+            ApiError::Unavailable(PlaceError::Congested { retry_after }) => Some(retry_after.as_secs() + 1),
             ApiError::Unavailable(_)
             | ApiError::PaymentUnavailable { .. }
             | ApiError::Carrier { .. }

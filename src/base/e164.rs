@@ -32,6 +32,13 @@ impl E164 {
         let valid_group = |g: &[u8]| (b'2'..=b'9').contains(&g[0]) && &g[1..3] != b"11";
         d.len() == 10 && valid_group(&d[0..3]) && valid_group(&d[3..6])
     }
+
+    /// Whether the one who is called pays: +800, and +1 with an area code kept for it.
+    pub fn is_toll_free(&self) -> bool {
+        const AREAS: [&str; 7] = ["800", "833", "844", "855", "866", "877", "888"];
+        let american = self.0.strip_prefix("+1").filter(|_| self.is_nanp());
+        self.0.starts_with("+800") || american.is_some_and(|number| AREAS.contains(&&number[..3]))
+    }
 }
 
 impl FromStr for E164 {
@@ -94,6 +101,13 @@ mod tests {
         assert!(!nanp("+14159110123"));
         assert!(!nanp("+11155550123"));
         assert!(!nanp("+493012345678"));
+    }
+
+    #[test]
+    fn toll_free_numbers_are_known() {
+        let free = |text: &str| text.parse::<E164>().unwrap().is_toll_free();
+        assert!(free("+18005550123") && free("+18335550123") && free("+80012345678"));
+        assert!(!free("+14155550123") && !free("+498001234567") && !free("+1800555"));
     }
 
     #[test]

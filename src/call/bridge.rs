@@ -18,7 +18,7 @@ use crate::call::briefing::{brief, words};
 use crate::call::directory::{Parts, Place, Wanted};
 use crate::call::event::CallChange;
 use crate::call::leg::Leg;
-use crate::call::record::{CallPlan, TransferStatus, TurnRecord};
+use crate::call::record::{CallDirection, CallPlan, TransferStatus, TurnRecord};
 use crate::call::target::{Lent, Target, press};
 use crate::call::transfer::{Happening, Step, Transfer};
 use crate::engine::worker::LlmHandle;
@@ -46,6 +46,7 @@ pub(super) enum Wish {
 pub(super) struct Bridge<'a> {
     pub(super) parts: &'a Parts,
     pub(super) plan: &'a CallPlan,
+    pub(super) direction: CallDirection,
     pub(super) place: &'a Place,
     /// The first leg's signalling and media.
     pub(super) signalling: CallHandle,
@@ -179,6 +180,7 @@ impl Bridge<'_> {
             trunk: None,
             to,
             from: self.plan.from.clone(),
+            diverted: self.own_number(),
             offer: leg.offer(),
             ring_timeout: Some(self.parts.config.transfer_ring()),
         };
@@ -191,6 +193,14 @@ impl Bridge<'_> {
                 tracing::warn!(%error, "a transfer could not be dialled");
                 Some(target.end(None))
             }
+        }
+    }
+
+    /// The number by which this node is in the call: it is the one that sends it on.
+    fn own_number(&self) -> Option<E164> {
+        match self.direction {
+            CallDirection::Inbound => self.plan.to.clone(),
+            CallDirection::Outbound => self.plan.from.clone(),
         }
     }
 

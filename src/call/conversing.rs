@@ -117,6 +117,7 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, place: &Place, session: 
     let bridge = Bridge {
         parts,
         plan,
+        direction,
         place,
         signalling: signalling.clone(),
         caller: media.clone(),

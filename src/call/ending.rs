@@ -130,6 +130,12 @@ fn describe(end: &SipEnd) -> String {
         SipEnd::RemoteHangup => "the other side hung up".into(),
         SipEnd::LocalHangup => "this side hung up".into(),
         SipEnd::Unreachable { detail } => format!("the trunk cannot be reached: {detail}"),
+        SipEnd::Congested { retry_after } => {
+            format!(
+                "too many calls wait for their turn (sip.trunks.cps): try again in {} s",
+                retry_after.as_secs() + 1
+            )
+        }
         SipEnd::AuthRejected => {
             "the trunk refused our credentials: check sip.trunks.username and password".into()
         }

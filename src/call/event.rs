@@ -6,9 +6,9 @@ use tokio::sync::mpsc;
 
 use super::record::{
     AnsweredBy, CallDirection, CallPlan, CallQuality, CallStatus, EndedBy, Speaker, TransferStatus,
-    TurnRecord,
+    TurnRecord, Verification,
 };
-use crate::base::{CallId, Fault, Pii};
+use crate::base::{CallId, E164, Fault, Pii};
 
 /// One change in one call.
 #[derive(Debug, Clone)]
@@ -28,6 +28,13 @@ pub enum CallChange {
     },
     Status {
         status: CallStatus,
+    },
+    /// The trunk that the call goes by, told again when another one is tried; and what it said of a call
+    /// that came in.
+    Line {
+        trunk: String,
+        redirected_from: Option<E164>,
+        verification: Option<Verification>,
     },
     Answered {
         answered_by: AnsweredBy,

@@ -25,6 +25,8 @@ pub(super) async fn run(parts: &Parts, incoming: IncomingCall, persona: &Persona
     let voice = (parts.voices)(&plan.voice, &plan.language);
     let direction = CallDirection::Inbound;
     teller.tell(CallChange::Created { direction, plan: Box::new(plan.clone()) }).await;
+    let (redirected_from, verification) = (incoming.redirected_from.clone(), incoming.verification);
+    teller.tell(CallChange::Line { trunk: incoming.trunk.clone(), redirected_from, verification }).await;
     teller.status(CallStatus::Ringing).await;
     teller.tell(CallChange::Voice { name: voice.name.clone() }).await;
     let prepared = parts.talk(&plan, &voice, direction);

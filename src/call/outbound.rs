@@ -6,6 +6,7 @@ use crate::call::ending::Circumstances;
 use crate::call::event::CallChange;
 use crate::call::leg::Leg;
 use crate::call::record::{CallDirection, CallPlan, CallStatus, EndedBy};
+use crate::call::teller::Teller;
 use crate::sip::{Dial, Reoffer, Signal, SipCall, SipEnd};
 
 /// Runs the call from its first event to its last.
@@ -52,10 +53,10 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
         trunk: None,
         to,
         from: plan.from.clone(),
+        diverted: None,
         offer: leg.offer(),
         ring_timeout: Some(ring_timeout),
     };
-    teller.status(CallStatus::Started).await;
     let mut call = match parts.sip.dial(request).await {
         Ok(call) => call,
         Err(error) => {
@@ -66,6 +67,12 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
     let mut stopped_by = None;
     loop {
         let signal = tokio::select! {
+            biased;
+            // Until it has left it is queued: it may have to wait for its turn at the trunk.
+            Ok(()) = call.trunk.changed() => {
+                left_by(&mut call, teller).await;
+                continue;
+            }
             signal = call.signals.recv() => signal,
             () = stop.asked(), if stopped_by.is_none() => {
                 stopped_by = stop.asked_by();
@@ -96,6 +103,15 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
             Some(_) => {}
             None => return Dialled::Ended { end: None, stopped_by },
         }
+    }
+}
+
+/// Tells by which trunk the call has left.
+async fn left_by(call: &mut SipCall, teller: &Teller) {
+    let trunk = call.trunk.borrow_and_update().clone();
+    if let Some(trunk) = trunk {
+        teller.tell(CallChange::Line { trunk, redirected_from: None, verification: None }).await;
+        teller.status(CallStatus::Started).await;
     }
 }
 

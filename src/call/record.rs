@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use crate::sip::Verification;
 pub use crate::voice::{
     effect::{AnsweredBy, Speaker, TurnRecord},
     latency::LatencySplit,
@@ -139,6 +140,12 @@ pub struct CallRecord {
     pub transfer: Option<TransferStatus>,
     /// File name of the recording under the recordings folder.
     pub recording: Option<String>,
+    /// Name of the trunk that carried it, or the last that was tried.
+    pub trunk: Option<String>,
+    /// The number that was called first, where another forwarded the call to ours.
+    pub redirected_from: Option<E164>,
+    /// What the trunk found out about the number of one who calls.
+    pub verification: Option<Verification>,
     /// How the line was; of answered calls.
     pub quality: Option<CallQuality>,
 }

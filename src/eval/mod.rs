@@ -6,7 +6,8 @@
 //! | file | what it is |
 //! |---|---|
 //! | [`phone`] | a softphone that speaks a script and measures how fast it is answered |
-//! | [`media_load`], [`bare_peer`] | many calls at once, and the far end that costs nothing |
+//! | [`media_load`], [`bare_peer`] | many calls at once, and far ends that do nothing with them |
+//! | [`stamped`] | a socket that tells when the kernel got a datagram |
 //! | [`words`], [`wer`] | word error rate over normalised text |
 //! | [`telephone`], [`sentences`] | speech as a recogniser gets it from a telephone, and what is said |
 //! | [`buyer`], [`chain`] | an agent with a wallet that pays by x402, and a chain with USDC on this machine |
@@ -21,6 +22,7 @@ pub mod machine;
 pub mod media_load;
 pub mod phone;
 pub mod sentences;
+pub mod stamped;
 pub mod telephone;
 pub mod wer;
 pub mod words;

@@ -244,7 +244,8 @@ impl Handset {
     async fn call(&self, to: E164) -> Result<CallReport, String> {
         let leg = self.plane.reserve().map_err(|error| error.to_string())?;
         let local = local(&leg);
-        let dial = Dial { trunk: None, to, from: None, offer: sdp::offer(&local), ring_timeout: None };
+        let offer = sdp::offer(&local);
+        let dial = Dial { trunk: None, to, from: None, diverted: None, offer, ring_timeout: None };
         let mut call = self.sip.dial(dial).await.map_err(|error| error.to_string())?;
         let answer = loop {
             match call.signals.recv().await {

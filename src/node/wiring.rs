@@ -79,7 +79,7 @@ impl Node {
         watch_trunks(&config, &sip, &health);
         let backend = Backend {
             gate,
-            calls: Arc::new(Lines { directory: directory.clone(), has_trunk: !config.sip.trunks.is_empty() }),
+            calls: Arc::new(Lines { directory: directory.clone(), sip: sip.clone() }),
             voices: Arc::new(VoiceNames(room.clone())),
             admin: Arc::new(Operator { room: room.clone(), sources }),
             health,
@@ -198,13 +198,16 @@ fn log_reload(outcome: Result<Vec<String>, AdminError>) {
 /// The directory as the service sees it.
 struct Lines {
     directory: Directory,
-    has_trunk: bool,
+    sip: SipNode,
 }
 
 impl Calls for Lines {
     fn place(&self, plan: CallPlan) -> Result<CallId, PlaceError> {
-        if !self.has_trunk {
-            return Err(PlaceError::NoTrunk("add one to [[sip.trunks]]".into()));
+        if let Some(to) = &plan.to {
+            let road = self.sip.road(to, plan.from.as_ref());
+            if let Some(retry_after) = road.map_err(|error| PlaceError::NoTrunk(error.to_string()))? {
+                return Err(PlaceError::Congested { retry_after });
+            }
         }
         self.directory.place(plan).map_err(|refusal| match refusal {
             Refusal::AtCapacity { limit } => PlaceError::AtCapacity { limit },

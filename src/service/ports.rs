@@ -1,5 +1,7 @@
 //! What the use cases need from the rest of the node. The wiring in `node` supplies it.
 
+use std::time::Duration;
+
 use futures_util::{FutureExt, future::BoxFuture};
 use serde::Serialize;
 
@@ -23,6 +25,9 @@ pub trait Calls: Send + Sync + 'static {
 pub enum PlaceError {
     #[error("all {limit} lines of this node are in use")]
     AtCapacity { limit: usize },
+    /// Every trunk that may carry the call has its queue full.
+    #[error("too many calls wait for their turn at the trunk")]
+    Congested { retry_after: Duration },
     /// No trunk is ready to carry the call: none configured, or not registered.
     #[error("no trunk is ready: {0}")]
     NoTrunk(String),

@@ -3,10 +3,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use rsipstack::transaction::transaction::Transaction;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{end::SipEnd, error::SipError, referral::Referral, trunk::TransferBy};
+use super::{end::SipEnd, error::SipError, referral::Referral, trunk::TransferBy, vouched::Verification};
 use crate::base::{E164, Pii};
 
 /// Signals a user may be behind on before it counts as gone.
@@ -20,6 +20,9 @@ pub struct SipCall {
     pub id: String,
     pub signals: mpsc::Receiver<Signal>,
     pub handle: CallHandle,
+    /// Name of the trunk that it goes by: none while a call of ours has not left, another when the first
+    /// could not take it.
+    pub trunk: watch::Receiver<Option<String>>,
 }
 
 /// What a call tells, in order; [`Signal::Ended`] comes once and last. The queue is bounded: progress
@@ -59,7 +62,7 @@ pub enum Signal {
 #[derive(Debug, Clone)]
 pub struct Refer {
     pub to: E164,
-    /// Number to say that it is by; the trunk's `caller_id` if `None`.
+    /// Number to say that it is by; the trunk's `caller_id` if `None`. Withheld where the trunk withholds it.
     pub by: Option<E164>,
     /// The peer's last word is waited for no longer.
     pub patience: Duration,
@@ -160,6 +163,10 @@ pub struct IncomingCall {
     /// Name of the trunk it came by.
     pub trunk: String,
     pub source: SocketAddr,
+    /// The number that was called first, where another forwarded the call to ours.
+    pub redirected_from: Option<E164>,
+    /// What the trunk found out about the caller's number.
+    pub verification: Option<Verification>,
     /// The caller's offer; none asks for ours in [`IncomingCall::answer`].
     pub offer: Option<String>,
     pub(super) call: SipCall,

@@ -25,9 +25,15 @@ pub struct Config {
     pub public_address: Option<IpAddr>,
     /// What scanners and peers read; it names no version.
     pub user_agent: String,
-    /// From an INVITE to any response at all.
+    /// From an INVITE to any response at all; then another address or trunk is tried.
     #[serde(rename = "setup_timeout_secs", with = "seconds")]
     pub setup_timeout: Duration,
+    /// From a dial until it is tried by another address or trunk for the last time; waiting for a turn
+    /// (`cps`) comes on top.
+    #[serde(rename = "hunt_timeout_secs", with = "seconds")]
+    pub hunt_timeout: Duration,
+    /// Nameservers that trunks are looked up with, with their ports; the system's if there are none.
+    pub nameservers: Vec<SocketAddr>,
     /// From the first response to the answer, where a call does not say otherwise.
     #[serde(rename = "ring_timeout_secs", with = "seconds")]
     pub ring_timeout: Duration,
@@ -63,6 +69,8 @@ impl Default for Config {
             public_address: None,
             user_agent: "Callbox".into(),
             setup_timeout: Duration::from_secs(10),
+            hunt_timeout: Duration::from_secs(30),
+            nameservers: Vec::new(),
             ring_timeout: Duration::from_secs(60),
             t1: Duration::from_millis(500),
             session_expires: Duration::from_secs(1800),
@@ -92,6 +100,7 @@ pub enum InvalidConfig {
 const LONGEST_RING: Duration = Duration::from_secs(170);
 /// Timer B ends an INVITE without a response after 64 T1.
 const LONGEST_SETUP: Duration = Duration::from_secs(30);
+const LONGEST_HUNT: Duration = Duration::from_secs(120);
 /// RFC 5626 section 4.4.1 advises a server to wait no longer.
 const LONGEST_PING: Duration = Duration::from_secs(840);
 const LONGEST_SESSION: Duration = Duration::from_secs(86_400);
@@ -101,6 +110,9 @@ impl Config {
         let fail = |field, problem| Err(InvalidConfig::Field { field, problem });
         if !(Duration::from_millis(100)..=LONGEST_SETUP).contains(&self.setup_timeout) {
             return fail("setup_timeout_secs", "must be 0.1 to 30");
+        }
+        if !(Duration::from_millis(100)..=LONGEST_HUNT).contains(&self.hunt_timeout) {
+            return fail("hunt_timeout_secs", "must be 0.1 to 120");
         }
         if !ring_timeout_is_valid(self.ring_timeout) {
             return fail("ring_timeout_secs", "must be 0.1 to 170");

@@ -7,12 +7,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::end::SipEnd;
+use super::{end::SipEnd, routes};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limits {
-    /// From the INVITE to any response at all.
+    /// From an INVITE to any response at all.
     pub setup: Duration,
+    /// From the beginning until the last INVITE leaves, its address found and its turn come.
+    pub hunt: Duration,
     /// From the first response, or from an INVITE that came in, to the answer.
     pub ring: Duration,
     /// How long a call that has ended may keep signalling before it is let go.
@@ -21,6 +23,8 @@ pub(super) struct Limits {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
+    /// Our INVITE waits for an address and for its turn.
+    Waiting,
     /// Our INVITE is out, nothing was heard.
     Inviting,
     /// The peer has it (any 1xx).
@@ -43,6 +47,10 @@ pub(super) enum State {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Event {
+    /// Our INVITE has left. If it is the last, no other address or trunk is left to try.
+    Sent {
+        last: bool,
+    },
     Trying,
     Ringing,
     EarlyMedia {
@@ -88,6 +96,8 @@ pub(super) enum Effect {
     /// Take the INVITE back: a CANCEL once a 1xx has come (RFC 3261 section 9.1), an ACK and a BYE
     /// if a 200 comes instead.
     Abandon,
+    /// Abandon this INVITE, and try the next address or trunk.
+    TryNext(SipEnd),
     SendBye,
     SendAnswer {
         sdp: String,
@@ -110,17 +120,34 @@ pub(super) struct Call {
     state: State,
     limits: Limits,
     deadline: Option<Instant>,
+    /// When no other INVITE may leave any more.
+    last_leaves: Instant,
+    /// Whether another address or trunk may be tried if this one fails.
+    has_others: bool,
+    /// Whether something was heard that a caller would hear: ringing, or audio.
+    rang: bool,
 }
 
 impl Call {
-    /// A call whose INVITE leaves now.
+    /// A call whose INVITE has yet to leave.
     pub fn outbound(now: Instant, limits: Limits) -> Self {
-        Call { state: State::Inviting, limits, deadline: Some(now + limits.setup) }
+        Call::begin(State::Waiting, limits, now + limits.hunt)
     }
 
     /// A call whose INVITE came in now.
     pub fn inbound(now: Instant, limits: Limits) -> Self {
-        Call { state: State::Offered, limits, deadline: Some(now + limits.ring) }
+        Call::begin(State::Offered, limits, now + limits.ring)
+    }
+
+    fn begin(state: State, limits: Limits, deadline: Instant) -> Self {
+        Call {
+            state,
+            limits,
+            deadline: Some(deadline),
+            last_leaves: deadline,
+            has_others: false,
+            rang: false,
+        }
     }
 
     pub fn state(&self) -> State {
@@ -143,9 +170,14 @@ impl Call {
             return Vec::new();
         }
         match self.state {
+            State::Waiting => {
+                let detail = format!("no trunk within {} s", self.limits.hunt.as_secs_f32());
+                self.abandon(now, SipEnd::Unreachable { detail })
+            }
             State::Inviting => {
                 let detail = format!("no response within {} s", self.limits.setup.as_secs_f32());
-                self.abandon(now, SipEnd::Unreachable { detail })
+                let end = SipEnd::Unreachable { detail };
+                self.try_next(now, end).unwrap_or_else(|end| self.abandon(now, end))
             }
             State::Proceeding => self.abandon(now, SipEnd::NoAnswer),
             State::Offered => self.refuse(480, SipEnd::NoAnswer),
@@ -159,6 +191,7 @@ impl Call {
 
     pub fn handle(&mut self, now: Instant, event: Event) -> Vec<Effect> {
         match self.state {
+            State::Waiting => self.handle_waiting(now, event),
             State::Inviting | State::Proceeding => self.handle_inviting(now, event),
             State::Offered => self.handle_offered(event),
             State::Accepted => self.handle_accepted(now, event),
@@ -170,21 +203,43 @@ impl Call {
         }
     }
 
+    fn handle_waiting(&mut self, now: Instant, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Sent { last } => {
+                self.state = State::Inviting;
+                self.deadline = Some(now + self.limits.setup);
+                self.has_others = !last;
+                Vec::new()
+            }
+            Event::Failed(end) => self.close(end),
+            Event::HangUp => self.abandon(now, SipEnd::Cancelled),
+            _ => Vec::new(),
+        }
+    }
+
     fn handle_inviting(&mut self, now: Instant, event: Event) -> Vec<Effect> {
         match event {
             Event::Trying => self.progress(now, Progress::Trying),
-            Event::Ringing => self.progress(now, Progress::Ringing),
-            Event::EarlyMedia { sdp } => self.progress(now, Progress::EarlyMedia { sdp }),
+            Event::Ringing => {
+                self.rang = true;
+                self.progress(now, Progress::Ringing)
+            }
+            Event::EarlyMedia { sdp } => {
+                self.rang = true;
+                self.progress(now, Progress::EarlyMedia { sdp })
+            }
             Event::Answered { sdp } => {
                 self.enter_answered();
                 vec![Effect::Tell(Progress::Answered { sdp })]
             }
-            Event::Failed(end) | Event::Broke(end) => self.close(end),
+            Event::Failed(end) => self.try_next(now, end).unwrap_or_else(|end| self.close(end)),
+            Event::Broke(end) => self.close(end),
             Event::InviteOver | Event::PeerHungUp => {
                 self.close(SipEnd::ProtocolError { detail: "the INVITE ended without a response".into() })
             }
             Event::HangUp => self.abandon(now, SipEnd::Cancelled),
-            Event::Accept { .. }
+            Event::Sent { .. }
+            | Event::Accept { .. }
             | Event::Refuse { .. }
             | Event::Acknowledged
             | Event::PeerCancelled
@@ -286,6 +341,17 @@ impl Call {
         Vec::new()
     }
 
+    /// Goes on elsewhere, if there is an elsewhere and the end is one after which it may do better.
+    fn try_next(&mut self, now: Instant, end: SipEnd) -> Result<Vec<Effect>, SipEnd> {
+        let may = self.has_others && !self.rang && now < self.last_leaves;
+        if !may || !routes::goes_on_after(&end) {
+            return Err(end);
+        }
+        self.state = State::Waiting;
+        self.deadline = Some(self.last_leaves);
+        Ok(vec![Effect::TryNext(end)])
+    }
+
     fn progress(&mut self, now: Instant, progress: Progress) -> Vec<Effect> {
         if self.state == State::Inviting {
             self.state = State::Proceeding;
@@ -333,12 +399,20 @@ mod tests {
 
     const LIMITS: Limits = Limits {
         setup: Duration::from_secs(10),
+        hunt: Duration::from_secs(30),
         ring: Duration::from_secs(60),
         linger: Duration::from_secs(40),
     };
 
     fn sdp() -> String {
         "v=0".into()
+    }
+
+    /// A call whose only INVITE has left.
+    fn invited(now: Instant) -> Call {
+        let mut call = Call::outbound(now, LIMITS);
+        assert_eq!(call.handle(now, Event::Sent { last: true }), []);
+        call
     }
 
     fn after(call: &mut Call, seconds: u64, start: Instant) -> Vec<Effect> {
@@ -348,7 +422,7 @@ mod tests {
     #[test]
     fn answered_call_ends_by_our_bye() {
         let now = Instant::now();
-        let mut call = Call::outbound(now, LIMITS);
+        let mut call = invited(now);
         assert_eq!(call.handle(now, Event::Trying), [Effect::Tell(Progress::Trying)]);
         assert_eq!(call.handle(now, Event::Ringing), [Effect::Tell(Progress::Ringing)]);
         let answered = call.handle(now, Event::Answered { sdp: sdp() });
@@ -364,11 +438,11 @@ mod tests {
     #[test]
     fn silence_is_unreachable_and_ringing_is_no_answer() {
         let now = Instant::now();
-        let mut silent = Call::outbound(now, LIMITS);
+        let mut silent = invited(now);
         assert_eq!(after(&mut silent, 9, now), []);
         let effects = after(&mut silent, 10, now);
         assert!(matches!(effects[..], [Effect::Abandon, Effect::TellEnd(SipEnd::Unreachable { .. })]));
-        let mut ringing = Call::outbound(now, LIMITS);
+        let mut ringing = invited(now);
         ringing.handle(now, Event::Ringing);
         assert_eq!(after(&mut ringing, 10, now), []);
         assert_eq!(after(&mut ringing, 60, now), [Effect::Abandon, Effect::TellEnd(SipEnd::NoAnswer)]);
@@ -377,7 +451,7 @@ mod tests {
     #[test]
     fn more_ringing_does_not_extend_the_ring() {
         let now = Instant::now();
-        let mut call = Call::outbound(now, LIMITS);
+        let mut call = invited(now);
         call.handle(now, Event::Trying);
         call.handle(now + Duration::from_secs(50), Event::Ringing);
         assert_eq!(call.poll_timeout(), Some(now + LIMITS.ring));
@@ -386,7 +460,7 @@ mod tests {
     #[test]
     fn answer_that_crosses_a_cancel_is_hung_up() {
         let now = Instant::now();
-        let mut call = Call::outbound(now, LIMITS);
+        let mut call = invited(now);
         call.handle(now, Event::Ringing);
         assert_eq!(call.handle(now, Event::HangUp), [Effect::Abandon, Effect::TellEnd(SipEnd::Cancelled)]);
         assert_eq!(call.handle(now, Event::Answered { sdp: sdp() }), [Effect::SendBye]);
@@ -399,7 +473,7 @@ mod tests {
     fn refused_and_unreachable_calls_end_at_once() {
         let now = Instant::now();
         let busy = SipEnd::Rejected { status: 486, reason: "Busy Here".into() };
-        let mut call = Call::outbound(now, LIMITS);
+        let mut call = invited(now);
         assert_eq!(call.handle(now, Event::Failed(busy.clone())), [Effect::TellEnd(busy)]);
         assert_eq!(call.state(), State::Closed);
     }
@@ -438,7 +512,7 @@ mod tests {
     #[test]
     fn byes_that_cross_end_the_call_once() {
         let now = Instant::now();
-        let mut call = Call::outbound(now, LIMITS);
+        let mut call = invited(now);
         call.handle(now, Event::Answered { sdp: sdp() });
         call.handle(now, Event::HangUp);
         assert_eq!(call.handle(now, Event::PeerHungUp), []);
@@ -449,7 +523,7 @@ mod tests {
     fn lost_session_is_told_and_still_hung_up() {
         let now = Instant::now();
         let lost = SipEnd::SessionLost { detail: "no refresh".into() };
-        let mut call = Call::outbound(now, LIMITS);
+        let mut call = invited(now);
         assert_eq!(call.handle(now, Event::Lost(lost.clone())), []);
         call.handle(now, Event::Answered { sdp: sdp() });
         let effects = call.handle(now, Event::Lost(lost.clone()));
@@ -469,13 +543,65 @@ mod tests {
         ));
     }
 
+    #[test]
+    fn what_another_trunk_may_do_better_is_tried_there_until_it_rings() {
+        let now = Instant::now();
+        let full = SipEnd::Rejected { status: 503, reason: String::new() };
+        let mut call = Call::outbound(now, LIMITS);
+        call.handle(now, Event::Sent { last: false });
+        call.handle(now, Event::Trying);
+        assert_eq!(call.handle(now, Event::Failed(full.clone())), [Effect::TryNext(full.clone())]);
+        call.handle(now, Event::Sent { last: false });
+        let effects = after(&mut call, 10, now);
+        assert!(matches!(effects[..], [Effect::TryNext(SipEnd::Unreachable { .. })]), "{effects:?}");
+        let later = now + Duration::from_secs(11);
+        call.handle(later, Event::Sent { last: false });
+        call.handle(later, Event::Ringing);
+        assert_eq!(call.handle(later, Event::Failed(full.clone())), [Effect::TellEnd(full)]);
+    }
+
+    #[test]
+    fn busy_callee_is_busy_by_any_trunk() {
+        let now = Instant::now();
+        for status in [404, 486, 603] {
+            let end = SipEnd::Rejected { status, reason: String::new() };
+            let mut call = Call::outbound(now, LIMITS);
+            call.handle(now, Event::Sent { last: false });
+            assert_eq!(call.handle(now, Event::Failed(end.clone())), [Effect::TellEnd(end)]);
+        }
+    }
+
+    #[test]
+    fn hunt_has_an_end() {
+        let now = Instant::now();
+        let mut call = Call::outbound(now, LIMITS);
+        let effects = after(&mut call, 30, now);
+        assert!(matches!(effects[..], [Effect::Abandon, Effect::TellEnd(SipEnd::Unreachable { .. })]));
+        let mut call = Call::outbound(now, LIMITS);
+        let late = now + Duration::from_secs(30);
+        call.handle(now + Duration::from_secs(29), Event::Sent { last: false });
+        let end = SipEnd::Unreachable { detail: String::new() };
+        assert_eq!(call.handle(late, Event::Failed(end.clone())), [Effect::TellEnd(end)]);
+    }
+
+    #[test]
+    fn call_that_waits_is_taken_back_unsent() {
+        let now = Instant::now();
+        let mut call = Call::outbound(now, LIMITS);
+        assert_eq!(call.handle(now, Event::HangUp), [Effect::Abandon, Effect::TellEnd(SipEnd::Cancelled)]);
+        call.handle(now, Event::InviteOver);
+        assert_eq!(call.state(), State::Closed);
+    }
+
     fn event() -> impl Strategy<Value = Event> {
         prop_oneof![
+            any::<bool>().prop_map(|last| Event::Sent { last }),
             Just(Event::Trying),
             Just(Event::Ringing),
             Just(Event::EarlyMedia { sdp: sdp() }),
             Just(Event::Answered { sdp: sdp() }),
             Just(Event::Failed(SipEnd::AuthRejected)),
+            Just(Event::Failed(SipEnd::Unreachable { detail: String::new() })),
             Just(Event::InviteOver),
             Just(Event::Accept { sdp: sdp() }),
             Just(Event::Refuse { status: 486 }),

@@ -16,7 +16,7 @@ use rsipstack::{
     sip::{Response, StatusCode, prelude::HeadersExt},
 };
 use tokio::{
-    sync::{broadcast, mpsc},
+    sync::{broadcast, mpsc, watch},
     task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
@@ -27,9 +27,10 @@ use super::{
     early::{Described, callee_of},
     end::SipEnd,
     error::{SipError, describe},
-    link::Trunk,
+    hunt::{Hunt, Preparation, prepared},
     message::{
-        allow, allows_refer, allows_update, body_text, end_of, is_success, session_expires, terminated,
+        allow, allows_refer, allows_update, body_text, end_by, end_of, is_success, session_expires,
+        terminated,
     },
     node::Core,
     provisional::HeldAnswer,
@@ -37,7 +38,7 @@ use super::{
     reliable::{Heard, Told},
     renegotiation::{Done, Negotiation, respond},
     session_timer::{self, Timer},
-    setup::{Invite, Outbound, resolved},
+    setup::Invite,
 };
 
 pub(super) struct Driver {
@@ -46,13 +47,18 @@ pub(super) struct Driver {
     pub(super) call: Call,
     /// Once the INVITE is out, or in.
     pub(super) dialog: Option<InviteDialog>,
-    states: DialogStateReceiver,
+    pub(super) states: DialogStateReceiver,
     commands: mpsc::Receiver<Command>,
     hang_up: CancellationToken,
     pub(super) signals: mpsc::Sender<Signal>,
     /// Kept free for [`Signal::Ended`].
     last: Option<mpsc::OwnedPermit<Signal>>,
-    pub(super) outbound: Option<Outbound>,
+    /// While the next attempt of our call is prepared.
+    pub(super) outbound: Option<Preparation>,
+    /// The addresses and trunks that it may be tried by, while one of them is.
+    pub(super) hunt: Option<Hunt>,
+    /// Name of the trunk that it goes by.
+    pub(super) trunk: watch::Sender<Option<String>>,
     /// Our INVITE, until it left a second time.
     pub(super) again: Option<Invite>,
     pub(super) invite: Option<JoinHandle<InviteAsyncResult>>,
@@ -78,8 +84,6 @@ pub(super) struct Driver {
     pub(super) promised: Option<session_timer::Answer>,
     /// Whether the peer takes UPDATE requests.
     pub(super) peer_updates: bool,
-    /// The trunk that it goes out or came in by.
-    pub(super) trunk: Option<Arc<Trunk>>,
     /// Whether the peer says that it takes REFER requests.
     pub(super) peer_refers: bool,
     /// Our REFER, the last if there were more.
@@ -108,6 +112,7 @@ impl Driver {
         let (signals, receiver) = mpsc::channel(SIGNALS);
         let (commands, command_receiver) = mpsc::channel(COMMANDS);
         let hang_up = CancellationToken::new();
+        let (trunk, by_trunk) = watch::channel(None);
         let handle = CallHandle { hang_up: hang_up.clone(), commands };
         core.admit(&call_id, handle.clone())?;
         let driver = Driver {
@@ -121,6 +126,8 @@ impl Driver {
             last: signals.clone().try_reserve_owned().ok(),
             signals,
             outbound: None,
+            hunt: None,
+            trunk,
             again: None,
             invite: None,
             bye: None,
@@ -136,7 +143,6 @@ impl Driver {
             session: None,
             promised: None,
             peer_updates: false,
-            trunk: None,
             peer_refers: false,
             referring: None,
             heard: Heard::default(),
@@ -146,7 +152,7 @@ impl Driver {
             late_offer: false,
             agreed_early: false,
         };
-        Ok((driver, SipCall { id: call_id, signals: receiver, handle }))
+        Ok((driver, SipCall { id: call_id, signals: receiver, handle, trunk: by_trunk }))
     }
 
     pub(super) async fn run(mut self) {
@@ -155,7 +161,7 @@ impl Driver {
             let deadline = self.poll_timeout();
             tokio::select! {
                 Some(state) = self.states.recv() => self.on_state(state),
-                found = resolved(&mut self.outbound) => self.on_resolved(found),
+                (hunt, found) = prepared(&mut self.outbound) => self.on_prepared(hunt, found),
                 result = finished(&mut self.invite) => self.on_invite_over(result),
                 _ = finished(&mut self.bye) => self.feed(Event::ByeOver),
                 Some(Ok(done)) = self.inside.join_next() => self.on_done(done),
@@ -225,6 +231,7 @@ impl Driver {
                 }),
                 Effect::TellEnd(end) => self.tell_end(end),
                 Effect::Abandon => self.abandon(),
+                Effect::TryNext(end) => self.try_next(end),
                 Effect::SendBye => self.send_bye(),
                 Effect::SendAnswer { sdp } => self.send_answer(sdp),
                 Effect::SendRefusal { status } => self.send_refusal(status),
@@ -275,7 +282,9 @@ impl Driver {
     }
 
     fn on_unreachable(&mut self, address: SocketAddr) {
-        if self.call.state() == State::Inviting && self.destination == Some(address) {
+        // The response may be here, and what nobody listened to be our ACK.
+        let is_over = self.invite.as_ref().is_some_and(JoinHandle::is_finished);
+        if self.call.state() == State::Inviting && self.destination == Some(address) && !is_over {
             let detail = format!("nobody listens at {address}");
             if let Some(invite) = &self.invite {
                 invite.abort();
@@ -291,9 +300,12 @@ impl Driver {
         let event = match result {
             Ok(Ok((_, Some(response)))) if self.invite_again(&response) => return,
             Ok(Ok((_, Some(response)))) if is_success(&response.status_code) && self.confirmed => return,
-            Ok(Ok((_, Some(response)))) => Event::Failed(end_of(&response)),
+            Ok(Ok((_, Some(response)))) => {
+                self.heed_retry_after(&response);
+                Event::Failed(end_of(&response))
+            }
             Ok(Ok((_, None))) | Err(_) => Event::InviteOver,
-            Ok(Err(error)) => Event::Failed(SipEnd::ProtocolError { detail: describe(&error) }),
+            Ok(Err(error)) => Event::Failed(end_by(&error)),
         };
         self.feed(event);
     }

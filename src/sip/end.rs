@@ -1,5 +1,7 @@
 //! How a call ended, in SIP's words.
 
+use std::time::Duration;
+
 use crate::base::Fault;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +20,10 @@ pub enum SipEnd {
     /// Nobody is there: no response, a closed port, a name that does not resolve.
     Unreachable {
         detail: String,
+    },
+    /// Every trunk has as many calls waiting for their turn as it may have (`cps`).
+    Congested {
+        retry_after: Duration,
     },
     /// The trunk's credentials are missing or wrong.
     AuthRejected,
@@ -43,7 +49,7 @@ impl SipEnd {
             SipEnd::Unreachable { .. } | SipEnd::SessionLost { .. } | SipEnd::ProtocolError { .. } => {
                 Some(Fault::Carrier)
             }
-            SipEnd::AuthRejected => Some(Fault::Us),
+            SipEnd::AuthRejected | SipEnd::Congested { .. } => Some(Fault::Us),
         }
     }
 }

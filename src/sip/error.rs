@@ -16,6 +16,11 @@ pub enum SipError {
     UnknownTrunk(String),
     #[error("no trunk is configured: add one to `sip.trunks`")]
     NoTrunk,
+    /// Which numbers, the log may not say.
+    #[error(
+        "no trunk may call this number and show this caller id: see `prefixes` and `caller_ids` of sip.trunks"
+    )]
+    NoRoute,
     #[error("ring_timeout must be 0.1 to 170 s")]
     RingTimeout,
     #[error("{0} calls are up, which is what `sip.max_calls` allows")]

@@ -1,6 +1,6 @@
 //! What is looked at before a message reaches the parser: its size, its `Content-Length` against its
 //! body (RFC 3261 section 18.3; the parser accepts a negative one and two of them), and where it came
-//! from. What is refused gets no answer, so that a scanner learns nothing.
+//! from. A stranger gets no answer, so that a scanner learns nothing.
 
 use std::{
     collections::HashSet,
@@ -50,7 +50,7 @@ pub(super) fn message_length(datagram: &[u8]) -> Result<usize, Refusal> {
 }
 
 /// RFC 5626 section 3.5.1.
-fn is_keepalive(datagram: &[u8]) -> bool {
+pub(super) fn is_keepalive(datagram: &[u8]) -> bool {
     !datagram.is_empty() && datagram.iter().all(u8::is_ascii_whitespace)
 }
 
@@ -97,6 +97,7 @@ pub struct Dropped {
 pub(super) struct Gate {
     limiter: Mutex<Limiter>,
     sources: Sources,
+    received: AtomicU64,
     malformed: AtomicU64,
     limited: AtomicU64,
     strangers: AtomicU64,
@@ -107,6 +108,7 @@ impl Gate {
         Gate {
             limiter: Mutex::new(Limiter::new(limit, now)),
             sources,
+            received: AtomicU64::default(),
             malformed: AtomicU64::default(),
             limited: AtomicU64::default(),
             strangers: AtomicU64::default(),
@@ -115,12 +117,21 @@ impl Gate {
 
     /// Whether a datagram from `source` is looked at.
     pub fn admits(&self, source: IpAddr, now: Instant) -> bool {
-        let is_trunk = self.sources.allows(source);
-        let admitted = self.limiter.lock().admit(source, is_trunk, now);
+        self.received.fetch_add(1, Ordering::Relaxed);
+        let admitted = self.limiter.lock().admit(source, self.is_trunk(source), now);
         if !admitted {
             count(&self.limited, "rate");
         }
         admitted
+    }
+
+    pub fn is_trunk(&self, source: IpAddr) -> bool {
+        self.sources.allows(source)
+    }
+
+    /// Datagrams since the start.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
     }
 
     pub fn count_malformed(&self) {

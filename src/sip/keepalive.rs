@@ -1,11 +1,27 @@
 //! Whether a trunk lives, asked by OPTIONS again and again; what to make of the answers is decided by
 //! [`Pulse`], which knows no clock.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use futures_util::{FutureExt, future::select_ok};
+use rsipstack::{
+    sip::{
+        Method, SipMessage, StatusCodeKind,
+        typed::{From, To},
+    },
+    transaction::{
+        key::{TransactionKey, TransactionRole},
+        make_tag,
+        transaction::Transaction,
+    },
+    transport::SipAddr,
+};
 use tokio::sync::watch;
 
-use super::{error::SipError, link::Trunk, node::Core, node::Pong};
+use super::{error::SipError, link::Trunk, node::Core, node::Pong, trunk::Transport};
 
 /// Whether a trunk answers OPTIONS, for health checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +104,59 @@ impl Core {
         tokio::time::timeout(limit, self.ping(trunk)).await.unwrap_or_else(|_| {
             Err(SipError::Unreachable(format!("no response within {} s", limit.as_secs_f32())))
         })
+    }
+
+    /// The first answer of any address.
+    async fn ping(&self, trunk: &Trunk) -> Result<Pong, SipError> {
+        if trunk.config.transport != Transport::Udp {
+            let connected = self.resolve(trunk).await?;
+            return self.ping_address(trunk, connected).await;
+        }
+        let pings =
+            self.targets(trunk).await?.into_iter().map(|address| self.ping_address(trunk, address).boxed());
+        select_ok(pings).await.map(|(pong, _)| pong)
+    }
+
+    async fn ping_address(&self, trunk: &Trunk, target: SipAddr) -> Result<Pong, SipError> {
+        let mut unreachable = self.unreachable.subscribe();
+        let mut transaction = self.options_request(trunk, &target)?;
+        let lost = self.lost(&target);
+        tokio::pin!(lost);
+        let started = Instant::now();
+        transaction.send().await?;
+        let status = loop {
+            tokio::select! {
+                // First, since the stack answers 503 by itself for a connection that is gone.
+                biased;
+                () = &mut lost => {
+                    return Err(SipError::Unreachable(format!("{}: the connection is lost", trunk.config.server)));
+                }
+                message = transaction.receive() => match message {
+                    Some(SipMessage::Response(r)) if r.status_code.kind() != StatusCodeKind::Provisional => {
+                        break r.status_code;
+                    }
+                    Some(_) => {}
+                    None => return Err(SipError::Unreachable("no response".into())),
+                },
+                Ok(address) = unreachable.recv() => if target.get_socketaddr().is_ok_and(|to| to == address) {
+                    return Err(SipError::Unreachable(format!("nobody listens at {address}")));
+                },
+            }
+        };
+        Ok(Pong { round_trip: started.elapsed(), status: status.code() })
+    }
+
+    fn options_request(&self, trunk: &Trunk, target: &SipAddr) -> Result<Transaction, SipError> {
+        let via = self.endpoint.get_via(Some(self.addresses.of(trunk.config.transport)), None)?;
+        let from = From { display_name: None, uri: trunk.our_uri()?, params: vec![] };
+        let to = To { display_name: None, uri: trunk.server_uri(None)?, params: vec![] };
+        let from = from.with_tag(make_tag());
+        let uri = trunk.server_uri(None)?;
+        let request = self.endpoint.make_request(Method::Options, uri, via, from, to, 1, None);
+        let key = TransactionKey::from_request(&request, TransactionRole::Client)?;
+        let mut transaction = Transaction::new_client(key, request, self.endpoint.clone(), None);
+        transaction.destination = Some(target.clone());
+        Ok(transaction)
     }
 }
 

@@ -1,10 +1,15 @@
 //! A trunk at run time: its addresses, its URIs, its registration.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use parking_lot::Mutex;
 use rsipstack::{
     dialog::authenticate::Credential,
-    sip::{Auth, HostWithPort, Uri},
+    sip::{Auth, Uri},
     transport::SipAddr,
 };
 use tokio::sync::watch;
@@ -17,7 +22,9 @@ use super::{
     keepalive::Liveness,
     node::Core,
     registration::RegistrationState,
-    trunk::{BracketedHost, Transport, TrunkConfig},
+    routes::Aside,
+    trunk::{BracketedHost, TrunkConfig},
+    turns::Turns,
 };
 
 /// How often the trunks' names are looked up again.
@@ -29,6 +36,12 @@ pub(super) struct Trunk {
     pub config: TrunkConfig,
     pub registration: watch::Receiver<RegistrationState>,
     pub liveness: watch::Receiver<Liveness>,
+    /// Who may send the next INVITE, if calls a second are limited.
+    pub turns: Option<Turns>,
+    /// Addresses that are tried last for a while.
+    pub aside: Mutex<Aside>,
+    /// Its addresses as they were last found.
+    pub found: Mutex<Vec<SocketAddr>>,
     /// The connection to it, if it is reached by one.
     pub flow: Flow,
 }
@@ -70,14 +83,33 @@ impl Trunk {
         Ok(uri)
     }
 
-    /// Where its requests go, before any name is looked up.
-    pub fn address(&self) -> Result<SipAddr, SipError> {
-        let addr = HostWithPort::try_from(self.config.server.to_string().as_str())?;
-        Ok(SipAddr { r#type: Some(self.config.transport.into()), addr })
+    /// An address of its server's, over its transport.
+    pub fn address(&self, at: SocketAddr) -> SipAddr {
+        SipAddr { r#type: Some(self.config.transport.into()), addr: at.into() }
+    }
+
+    /// The longest wait for a turn.
+    pub fn patience(&self) -> Duration {
+        patience(&self.config)
+    }
+
+    /// Whether calls are likely to go through: registered if it has to be, not found dead, and not left
+    /// alone by all its addresses.
+    pub fn is_ready(&self, now: Instant) -> bool {
+        use RegistrationState::{NotConfigured, Registered};
+        let registered = matches!(*self.registration.borrow(), NotConfigured | Registered { .. });
+        let dead = matches!(*self.liveness.borrow(), Liveness::Dead { .. });
+        let (aside, found) = (self.aside.lock(), self.found.lock());
+        let left_alone = !found.is_empty() && found.iter().all(|address| aside.holds(address, now));
+        registered && !dead && !left_alone
     }
 }
 
-fn parse_uri(host: &str, user: Option<&str>) -> Result<Uri, SipError> {
+fn patience(config: &TrunkConfig) -> Duration {
+    Duration::try_from_secs_f64(config.cps_queue_secs).unwrap_or_default()
+}
+
+pub(super) fn parse_uri(host: &str, user: Option<&str>) -> Result<Uri, SipError> {
     let mut uri = Uri::try_from(format!("sip:{host}").as_str())?;
     uri.auth = user.map(|user| Auth { user: user.to_owned(), password: None });
     Ok(uri)
@@ -110,7 +142,10 @@ pub(super) fn trunks(config: &Config, sources: &Sources) -> Result<(Vec<Arc<Trun
         if let Ok(address) = config.server.host.parse() {
             sources.allow_server(index, address);
         }
-        Ok(Arc::new(Trunk { index, config: config.clone(), registration, liveness, flow }))
+        let turns = (config.cps > 0.0).then(|| Turns::new(&config.name, config.cps, patience(config)));
+        let (aside, found) = (Mutex::default(), Mutex::default());
+        let config = config.clone();
+        Ok(Arc::new(Trunk { index, config, registration, liveness, turns, aside, found, flow }))
     };
     let trunks: Result<Vec<_>, SipError> = config.trunks.iter().enumerate().map(make).collect();
     Ok((trunks?, watched))
@@ -123,18 +158,8 @@ pub(super) async fn keep_resolving(core: Arc<Core>) {
     loop {
         ticks.tick().await;
         for trunk in core.trunks.iter().filter(named) {
-            let server = &trunk.config.server;
-            let port = server.port.unwrap_or(trunk.config.transport.default_port());
-            let addresses = tokio::net::lookup_host((server.host.as_str(), port)).await;
-            match addresses {
-                Ok(found) => found.for_each(|address| core.sources.allow_server(trunk.index, address.ip())),
-                Err(error) => {
-                    tracing::warn!(trunk = %trunk.config.name, %error, "trunk's server has no address")
-                }
-            }
-            if trunk.config.transport == Transport::Udp {
-                // SRV may name hosts that the plain lookup does not.
-                let _ = core.resolve(trunk).await;
+            if let Err(error) = core.targets(trunk).await {
+                tracing::warn!(trunk = %trunk.config.name, %error, "trunk's server has no address");
             }
         }
     }

@@ -8,6 +8,7 @@ use rsipstack::{
 use super::{
     dialog::Event,
     end::SipEnd,
+    error::describe,
     reliable::RELIABLE,
     session_timer::{self, Asked, SessionExpires, TIMER},
 };
@@ -76,6 +77,16 @@ fn allows(headers: &Headers, wanted: &str) -> bool {
     option_tags(headers, allow_list).any(|method| method.eq_ignore_ascii_case(wanted))
 }
 
+/// Whether a description may stand in an answer; a caller that does not say takes one (RFC 3261 section
+/// 11.2).
+pub(super) fn accepts_sdp(headers: &Headers) -> bool {
+    let mut lists = headers.iter().filter_map(accept_list).peekable();
+    let types = ["application/sdp", "application/*", "*/*"];
+    let kind = |range: &str| range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    lists.peek().is_none()
+        || lists.flat_map(|list| list.split(',')).any(|range| types.contains(&&*kind(range)))
+}
+
 /// The elements of every header that `list` picks.
 fn option_tags<'a>(
     headers: &'a Headers,
@@ -96,6 +107,10 @@ fn allow_list(header: &Header) -> Option<&str> {
     if let Header::Allow(list) = header { Some(list.value()) } else { None }
 }
 
+fn accept_list(header: &Header) -> Option<&str> {
+    if let Header::Accept(list) = header { Some(list.value()) } else { None }
+}
+
 /// How long a peer waits that asked while its own request of before is unanswered (RFC 3261 section 14.2).
 pub(super) fn retry_soon() -> Header {
     Header::RetryAfter(rand::random_range(0..=10u32).to_string().into())
@@ -111,6 +126,17 @@ pub(super) fn end_of(response: &Response) -> SipEnd {
         401 | 407 => SipEnd::AuthRejected,
         status @ 300.. => SipEnd::Rejected { status, reason: reason_phrase(response) },
         status => SipEnd::ProtocolError { detail: format!("an INVITE cannot be answered with {status}") },
+    }
+}
+
+/// The end of a call whose INVITE the stack could not bring to an end.
+pub(super) fn end_by(error: &rsipstack::Error) -> SipEnd {
+    use rsipstack::Error::{IoError, TransportLayerError};
+    let detail = describe(error);
+    match error {
+        // The connection broke, or could not be made.
+        IoError(_) | TransportLayerError(..) => SipEnd::Unreachable { detail },
+        _ => SipEnd::ProtocolError { detail },
     }
 }
 
@@ -158,6 +184,14 @@ mod tests {
         let mixed = headers(&["100rel,precondition", "", "gruu"]);
         assert_eq!(unknown_extensions(&mixed, true), Some("precondition, gruu".into()));
         assert!(requires(&mixed, "100REL") && !requires(&mixed, "timer"));
+    }
+
+    #[test]
+    fn description_goes_to_whoever_does_not_exclude_it() {
+        let accept = |list: &str| Headers::from(vec![Header::Accept(list.into())]);
+        assert!(accepts_sdp(&Headers::from(vec![])));
+        assert!(accepts_sdp(&accept("text/plain, Application/SDP;level=1")) && accepts_sdp(&accept("*/*")));
+        assert!(!accepts_sdp(&accept("text/nobodyKnowsThis")));
     }
 
     #[test]

@@ -11,13 +11,18 @@
 //! | `dialog` | one call as a state machine, pure |
 //! | `session_timer`, `reliable` | when a session expires, what must be acknowledged before the answer: pure |
 //! | `referral` | what becomes of a REFER, pure |
-//! | `registration` | when to REGISTER again, pure, and its driver |
+//! | `schedule`, `registration`, `registrar` | when to REGISTER again, pure; its driver; the request |
+//! | `routes`, `hunt` | which trunk and address a call goes by, pure, and what prepares the next |
+//! | `pace`, `turns` | how many calls a second a trunk takes, pure, and the queue for it |
+//! | `resolver` | a trunk's addresses by SRV, A and AAAA |
+//! | `identity`, `vouched` | who calls: what we write of it, and what a trunk says of it |
 //! | `keepalive` | whether a trunk lives, asked by OPTIONS |
 //! | `translate`, `digest`, `early`, `challenge` | what the stack says otherwise than the RFCs, put right at the wire |
 //! | `nonce` | how often a nonce was answered, pure |
 //! | `stun`, `discovery` | our address as the world sees it: the messages, pure, and who asks |
 //! | `rate` | how much a source may send, pure |
-//! | `guard`, `wire` | what is refused before it reaches the parser, and the socket that refuses it |
+//! | `guard`, `screen` | what is refused before it reaches the parser, and in what form the rest does |
+//! | `wire` | the socket that refuses it |
 //! | `tls` | whose certificates are trusted, and what a failed handshake means |
 //! | `flow`, `listener` | connections to trunks, and from them |
 //! | `addresses` | where peers reach us |
@@ -40,7 +45,11 @@ mod early;
 mod end;
 mod error;
 mod flow;
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
+mod hunt;
+mod identity;
 mod info;
 mod keepalive;
 mod link;
@@ -48,15 +57,21 @@ mod listener;
 mod message;
 mod node;
 mod nonce;
+mod pace;
 mod provisional;
 mod rate;
 mod refer;
 mod referral;
 mod refresh;
+mod registrar;
 mod registration;
 mod reliable;
 mod renegotiation;
+mod resolver;
 mod router;
+mod routes;
+mod schedule;
+mod screen;
 pub mod sdp;
 mod session_timer;
 mod setup;
@@ -64,6 +79,8 @@ mod stun;
 mod tls;
 mod translate;
 pub mod trunk;
+mod turns;
+mod vouched;
 mod wire;
 
 pub use self::{
@@ -78,7 +95,10 @@ pub use self::{
     referral::Referral,
     registration::RegistrationState,
     tls::{TlsConfig, TlsError},
-    trunk::{Network, NumberFormat, Server, TransferBy, Transport, TrunkConfig},
+    trunk::{
+        DiversionHeader, IdentityHeader, Network, NumberFormat, Server, TransferBy, Transport, TrunkConfig,
+    },
+    vouched::Verification,
 };
 
 /// Directive for the log filter: below `error`, `rsipstack` prints messages with numbers and

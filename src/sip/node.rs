@@ -12,14 +12,10 @@ use parking_lot::Mutex;
 use rsipstack::{
     EndpointBuilder,
     dialog::dialog_layer::DialogLayer,
-    sip::{
-        Auth, Header, Host, Method, Scheme, SipMessage, StatusCode, StatusCodeKind, Uri, prelude::HeadersExt,
-    },
+    sip::{Auth, Header, Scheme, StatusCode, Uri, prelude::HeadersExt},
     transaction::{
         CallIdFormat,
         endpoint::{EndpointInnerRef, EndpointOption},
-        key::{TransactionKey, TransactionRole},
-        make_tag,
         transaction::Transaction,
     },
     transport::{SipAddr, TransportLayer, udp::UdpConnection},
@@ -39,7 +35,7 @@ use super::{
     dialog::Limits,
     digest::DigestTranslator,
     discovery::{self, Discovery},
-    error::{SipError, describe},
+    error::SipError,
     flow::{self, Flows},
     guard::{Dropped, Gate, Sources},
     keepalive::{self, Liveness},
@@ -48,9 +44,13 @@ use super::{
     message::{SDP, allow, supported},
     nonce::NonceCounts,
     registration::{self, RegistrationState},
-    router, setup, tls,
+    resolver::Resolver,
+    router,
+    routes::{self, Candidate},
+    setup, tls,
     translate::Translator,
     trunk::Transport,
+    turns::Turns,
     wire::GuardedSocket,
 };
 use crate::base::E164;
@@ -63,6 +63,8 @@ const UNREACHABLE: usize = 64;
 const STUN_ANSWERS: usize = 4;
 /// Ports tried for UDP and TCP alike when the system chooses one.
 const PORT_ATTEMPTS: usize = 16;
+/// Addresses of a trunk that are tried for one call.
+const MAX_TARGETS: usize = 8;
 /// After which a connection that nothing was heard on is closed. A peer that is gone is noticed sooner, by
 /// the kernel; one that keeps still is left alone.
 const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
@@ -72,11 +74,13 @@ const SHUTDOWN_STEP: Duration = Duration::from_secs(3);
 /// A call to place.
 #[derive(Debug, Clone)]
 pub struct Dial {
-    /// Name of a trunk; the first one if `None`.
+    /// Name of a trunk; the best that takes the call if `None`.
     pub trunk: Option<String>,
     pub to: E164,
     /// Number to show; the trunk's `caller_id` if `None`.
     pub from: Option<E164>,
+    /// The number that was called before, where this is the second leg of a transfer.
+    pub diverted: Option<E164>,
     /// SDP.
     pub offer: String,
     /// `sip.ring_timeout_secs` if `None`.
@@ -98,6 +102,8 @@ pub struct Stats {
     pub calls: usize,
     pub dialogs: usize,
     pub transactions: usize,
+    /// Datagrams read since the start.
+    pub received_datagrams: u64,
     pub dropped: Dropped,
 }
 
@@ -124,6 +130,7 @@ pub(super) struct Core {
     pub tasks: TaskTracker,
     /// A dialog was listed or confirmed, or a call ended.
     pub dialogs_changed: Notify,
+    resolver: Resolver,
     local: SocketAddr,
     pub stop: CancellationToken,
     calls: Mutex<HashMap<String, CallHandle>>,
@@ -180,6 +187,7 @@ impl SipNode {
             tasks: TaskTracker::new(),
             dialogs_changed: Notify::new(),
             calls: Mutex::default(),
+            resolver: Resolver::new(&config.nameservers),
             config,
             trunks,
             endpoint,
@@ -240,12 +248,25 @@ impl SipNode {
 
     /// Places a call. Everything that can go wrong on the network comes as the call's end.
     pub async fn dial(&self, dial: Dial) -> Result<SipCall, SipError> {
-        let trunk = self.trunk(dial.trunk.as_deref())?;
+        let trunks = self.routes(dial.trunk.as_deref(), &dial.to, dial.from.as_ref())?;
         let ring = dial.ring_timeout.unwrap_or(self.core.config.ring_timeout);
         if !ring_timeout_is_valid(ring) {
             return Err(SipError::RingTimeout);
         }
-        setup::dial(&self.core, trunk, dial, ring)
+        setup::dial(&self.core, trunks, dial, ring)
+    }
+
+    /// Whether a trunk may call `to` and show `from`; and if so, after how long the call would find a place
+    /// in a trunk's queue (`cps`) if it finds none now.
+    pub fn road(&self, to: &E164, from: Option<&E164>) -> Result<Option<Duration>, SipError> {
+        let trunks = self.routes(None, to, from)?;
+        let waits = trunks.iter().map(|trunk| trunk.turns.as_ref().and_then(Turns::refusal));
+        Ok(waits.collect::<Option<Vec<_>>>().and_then(|waits| waits.into_iter().min()))
+    }
+
+    /// Calls that wait for their turn at a trunk.
+    pub fn waiting(&self, trunk: &str) -> Result<usize, SipError> {
+        Ok(self.trunk(Some(trunk))?.turns.as_ref().map_or(0, Turns::waiting))
     }
 
     /// Asks the trunk (the first if `None`) whether it lives.
@@ -270,6 +291,7 @@ impl SipNode {
             calls: self.core.calls.lock().len(),
             dialogs: self.core.layer.len(),
             transactions: transactions.running_transactions + transactions.finished_transactions,
+            received_datagrams: self.core.gate.received(),
             dropped: self.core.gate.dropped(),
         }
     }
@@ -285,6 +307,31 @@ impl SipNode {
         let _ = tokio::time::timeout(SHUTDOWN_STEP, core.tasks.wait()).await;
         core.stop.cancel();
         let _ = tokio::time::timeout(SHUTDOWN_STEP, core.tasks.wait()).await;
+    }
+
+    /// The trunks that may carry a call, the first to be tried first.
+    fn routes(
+        &self,
+        pinned: Option<&str>,
+        to: &E164,
+        from: Option<&E164>,
+    ) -> Result<Vec<Arc<Trunk>>, SipError> {
+        let trunks = match pinned {
+            Some(_) => vec![self.trunk(pinned)?],
+            None => self.core.trunks.clone(),
+        };
+        if trunks.is_empty() {
+            return Err(SipError::NoTrunk);
+        }
+        let now = Instant::now();
+        let candidates: Vec<_> =
+            trunks.iter().map(|t| Candidate { config: &t.config, ready: t.is_ready(now) }).collect();
+        let order = routes::trunks(&candidates, to, from, |most| rand::random_range(0..=most));
+        if order.is_empty() {
+            Err(SipError::NoRoute)
+        } else {
+            Ok(order.into_iter().map(|i| trunks[i].clone()).collect())
+        }
     }
 
     fn trunk(&self, name: Option<&str>) -> Result<Arc<Trunk>, SipError> {
@@ -363,28 +410,43 @@ impl Core {
         vec![allow(), Header::Accept(SDP.into()), self.supported()]
     }
 
-    pub fn limits(&self, ring: Duration) -> Limits {
+    /// `queue` is the longest wait for a turn.
+    pub fn limits(&self, ring: Duration, queue: Duration) -> Limits {
+        let (setup, hunt) = (self.config.setup_timeout, self.config.hunt_timeout + queue);
         // The stack gives a transaction 64 T1; what has not settled by then never will.
-        Limits { setup: self.config.setup_timeout, ring, linger: self.config.t1 * 68 }
+        Limits { setup, hunt, ring, linger: self.config.t1 * 68 }
     }
 
-    /// Where the trunk's requests go now, over its transport, which is connected if it is TCP or TLS.
-    pub async fn resolve(&self, trunk: &Trunk) -> Result<SipAddr, SipError> {
-        let target = trunk.address()?;
-        let resolver = &self.endpoint.transport_layer.inner.domain_resolver;
-        let found = match target.addr.host {
-            Host::Domain(_) => resolver.resolve(&target).await,
-            Host::IpAddr(_) => Ok(target),
-        };
+    /// Where the trunk's requests go now, the first to be tried first.
+    pub async fn targets(&self, trunk: &Trunk) -> Result<Vec<SipAddr>, SipError> {
         let server = &trunk.config.server;
-        let mut found = found.map_err(|e| SipError::Unreachable(format!("{server}: {}", describe(&e))))?;
-        let default_port = trunk.config.transport.default_port().into();
-        found.addr.port.get_or_insert(default_port);
-        if let Ok(address) = found.get_socketaddr() {
+        let found = self.resolver.addresses(server, trunk.config.transport).await;
+        let mut found = found.map_err(|error| match error {
+            SipError::Unreachable(detail) => SipError::Unreachable(format!("{server}: {detail}")),
+            error => error,
+        })?;
+        found.truncate(MAX_TARGETS);
+        for address in &found {
             self.sources.allow_server(trunk.index, address.ip());
         }
-        self.connect(trunk, &found).await?;
-        Ok(found)
+        trunk.found.lock().clone_from(&found);
+        let now = Instant::now();
+        // Stable: those left alone for a while come last, in their order.
+        let aside = trunk.aside.lock();
+        found.sort_by_key(|address| aside.holds(address, now));
+        Ok(found.into_iter().map(|address| trunk.address(address)).collect())
+    }
+
+    /// The first of them that is connected to, if the trunk's transport has connections.
+    pub async fn resolve(&self, trunk: &Trunk) -> Result<SipAddr, SipError> {
+        let mut failed = SipError::Unreachable("no address".into());
+        for target in self.targets(trunk).await? {
+            match self.connect(trunk, &target).await {
+                Ok(()) => return Ok(target),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
     }
 
     /// Where a peer reaches us in this trunk's dialogs. Where we take no connections, that is the one that
@@ -403,50 +465,6 @@ impl Core {
             params: transport.param().into_iter().collect(),
             headers: vec![],
         })
-    }
-
-    pub async fn ping(&self, trunk: &Trunk) -> Result<Pong, SipError> {
-        let target = self.resolve(trunk).await?;
-        let mut unreachable = self.unreachable.subscribe();
-        let mut transaction = self.options_request(trunk, &target)?;
-        let lost = self.lost(&target);
-        tokio::pin!(lost);
-        let started = Instant::now();
-        transaction.send().await?;
-        let status = loop {
-            tokio::select! {
-                // First, since the stack answers 503 by itself for a connection that is gone.
-                biased;
-                () = &mut lost => {
-                    return Err(SipError::Unreachable(format!("{}: the connection is lost", trunk.config.server)));
-                }
-                message = transaction.receive() => match message {
-                    Some(SipMessage::Response(r)) if r.status_code.kind() != StatusCodeKind::Provisional => {
-                        break r.status_code;
-                    }
-                    Some(_) => {}
-                    None => return Err(SipError::Unreachable("no response".into())),
-                },
-                Ok(address) = unreachable.recv() => if target.get_socketaddr().is_ok_and(|to| to == address) {
-                    return Err(SipError::Unreachable(format!("nobody listens at {address}")));
-                },
-            }
-        };
-        Ok(Pong { round_trip: started.elapsed(), status: status.code() })
-    }
-
-    fn options_request(&self, trunk: &Trunk, target: &SipAddr) -> Result<Transaction, SipError> {
-        let via = self.endpoint.get_via(Some(self.addresses.of(trunk.config.transport)), None)?;
-        let from = rsipstack::sip::typed::From { display_name: None, uri: trunk.our_uri()?, params: vec![] };
-        let to =
-            rsipstack::sip::typed::To { display_name: None, uri: trunk.server_uri(None)?, params: vec![] };
-        let from = from.with_tag(make_tag());
-        let uri = trunk.server_uri(None)?;
-        let request = self.endpoint.make_request(Method::Options, uri, via, from, to, 1, None);
-        let key = TransactionKey::from_request(&request, TransactionRole::Client)?;
-        let mut transaction = Transaction::new_client(key, request, self.endpoint.clone(), None);
-        transaction.destination = Some(target.clone());
-        Ok(transaction)
     }
 }
 

@@ -18,10 +18,11 @@ use super::{
     error::{SipError, describe},
     guard::{self, Gate, Sources},
     link::Trunk,
-    message::{SDP, allow, asked, unknown_extensions},
+    message::{SDP, accepts_sdp, allow, asked, unknown_extensions},
     node::Core,
+    screen::screen,
     session_timer::TooSmall,
-    setup,
+    setup, vouched,
 };
 use crate::base::{E164, Pii};
 
@@ -29,7 +30,7 @@ use crate::base::{E164, Pii};
 const DIALOG_WAIT: Duration = Duration::from_millis(500);
 
 /// Drops requests from sources that no trunk allows, and stream messages whose length is in doubt,
-/// before the stack answers them.
+/// before the stack answers them; screens those of streams, which the stack reads by itself.
 pub(super) struct SourceFilter {
     pub sources: Sources,
     pub gate: Arc<Gate>,
@@ -44,16 +45,21 @@ impl TransportEventInspector for SourceFilter {
             SipMessage::Response(_) => true,
             SipMessage::Request(request) => self.is_welcome(request, from),
         };
-        if length_is_sound && welcome {
-            return Some(event);
+        if !length_is_sound || !welcome {
+            if welcome {
+                self.gate.count_malformed()
+            } else {
+                self.gate.count_stranger()
+            }
+            tracing::debug!(source = %from, length_is_sound, welcome, "SIP message dropped");
+            return None;
         }
-        if welcome {
-            self.gate.count_malformed()
-        } else {
-            self.gate.count_stranger()
+        match event {
+            TransportEvent::Incoming(message, connection, from) if connection.is_reliable() => {
+                screen_stream(message, connection, from).await
+            }
+            datagram => Some(datagram),
         }
-        tracing::debug!(source = %from, length_is_sound, welcome, "SIP message dropped");
-        None
     }
 }
 
@@ -66,6 +72,27 @@ impl SourceFilter {
         let by_call = || request.call_id_header().is_ok_and(|id| self.sources.knows_call(id.value()));
         by_address || (in_dialog() && by_call())
     }
+}
+
+async fn screen_stream(
+    message: SipMessage,
+    connection: SipConnection,
+    from: SipAddr,
+) -> Option<TransportEvent> {
+    let screened = screen(&message.to_bytes(), from.get_socketaddr().ok()?);
+    let refused = match screened {
+        Ok(plain) => {
+            let plain = SipMessage::try_from(&plain[..]).ok()?;
+            return Some(TransportEvent::Incoming(plain, connection, from));
+        }
+        Err(refused) => refused,
+    };
+    tracing::debug!(source = %from, why = refused.why, "SIP message refused");
+    let answer = refused.answer.and_then(|answer| SipMessage::try_from(&answer[..]).ok())?;
+    if let Err(error) = connection.send(answer, None).await {
+        tracing::debug!(error = describe(&error), "refusal not sent");
+    }
+    None
 }
 
 /// On a stream exactly one `Content-Length` delimits a message (RFC 3261 section 20.14).
@@ -120,6 +147,11 @@ pub(super) async fn route(
 
 /// What a peer may ask of us; a node that stops says so, that calls go elsewhere.
 async fn answer_options(core: Arc<Core>, mut request: Transaction) {
+    let unknown = unknown_extensions(request.original.headers(), core.config.terms().is_some());
+    if let Some(unknown) = unknown {
+        let unsupported = vec![Header::Unsupported(unknown.into())];
+        return refuse(request, StatusCode::BadExtension, unsupported).await;
+    }
     let status = if core.draining.is_cancelled() { StatusCode::ServiceUnavailable } else { StatusCode::OK };
     let _ = request.reply_with(status, core.capabilities(), None).await;
 }
@@ -187,8 +219,11 @@ async fn refuse(mut request: Transaction, status: StatusCode, headers: Vec<Heade
     if request.original.method == Method::Ack {
         return;
     }
+    let timer_h = request.endpoint_inner.option.t1x64;
     if request.reply_with(status, headers, None).await.is_ok() && request.original.method == Method::Invite {
-        while request.receive().await.is_some() {}
+        // The stack starts no timer where it cannot read its own answer.
+        let acknowledged = async { while request.receive().await.is_some() {} };
+        let _ = tokio::time::timeout(timer_h * 2, acknowledged).await;
     }
 }
 
@@ -240,6 +275,9 @@ fn admit_invite(core: &Core, request: &Transaction) -> Result<(Arc<Trunk>, Socke
     if foreign_body {
         return Err((StatusCode::UnsupportedMediaType, vec![Header::Accept(SDP.into())]));
     }
+    if !accepts_sdp(headers) {
+        return Err((StatusCode::NotAcceptable, vec![]));
+    }
     Ok((trunk, source))
 }
 
@@ -253,7 +291,7 @@ fn trunk_of(core: &Core, source: SocketAddr) -> Option<Arc<Trunk>> {
 /// Who calls: the trunk's word before the caller's own.
 pub(super) fn caller(request: &Request) -> Option<Party> {
     let asserted = request.headers.iter().find_map(|header| match header {
-        Header::PAssertedIdentity(value) => uri_in(value.value()),
+        Header::PAssertedIdentity(value) => vouched::first_uri(value.value()),
         _ => None,
     });
     let own = || request.from_header().ok()?.typed().ok().map(|from| from.uri);
@@ -268,16 +306,7 @@ pub(super) fn callee(request: &Request) -> Option<Party> {
     }
 }
 
-/// The first URI of a name-addr list.
-fn uri_in(value: &str) -> Option<Uri> {
-    let uri = match value.split_once('<') {
-        Some((_, rest)) => rest.split_once('>')?.0,
-        None => value.split(';').next()?.trim(),
-    };
-    Uri::try_from(uri).ok()
-}
-
-fn party(uri: &Uri) -> Option<Party> {
+pub(super) fn party(uri: &Uri) -> Option<Party> {
     let user = uri.auth.as_ref().map(|auth| auth.user.as_str()).filter(|user| !user.is_empty())?;
     if user.eq_ignore_ascii_case("anonymous") {
         return None;

@@ -2,41 +2,30 @@
 
 use std::{
     net::SocketAddr,
-    pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use rsipstack::{
     dialog::{dialog::DialogStateSender, invitation::InviteOption, invite_dialog::InviteDialog},
-    sip::{Header, Response, StatusCode, Uri, prelude::HasHeaders, prelude::HeadersExt},
+    sip::{Header, Response, StatusCode, prelude::HasHeaders, prelude::HeadersExt},
     transaction::{make_uuid_v4, transaction::Transaction},
-    transport::SipAddr,
 };
 
 use super::{
     call::{IncomingCall, SipCall},
-    dialog::{Call, Event},
+    dialog::Call,
     driver::Driver,
-    end::SipEnd,
     error::{SipError, describe},
+    hunt::Hunt,
     link::Trunk,
-    message::{SDP, allow, allows_refer, allows_update, asked, body_text, min_se, requires},
+    message::{allows_refer, allows_update, asked, body_text, min_se, requires},
     node::{Core, Dial},
     reliable::{RELIABLE, Told},
     router,
     session_timer::SessionExpires,
+    vouched,
 };
-
-/// Where an INVITE goes, and where its peer then reaches us.
-pub(super) type Found = Result<(SipAddr, Uri), SipError>;
-type Lookup = Pin<Box<dyn Future<Output = Found> + Send>>;
-
-/// Our INVITE before it leaves, and the address it will go to.
-pub(super) struct Outbound {
-    lookup: Lookup,
-    invite: Invite,
-}
 
 /// Our INVITE, kept while it may have to leave once more.
 pub(super) struct Invite {
@@ -44,55 +33,23 @@ pub(super) struct Invite {
     states: DialogStateSender,
 }
 
-/// Starts an outbound call.
+/// Starts an outbound call, which is tried by one of `trunks` after the other.
 pub(super) fn dial(
     core: &Arc<Core>,
-    trunk: Arc<Trunk>,
+    trunks: Vec<Arc<Trunk>>,
     dial: Dial,
     ring: Duration,
 ) -> Result<SipCall, SipError> {
     let call_id = make_uuid_v4();
-    let options = Box::new(invite_options(core, &trunk, &dial, &call_id)?);
-    let (states, receiver) = core.layer.new_dialog_state_channel();
-    let machine = Call::outbound(Instant::now(), core.limits(ring));
-    let (mut driver, call) = Driver::new(core, call_id, machine, receiver)?;
-    let (resolving, dialled) = (core.clone(), trunk.clone());
-    let lookup: Lookup = Box::pin(async move {
-        let address = resolving.resolve(&trunk).await?;
-        Ok((address, resolving.contact(&trunk)?))
-    });
-    driver.description = Some(dial.offer);
-    driver.trunk = Some(dialled);
-    driver.outbound = Some(Outbound { lookup, invite: Invite { options, states } });
+    let queue = trunks.iter().filter(|trunk| trunk.turns.is_some()).map(|trunk| trunk.patience()).max();
+    let machine = Call::outbound(Instant::now(), core.limits(ring, queue.unwrap_or_default()));
+    // Every attempt has its own.
+    let (_, states) = core.layer.new_dialog_state_channel();
+    let (mut driver, call) = Driver::new(core, call_id.clone(), machine, states)?;
+    driver.description = Some(dial.offer.clone());
+    driver.outbound = Some(Hunt::new(core, trunks, dial, call_id).prepare());
     core.tasks.spawn(driver.run());
     Ok(call)
-}
-
-fn invite_options(core: &Core, trunk: &Trunk, dial: &Dial, call_id: &str) -> Result<InviteOption, SipError> {
-    let callee = trunk.server_uri(Some(trunk.config.write_number(&dial.to)))?;
-    let shown = dial.from.as_ref().or(trunk.config.caller_id.as_ref());
-    let caller = match shown {
-        Some(number) => trunk.domain_uri(trunk.config.write_number(number))?,
-        None => trunk.our_uri()?,
-    };
-    let mut headers = vec![allow(), core.supported()];
-    if let Some(terms) = core.config.terms() {
-        headers.extend(session_headers(terms.ask(), terms.floor));
-    }
-    if shown.is_some() {
-        headers.push(Header::PAssertedIdentity(format!("<{caller}>").into()));
-    }
-    Ok(InviteOption {
-        caller,
-        callee,
-        contact: core.contact(trunk)?,
-        content_type: Some(SDP.into()),
-        offer: Some(dial.offer.clone().into_bytes()),
-        credential: trunk.credential(),
-        headers: Some(headers),
-        call_id: Some(call_id.to_owned()),
-        ..InviteOption::default()
-    })
 }
 
 pub(super) fn session_headers(expires: SessionExpires, min_se: Duration) -> [Header; 2] {
@@ -102,7 +59,7 @@ pub(super) fn session_headers(expires: SessionExpires, min_se: Duration) -> [Hea
 /// Takes on an INVITE that came in; gives it back if it cannot be a call.
 pub(super) fn receive(
     core: &Arc<Core>,
-    trunk: &Arc<Trunk>,
+    trunk: &Trunk,
     source: SocketAddr,
     request: Transaction,
 ) -> Result<IncomingCall, Box<(Transaction, SipError)>> {
@@ -112,7 +69,7 @@ pub(super) fn receive(
         Err(error) => return Err(Box::new((request, error))),
     };
     if let Some(dialog) = driver.dialog.clone() {
-        tokio::spawn(serve_invite(dialog, request));
+        tokio::spawn(serve_invite(core.clone(), dialog, request, call.id.clone()));
     }
     core.tasks.spawn(driver.run());
     Ok(IncomingCall {
@@ -120,6 +77,8 @@ pub(super) fn receive(
         to: router::callee(&invite),
         trunk: trunk.config.name.clone(),
         source,
+        redirected_from: vouched::redirected_from(&invite),
+        verification: vouched::verification(&invite, &trunk.config),
         offer: body_text(invite.body()),
         call,
     })
@@ -127,25 +86,25 @@ pub(super) fn receive(
 
 fn receive_dialog(
     core: &Arc<Core>,
-    trunk: &Arc<Trunk>,
+    trunk: &Trunk,
     request: &Transaction,
 ) -> Result<(Driver, SipCall), SipError> {
     let invite = &request.original;
     let call_id = invite.call_id_header()?.value().to_owned();
     let cseq = invite.cseq_header()?.seq()?;
     let (states, receiver) = core.layer.new_dialog_state_channel();
-    let machine = Call::inbound(Instant::now(), core.limits(core.config.ring_timeout));
+    let machine = Call::inbound(Instant::now(), core.limits(core.config.ring_timeout, Duration::ZERO));
     // A second INVITE with the Call-ID of a live call is a merged request (RFC 3261 section 8.2.2.2).
     if core.sources.knows_call(&call_id) {
         return Err(SipError::Refused(482));
     }
     let (mut driver, call) = Driver::new(core, call_id.clone(), machine, receiver)?;
+    driver.trunk.send_replace(Some(trunk.config.name.clone()));
     let headers = invite.headers();
     // Too short an interval was refused before.
     driver.promised = core.config.terms().and_then(|terms| terms.answer(&asked(headers)).ok());
     driver.peer_updates = allows_update(headers);
     driver.peer_refers = allows_refer(headers);
-    driver.trunk = Some(trunk.clone());
     driver.told =
         requires(headers, RELIABLE).then(|| Told::new(cseq, rand::random_range(1..1 << 31), core.config.t1));
     driver.late_offer = invite.body().is_empty();
@@ -161,29 +120,45 @@ fn receive_dialog(
     Ok((driver, call))
 }
 
-async fn serve_invite(mut dialog: InviteDialog, mut request: Transaction) {
-    if let Err(error) = dialog.handle(&mut request).await {
-        tracing::debug!(error = describe(&error), "INVITE failed");
+async fn serve_invite(core: Arc<Core>, mut dialog: InviteDialog, mut request: Transaction, call_id: String) {
+    tokio::select! {
+        handled = dialog.handle(&mut request) => if let Err(error) = handled {
+            tracing::debug!(error = describe(&error), "INVITE failed");
+        },
+        // The stack waits for ever where it cannot read its own answer.
+        () = forgotten(&core, &call_id) => tracing::debug!("INVITE left unacknowledged"),
     }
 }
 
-impl Driver {
-    pub(super) fn on_resolved(&mut self, found: Found) {
-        let Some(Outbound { mut invite, .. }) = self.outbound.take() else { return };
-        let started = found.and_then(|(address, contact)| {
-            invite.options.contact = contact;
-            self.destination = address.get_socketaddr().ok();
-            invite.options.destination = Some(address);
-            self.send_invite(&invite)
-        });
-        match started {
-            Ok(()) => self.again = Some(invite),
-            Err(SipError::Unreachable(detail)) => self.feed(Event::Failed(SipEnd::Unreachable { detail })),
-            Err(error) => self.feed(Event::Failed(SipEnd::ProtocolError { detail: error.to_string() })),
+/// Once the call is over, and as long after as a transaction may live.
+async fn forgotten(core: &Core, call_id: &str) {
+    loop {
+        let changed = core.dialogs_changed.notified();
+        tokio::pin!(changed);
+        // Before the look, so that no change between the two is missed.
+        changed.as_mut().enable();
+        if !core.sources.knows_call(call_id) {
+            break;
         }
+        changed.await;
+    }
+    tokio::time::sleep(core.config.t1 * 68).await;
+}
+
+impl Driver {
+    /// Sends an INVITE, and keeps it while it may have to leave once more.
+    pub(super) fn send_invite(
+        &mut self,
+        options: InviteOption,
+        states: DialogStateSender,
+    ) -> Result<(), SipError> {
+        let invite = Invite { options: Box::new(options), states };
+        self.send(&invite)?;
+        self.again = Some(invite);
+        Ok(())
     }
 
-    fn send_invite(&mut self, invite: &Invite) -> Result<(), SipError> {
+    fn send(&mut self, invite: &Invite) -> Result<(), SipError> {
         let options = (*invite.options).clone();
         let (dialog, task) = self.core.layer.do_invite_async(options, invite.states.clone())?;
         self.dialog = Some(dialog);
@@ -205,14 +180,6 @@ impl Driver {
         let headers = invite.options.headers.get_or_insert_default();
         headers.retain(|header| !matches!(header, Header::SessionExpires(_) | Header::MinSE(_)));
         headers.extend(session_headers(expires, min_se));
-        self.send_invite(&invite).is_ok()
-    }
-}
-
-/// The address our INVITE goes to, or never if it needs none.
-pub(super) async fn resolved(outbound: &mut Option<Outbound>) -> Found {
-    match outbound {
-        Some(outbound) => outbound.lookup.as_mut().await,
-        None => std::future::pending().await,
+        self.send(&invite).is_ok()
     }
 }

@@ -11,7 +11,9 @@ use rsipstack::{
     transport::SipAddr,
 };
 
-use super::{addresses::Addresses, challenge, digest::DigestTranslator, early, reliable::RELIABLE};
+use super::{
+    addresses::Addresses, challenge, digest::DigestTranslator, early, registrar, reliable::RELIABLE,
+};
 
 pub(super) struct Translator {
     pub addresses: Arc<Addresses>,
@@ -22,6 +24,7 @@ impl MessageInspector for Translator {
     fn before_send(&self, mut message: SipMessage, to: Option<&SipAddr>) -> SipMessage {
         if let SipMessage::Request(request) = &mut message {
             early::readdress(request);
+            registrar::name_instance(request);
             self.addresses.sign(request);
             challenge::mark_last(request);
         }

@@ -49,6 +49,43 @@ pub struct TrunkConfig {
     /// How a call of this trunk is handed to somebody else.
     #[serde(default)]
     pub transfer: TransferBy,
+
+    /// Trunks of the lowest priority are tried first.
+    #[serde(default)]
+    pub priority: u16,
+    /// Share of the calls among trunks of one priority.
+    #[serde(default = "TrunkConfig::default_weight")]
+    pub weight: u16,
+    /// What numbers that it may call begin with, such as `+1`; none: any.
+    #[serde(default)]
+    pub prefixes: Vec<String>,
+    /// Numbers that may be shown over it besides `caller_id`; none: any.
+    #[serde(default)]
+    pub caller_ids: Vec<E164>,
+    /// Calls a second that leave by it, fractions allowed; 0: no limit.
+    #[serde(default)]
+    pub cps: f64,
+    /// Seconds a call may wait for its turn under `cps`.
+    #[serde(default = "TrunkConfig::default_cps_queue")]
+    pub cps_queue_secs: f64,
+    /// Put before the called number: a carrier's tech prefix.
+    #[serde(default)]
+    pub tech_prefix: String,
+    /// Whether URIs with numbers say `;user=phone`.
+    #[serde(default)]
+    pub user_phone: bool,
+    #[serde(default)]
+    pub identity: IdentityHeader,
+    /// Whether the number is kept from the one who is called (`Privacy: id`), except by toll-free numbers.
+    #[serde(default)]
+    pub withhold_caller_id: bool,
+    /// How the second leg of a transfer says who was called first.
+    #[serde(default)]
+    pub diversion: DiversionHeader,
+    /// Header in which the trunk says what it found out about a caller's number (STIR/SHAKEN), such as
+    /// `P-Asserted-Identity` or `X-Twilio-VerStat`. None: whatever a call says of itself is not believed.
+    #[serde(default)]
+    pub verification_header: Option<String>,
     /// PEM file with the authority that the trunk's certificate must be of, and no other; those that the
     /// system trusts if `None`.
     #[serde(default)]
@@ -69,6 +106,31 @@ pub enum TransferBy {
     Refer,
     /// The peer where it says that it takes a REFER; this node where it does not, or refuses.
     Auto,
+}
+
+/// Where the number is asserted that a call shows, beside From.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IdentityHeader {
+    /// `P-Asserted-Identity` (RFC 3325)
+    #[default]
+    Pai,
+    /// `P-Preferred-Identity` (RFC 3325)
+    Ppi,
+    /// `Remote-Party-ID`, which some carriers never gave up.
+    Rpid,
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiversionHeader {
+    #[default]
+    None,
+    /// `Diversion` (RFC 5806)
+    Diversion,
+    /// `History-Info` (RFC 7044)
+    HistoryInfo,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -140,9 +202,29 @@ impl TrunkConfig {
             number_format: NumberFormat::E164,
             options_interval_secs: 0,
             transfer: TransferBy::Bridge,
+            priority: 0,
+            weight: Self::default_weight(),
+            prefixes: Vec::new(),
+            caller_ids: Vec::new(),
+            cps: 0.0,
+            cps_queue_secs: Self::default_cps_queue(),
+            tech_prefix: String::new(),
+            user_phone: false,
+            identity: IdentityHeader::Pai,
+            withhold_caller_id: false,
+            diversion: DiversionHeader::None,
+            verification_header: None,
             tls_ca: None,
             tls_name: None,
         }
+    }
+
+    const fn default_weight() -> u16 {
+        1
+    }
+
+    const fn default_cps_queue() -> f64 {
+        10.0
     }
 
     const fn default_options_interval() -> u32 {
@@ -180,7 +262,45 @@ impl TrunkConfig {
         if self.transport != Transport::Tls && (self.tls_ca.is_some() || self.tls_name.is_some()) {
             return fail("transport", "must be \"tls\", since `tls_ca` or `tls_name` is set");
         }
+        self.validate_calls().or_else(|(field, problem)| fail(field, problem))
+    }
+
+    /// Which calls it takes, and how it writes them.
+    fn validate_calls(&self) -> Result<(), (&'static str, &'static str)> {
+        let is_prefix = |text: &String| {
+            text.strip_prefix('+').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+        };
+        if !self.prefixes.iter().all(is_prefix) {
+            return Err(("prefixes", "must each be a `+` and digits, such as \"+1\""));
+        }
+        if self.cps != 0.0 && !(0.01..=1000.0).contains(&self.cps) {
+            return Err(("cps", "must be 0.01 to 1000, or 0 for no limit"));
+        }
+        if !(0.0..=300.0).contains(&self.cps_queue_secs) {
+            return Err(("cps_queue_secs", "must be 0 to 300"));
+        }
+        let keys = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b == b'*');
+        if self.tech_prefix.len() > 32 || !keys(&self.tech_prefix) {
+            return Err(("tech_prefix", "must be at most 32 digits and `*`"));
+        }
+        let token = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if self.verification_header.as_deref().is_some_and(|name| name.is_empty() || !token(name)) {
+            return Err(("verification_header", "must be the name of a header"));
+        }
         Ok(())
+    }
+
+    /// Whether calls to `number` may go by it.
+    pub fn may_call(&self, number: &E164) -> bool {
+        self.prefixes.is_empty() || self.prefixes.iter().any(|prefix| number.as_str().starts_with(prefix))
+    }
+
+    /// Whether it may show `number`; its own it always may.
+    pub fn may_show(&self, number: Option<&E164>) -> bool {
+        let Some(number) = number else { return true };
+        self.caller_ids.is_empty()
+            || self.caller_id.as_ref() == Some(number)
+            || self.caller_ids.contains(number)
     }
 
     /// `number` as this trunk writes it.
@@ -347,6 +467,31 @@ mod tests {
         assert!(error.contains("192.0.2.0/24"), "{error}");
         let error = trunk("name = 'a'\nserver = 'x'\nregister = true").unwrap().validate().unwrap_err();
         assert_eq!(error.to_string(), "trunk `a`: `username` must be set, since `register = true`");
+    }
+
+    #[test]
+    fn rules_of_calls_are_checked() {
+        let invalid = |toml: &str| {
+            let text = format!("name = 'a'\nserver = 'x'\n{toml}");
+            trunk(&text).unwrap().validate().err().map(|error| error.field)
+        };
+        assert_eq!(invalid("cps = 0.5\ncps_queue_secs = 0\ntech_prefix = '1234*'\nprefixes = ['+1']"), None);
+        assert_eq!(invalid("cps = -1.0"), Some("cps"));
+        assert_eq!(invalid("cps_queue_secs = inf"), Some("cps_queue_secs"));
+        assert_eq!(invalid("tech_prefix = '12;x'"), Some("tech_prefix"));
+        assert_eq!(invalid("prefixes = ['1']"), Some("prefixes"));
+        assert_eq!(invalid("verification_header = 'X: y'"), Some("verification_header"));
+        assert!(trunk("name = 'a'\nserver = 'x'\nidentity = 'from'").unwrap_err().contains("rpid"));
+    }
+
+    #[test]
+    fn trunk_shows_its_own_number_and_those_it_lists() {
+        let trunk =
+            trunk("name = 'a'\nserver = 'x'\ncaller_id = '+14155550100'\ncaller_ids = ['+14155550101']")
+                .unwrap();
+        let shows = |number: &str| trunk.may_show(Some(&number.parse().unwrap()));
+        assert!(shows("+14155550100") && shows("+14155550101") && !shows("+14155550102"));
+        assert!(trunk.may_show(None));
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! The UDP socket: drops what [`super::guard`] and [`super::rate`] refuse before it is parsed, keeps apart
-//! what a STUN server answers, and learns from ICMP that nobody listens where a message went.
+//! The UDP socket: drops what [`super::rate`] refuses, hands on what [`super::screen`] lets pass, answers or drops
+//! the rest before it is parsed, keeps apart what a STUN server answers, and learns from ICMP that nobody
+//! listens where a message went.
 
 use std::{
     io::{self, IoSliceMut},
@@ -18,6 +19,7 @@ use tokio::{
 use super::{
     discovery::StunAnswer,
     guard::{self, Gate},
+    screen::{Refused, as_the_peer_wrote, screen},
     stun,
 };
 
@@ -35,8 +37,8 @@ pub(super) struct GuardedSocket {
 
 impl GuardedSocket {
     /// Every address that an ICMP error names is sent on `unreachable`; a receiver that lags loses
-    /// some and falls back on its timeout. Answers of STUN servers go to `stun`; one that finds it full is
-    /// lost, and asked for again.
+    /// some and falls back on its timeout. A request that is refused is answered if a trunk sent it. Answers of
+    /// STUN servers go to `stun`; one that finds it full is lost, and asked for again.
     pub fn new(
         socket: UdpSocket,
         unreachable: broadcast::Sender<SocketAddr>,
@@ -67,13 +69,27 @@ impl GuardedSocket {
                 let _ = stun.try_send((buf[..length].to_vec(), from));
                 continue;
             }
-            match guard::message_length(&buf[..length]) {
-                Ok(length) => return (length, from),
-                Err(refusal) => {
-                    self.gate.count_malformed();
-                    tracing::debug!(source = %from.ip(), ?refusal, "SIP datagram dropped");
-                }
+            if guard::is_keepalive(&buf[..length]) {
+                return (length, from);
             }
+            match screen(&buf[..length], from) {
+                Ok(plain) if plain.len() <= guard::MAX_DATAGRAM => {
+                    buf[..plain.len()].copy_from_slice(&plain);
+                    return (plain.len(), from);
+                }
+                Ok(_) => self.refuse(Refused { why: "too long in its plain form", answer: None }, from).await,
+                Err(refused) => self.refuse(refused, from).await,
+            }
+        }
+    }
+
+    async fn refuse(&self, refused: Refused, from: SocketAddr) {
+        self.gate.count_malformed();
+        tracing::debug!(source = %from.ip(), why = refused.why, "SIP datagram refused");
+        if let Some(answer) = refused.answer.filter(|_| self.gate.is_trunk(from.ip()))
+            && let Err(error) = self.send(&answer, from).await
+        {
+            tracing::debug!(%error, "refusal not sent");
         }
     }
 
@@ -147,7 +163,7 @@ impl rsipstack::platform::net::UdpSocket for GuardedSocket {
     }
 
     async fn send_to(&self, buf: &[u8], addr: SocketAddr) -> rsipstack::Result<usize> {
-        Ok(self.send(buf, addr).await?)
+        Ok(self.send(&as_the_peer_wrote(buf), addr).await?)
     }
 
     fn local_addr(&self) -> rsipstack::Result<SocketAddr> {
@@ -190,12 +206,15 @@ mod tests {
         let (socket, _heard) = socket().await;
         let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let to = socket.socket.local_addr().unwrap();
-        peer.send_to(b"OPTIONS sip:a SIP/2.0\r\nl: -1\r\n\r\n", to).await.unwrap();
-        peer.send_to(b"OPTIONS sip:a SIP/2.0\r\nl: 0\r\n\r\ntrailing", to).await.unwrap();
-        let mut buf = [0; 100];
+        let message = "OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=z9hG4bK1\r\nFrom: <sip:a>;tag=1\r\n\
+            To: <sip:a>\r\nCall-ID: x\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n";
+        peer.send_to(message.replace(": 0", ": -1").as_bytes(), to).await.unwrap();
+        peer.send_to(format!("{message}trailing").as_bytes(), to).await.unwrap();
+        let mut buf = [0; guard::MAX_DATAGRAM];
         let receive = socket.receive(&mut buf);
         let (length, _) = tokio::time::timeout(Duration::from_secs(10), receive).await.unwrap();
         assert!(buf[..length].ends_with(b"\r\n\r\n"));
+        assert_eq!(socket.gate.received(), 2);
         assert_eq!(socket.gate.dropped().malformed, 1);
     }
 }

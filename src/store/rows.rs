@@ -31,6 +31,9 @@ pub(super) struct CallRow {
     transfer: Option<String>,
     recording: Option<String>,
     quality: Option<String>,
+    trunk: Option<String>,
+    redirected_from: Option<String>,
+    verification: Option<String>,
     pub(super) revision: i64,
     pub(super) closed: bool,
 }
@@ -55,6 +58,9 @@ impl CallRow {
             summary: self.summary.map(Pii::new),
             transfer: optional_word("transfer", self.transfer)?,
             recording: self.recording,
+            trunk: self.trunk,
+            redirected_from: optional_word("redirected_from", self.redirected_from)?,
+            verification: optional_word("verification", self.verification)?,
             quality: self.quality.as_deref().map(|text| json("quality", text)).transpose()?,
         })
     }

@@ -81,9 +81,19 @@ fn quality() -> CallQuality {
     CallQuality { round_trip_ms: Some(80.0), heard: Some(stream(4.21)), sent: None }
 }
 
+fn line(trunk: &str, redirected_from: Option<&str>) -> CallChange {
+    CallChange::Line {
+        trunk: trunk.into(),
+        redirected_from: redirected_from.map(|number| number.parse().unwrap()),
+        verification: redirected_from.map(|_| Verification::PassedA),
+    }
+}
+
 fn whole_call(call: CallId) -> Vec<CallEvent> {
     vec![
         created(call),
+        event(call, 1, line("first", None)),
+        event(call, 1, line("second", Some("+14155550177"))),
         event(call, 1, CallChange::Status { status: CallStatus::Ringing }),
         event(call, 2, CallChange::Answered { answered_by: AnsweredBy::Human }),
         event(call, 2, CallChange::Status { status: CallStatus::InProgress }),
@@ -121,6 +131,9 @@ async fn events_become_the_record() {
     assert_eq!(record.turns[1].latency.unwrap().total_ms, 640);
     assert_eq!(record.summary.unwrap().expose(), "They open at nine.");
     assert_eq!(record.quality, Some(quality()));
+    assert_eq!(record.trunk.as_deref(), Some("second"));
+    assert_eq!(record.redirected_from.unwrap().as_str(), "+14155550177");
+    assert_eq!(record.verification, Some(Verification::PassedA));
     assert_eq!(record.recording, Some(format!("{call}.wav")));
     assert_eq!(record.ended_at.unwrap() - record.answered_at.unwrap(), chrono::TimeDelta::seconds(12));
 }
@@ -169,7 +182,7 @@ async fn a_crash_mid_call_leaves_a_record_that_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let (crashed, finished) = (CallId::generate(), CallId::generate());
     let store = Store::open(&on_disk(&dir)).await.unwrap();
-    apply_all(&store, &whole_call(crashed)[..7]).await;
+    apply_all(&store, &whole_call(crashed)[..9]).await;
     apply_all(&store, &whole_call(finished)).await;
     // No close: what a killed process leaves is a database with its write-ahead log.
     drop(store);
@@ -234,7 +247,7 @@ async fn recorder_writes_before_it_shows_and_drains_at_the_end() {
     assert!(store.snapshot(call).await.unwrap().unwrap().closed);
     let revisions: Vec<_> =
         std::iter::from_fn(|| heard.try_recv().ok()).map(|recorded| recorded.revision).collect();
-    assert_eq!(revisions.iter().flatten().copied().collect::<Vec<_>>(), (2..=12).collect::<Vec<_>>());
+    assert_eq!(revisions.iter().flatten().copied().collect::<Vec<_>>(), (2..=14).collect::<Vec<_>>());
     assert_eq!(revisions.iter().filter(|revision| revision.is_none()).count(), 1, "the live text");
 }
 

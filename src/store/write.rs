@@ -8,7 +8,7 @@ use crate::{
     base::CallId,
     call::{
         event::{CallChange, CallEvent, Ending},
-        record::{CallDirection, CallPlan, CallStatus, TransferStatus, TurnRecord},
+        record::{CallDirection, CallPlan, CallStatus, TransferStatus, TurnRecord, Verification},
     },
 };
 
@@ -42,6 +42,15 @@ async fn write(db: &mut SqliteConnection, event: &CallEvent) -> Result<(), Store
     match change {
         CallChange::Created { direction, plan } => create(db, *call, *at, *direction, plan).await?,
         CallChange::Status { status } => set_status(db, *call, *status).await?,
+        CallChange::Line { trunk, redirected_from, verification } => {
+            sqlx::query("UPDATE calls SET trunk = ?, redirected_from = ?, verification = ? WHERE id = ?")
+                .bind(trunk.clone())
+                .bind(redirected_from.as_ref().map(|number| number.as_str().to_owned()))
+                .bind(verification.map(Verification::as_str))
+                .bind(call.to_string())
+                .execute(db)
+                .await?
+        }
         CallChange::Answered { answered_by } => {
             sqlx::query(
                 "UPDATE calls SET answered_at = coalesce(answered_at, ?), answered_by = ? WHERE id = ?",

@@ -2,7 +2,11 @@
 
 use callbox::sip::RegistrationState;
 
-use super::{kamailio::Kamailio, peers::Sipp, *};
+use super::{
+    kamailio::Kamailio,
+    peers::{Sipp, free_port},
+    *,
+};
 
 impl Kamailio {
     /// A proxy that challenges by `kind` (`www` for 401, `proxy` for 407) with `algorithm`, in front
@@ -11,6 +15,18 @@ impl Kamailio {
         let callee = callee.port().to_string();
         let words = [("@CALLEE@", callee.as_str()), ("@ALGORITHM@", algorithm), ("@KIND@", kind)];
         Kamailio::of(include_str!("kamailio/trunk.cfg"), &words).await
+    }
+
+    /// A carrier's edge that hands calls to `gateway`, and answers 503 if that is silent.
+    pub async fn dispatcher(gateway: SocketAddr) -> Kamailio {
+        let gateways = format!("1 sip:{gateway}\n");
+        Kamailio::run_with(include_str!("kamailio/dispatcher.cfg"), free_port(), &gateways).await
+    }
+
+    /// A registrar that keeps its bindings in memory, and a proxy in front of `callee`, at `port`.
+    pub async fn registrar(callee: SocketAddr, port: u16) -> Kamailio {
+        let config = include_str!("kamailio/registrar.cfg").replace("@CALLEE@", &callee.port().to_string());
+        Kamailio::run(&config, port).await
     }
 }
 

@@ -1,8 +1,7 @@
-//! What the open network sends: strangers, torture messages (RFC 4475) and noise.
+//! What the open network sends: strangers, methods that are not served, lengths that lie.
 
 use std::net::SocketAddr;
 
-use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UdpSocket},
@@ -19,16 +18,16 @@ fn request(method: &str, from: SocketAddr, to: SocketAddr, extra: &str, body: &s
     )
 }
 
-fn options(from: SocketAddr, to: SocketAddr) -> String {
+pub fn options(from: SocketAddr, to: SocketAddr) -> String {
     request("OPTIONS", from, to, "Content-Length: 0\r\n", "")
 }
 
-async fn socket(ip: &str) -> UdpSocket {
+pub async fn socket(ip: &str) -> UdpSocket {
     UdpSocket::bind((ip, 0)).await.unwrap()
 }
 
 /// The first line of the answer to `message`.
-async fn asked(socket: &UdpSocket, to: SocketAddr, message: &str) -> String {
+pub async fn asked(socket: &UdpSocket, to: SocketAddr, message: &str) -> String {
     let mut buf = [0; 4000];
     let answer = async {
         loop {
@@ -45,7 +44,7 @@ async fn asked(socket: &UdpSocket, to: SocketAddr, message: &str) -> String {
 }
 
 /// A node that a friend on 127.0.0.1 may call.
-async fn target() -> (SipNode, mpsc::Receiver<IncomingCall>) {
+pub async fn target() -> (SipNode, mpsc::Receiver<IncomingCall>) {
     let friend =
         TrunkConfig { allow: vec!["127.0.0.1".parse().unwrap()], ..trunk(([127, 0, 0, 1], 9).into()) };
     node(vec![friend]).await
@@ -100,12 +99,13 @@ async fn what_is_not_served_is_refused_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn content_length_that_lies_is_dropped_unread() {
+async fn content_length_that_lies_is_refused_unread() {
     let (node, _calls) = target().await;
     let (to, friend) = (node.local_address(), socket("127.0.0.1").await);
     let own = friend.local_addr().unwrap();
     for length in ["Content-Length: -1\r\n", "Content-Length: 0\r\nContent-Length: 0\r\n", "l: 9999\r\n"] {
-        friend.send_to(request("OPTIONS", own, to, length, "").as_bytes(), to).await.unwrap();
+        let answer = asked(&friend, to, &request("OPTIONS", own, to, length, "")).await;
+        assert!(answer.starts_with("SIP/2.0 400"), "{answer}");
     }
     friend.send_to(&[b'x'; 20_000], to).await.unwrap();
     let answer = asked(&friend, to, &options(own, to)).await;
@@ -113,65 +113,8 @@ async fn content_length_that_lies_is_dropped_unread() {
     assert_eq!(node.stats().dropped.malformed, 4);
 }
 
-/// Messages in the spirit of RFC 4475, each broken or strange in its own way.
-fn torture(from: SocketAddr, to: SocketAddr) -> Vec<Vec<u8>> {
-    let plain = options(from, to);
-    let invite = request("INVITE", from, to, "Content-Length: 0\r\n", "");
-    let swap = |a: &str, b: &str| plain.replace(a, b).into_bytes();
-    vec![
-        invite.replace("Content-Length: 0", "Content-Length: 18446744073709551615").into_bytes(),
-        invite.replace("CSeq: 1 INVITE", "CSeq: 36893488147419103232 INVITE").into_bytes(),
-        invite.replace("CSeq: 1 INVITE", "CSeq: 1 OPTIONS").into_bytes(),
-        invite.replace("Contact: <sip:a", "Contact: \"unclosed <sip:a").into_bytes(),
-        invite.replace("Contact:", "X-Contact:").into_bytes(),
-        swap("SIP/2.0\r\nVia", "SIP/7.0\r\nVia"),
-        swap("OPTIONS sip:", "OPTIONS <sip:"),
-        swap("sip:+14155550123@", "nobodyKnowsThisScheme:"),
-        swap("From: <sip", "From: sip:user;par=u%40example.net@example.com <sip"),
-        swap("Call-ID: OPTIONS-hostile\r\n", ""),
-        swap("From:", "f:\t"),
-        swap("To: <", "TO :\r\n  \"\\\"\\\\\" <"),
-        swap("Max-Forwards: 70", "Max-Forwards: 300"),
-        swap("Max-Forwards: 70", "Max-Forwards: 0\r\nDate: Fri, 01 Jan 2010 16:00:00 EST"),
-        swap("Via: SIP/2.0/UDP", "Via: SIP / 2.0\r\n / UDP"),
-        swap(";branch=z9hG4bK", ";branch=z9hG4bK;;;=;\"\0"),
-        swap("\r\n\r\n", "\r\nX: \u{0}\u{1}\u{7f}\u{feff}\r\n\r\n"),
-        swap("\r\n", "\n"),
-        plain.replace("OPTIONS", &"A".repeat(4000)).into_bytes(),
-        plain.replace("Via:", &"Via: SIP/2.0/UDP x;branch=y,\r\n".repeat(100)).into_bytes(),
-        b"SIP/2.0 200\r\n\r\n".to_vec(),
-        b"SIP/2.0 4294967301 better not break\r\nVia: SIP/2.0/UDP a;branch=b\r\n\r\n".to_vec(),
-        b"SIP/2.0 200 OK\r\nCSeq: 0 INVITE\r\nVia:\r\nFrom:\r\nTo:\r\nCall-ID:\r\n\r\n".to_vec(),
-        b"\r\n\r\n".to_vec(),
-        b"\x16\x03\x01\x02\x00\x01".to_vec(),
-        vec![0; 8_000],
-        vec![0xff; 8_000],
-    ]
-}
-
-/// One of `seeds` with a few bytes changed, removed, repeated or replaced by what parsers trip over.
-fn mutated(seeds: &[Vec<u8>], random: &mut StdRng) -> Vec<u8> {
-    const SPICE: [&[u8]; 12] =
-        [b"\r\n", b":", b";", b"<", b"\"", b"%", b"@", b",", b"\0", b"\xc3\x28", b"-1", b"99999999999"];
-    let mut bytes = seeds[random.random_range(0..seeds.len())].clone();
-    for _ in 0..random.random_range(1..6) {
-        let at = random.random_range(0..=bytes.len().saturating_sub(1));
-        match random.random_range(0..4) {
-            0 if !bytes.is_empty() => bytes[at] = random.random(),
-            1 => bytes.truncate(at),
-            2 => drop(bytes.splice(at..at, SPICE[random.random_range(0..SPICE.len())].iter().copied())),
-            _ => {
-                let end = (at + random.random_range(0..40)).min(bytes.len());
-                let piece = bytes[at..end].to_vec();
-                drop(bytes.splice(at..at, piece));
-            }
-        }
-    }
-    bytes
-}
-
 /// A call through the node that was tortured, as proof that it lives.
-async fn still_takes_calls(node: &SipNode, calls: &mut mpsc::Receiver<IncomingCall>) {
+pub async fn still_takes_calls(node: &SipNode, calls: &mut mpsc::Receiver<IncomingCall>) {
     let (caller, _) = super::node(vec![trunk(node.local_address())]).await;
     let mut out = caller.dial(dial()).await.unwrap();
     let incoming = loop {
@@ -189,31 +132,6 @@ async fn still_takes_calls(node: &SipNode, calls: &mut mpsc::Receiver<IncomingCa
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn node_survives_torture_and_noise_over_udp() {
-    let (node, mut calls) = target().await;
-    let (to, friend) = (node.local_address(), socket("127.0.0.1").await);
-    let own = friend.local_addr().unwrap();
-    let seeds = torture(own, to);
-    let mut random = StdRng::seed_from_u64(4475);
-    let probe = socket("127.0.0.1").await;
-    let ping = options(probe.local_addr().unwrap(), to);
-    let mut buf = [0; 4000];
-    let noise = (0..20_000).map(|_| mutated(&seeds, &mut random));
-    for (n, message) in seeds.clone().into_iter().chain(noise).enumerate() {
-        let _ = friend.send_to(&message, to).await;
-        while friend.try_recv(&mut buf).is_ok() {}
-        while calls.try_recv().is_ok() {}
-        if n % 20 == 0 {
-            // An answer shows that everything before it was read, so nothing is lost in the buffer.
-            asked(&probe, to, &ping).await;
-        }
-    }
-    still_takes_calls(&node, &mut calls).await;
-    drop(friend);
-    settled(&node).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn stream_with_an_absurd_content_length_is_closed() {
     let (node, mut calls) = target().await;
     let to = node.local_address();
@@ -227,30 +145,6 @@ async fn stream_with_an_absurd_content_length_is_closed() {
         let mut answer = Vec::new();
         let _ = within("the close", stream.read_to_end(&mut answer)).await;
         assert!(answer.is_empty(), "{length}: {}", String::from_utf8_lossy(&answer));
-    }
-    still_takes_calls(&node, &mut calls).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn node_survives_torture_and_noise_over_tcp() {
-    let (node, mut calls) = target().await;
-    let to = node.local_address();
-    let mut random = StdRng::seed_from_u64(4475);
-    for _ in 0..100 {
-        let mut stream = within("connecting", TcpStream::connect(to)).await.unwrap();
-        let seeds = torture(stream.local_addr().unwrap(), to);
-        for _ in 0..50 {
-            // The node closes a stream whose framing is lost; what follows goes to a new one.
-            let message = mutated(&seeds, &mut random);
-            if within("writing", stream.write_all(&message)).await.is_err() {
-                break;
-            }
-        }
-        while calls.try_recv().is_ok() {}
-    }
-    for message in torture(to, to) {
-        let mut stream = within("connecting", TcpStream::connect(to)).await.unwrap();
-        let _ = within("writing", stream.write_all(&message)).await;
     }
     still_takes_calls(&node, &mut calls).await;
 }

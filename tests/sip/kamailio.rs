@@ -20,9 +20,19 @@ pub struct Kamailio {
 impl Kamailio {
     /// A proxy by a configuration in which these words are put in place.
     pub async fn of(config: &str, words: &[(&str, &str)]) -> Kamailio {
-        let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
-        let config = config.replace("@PORT@", &port.to_string());
-        let config = words.iter().fold(config, |text, (from, to)| text.replace(from, to));
+        let config = words.iter().fold(config.to_owned(), |text, (from, to)| text.replace(from, to));
+        Kamailio::run(&config, free_port()).await
+    }
+
+    pub async fn run(config: &str, port: u16) -> Kamailio {
+        Kamailio::run_with(config, port, "").await
+    }
+
+    pub async fn run_with(config: &str, port: u16, gateways: &str) -> Kamailio {
+        let dir = tempfile::tempdir().unwrap();
+        let list = dir.path().join("dispatcher.list");
+        std::fs::write(&list, gateways).unwrap();
+        let config = config.replace("@PORT@", &port.to_string()).replace("@LIST@", &list.to_string_lossy());
         let file = dir.path().join("trunk.cfg");
         std::fs::write(&file, config).unwrap();
         let log = File::create(dir.path().join("log")).unwrap();

@@ -155,7 +155,7 @@ async fn closed_port_is_unreachable_at_once_and_silence_in_time() {
     let setup_timeout = Duration::from_secs(1);
     let config = Config { setup_timeout, ..config(vec![closed, mute]) };
     let (node, _) = SipNode::start(config).await.unwrap();
-    let mut call = node.dial(dial()).await.unwrap();
+    let mut call = node.dial(Dial { trunk: Some("test".into()), ..dial() }).await.unwrap();
     let SipEnd::Unreachable { detail } = end(&mut call).await else { panic!("expected unreachable") };
     assert!(detail.contains("nobody listens"), "{detail}");
     let mut call = node.dial(Dial { trunk: Some("mute".into()), ..dial() }).await.unwrap();

@@ -11,7 +11,7 @@ use crate::{
     base::{CallId, E164, Fault, Usd},
     call::record::{
         AnsweredBy, CallDirection, CallQuality, CallRecord, CallStatus, EndedBy, LatencySplit, Speaker,
-        TransferStatus, TurnRecord,
+        TransferStatus, TurnRecord, Verification,
     },
 };
 
@@ -47,6 +47,9 @@ pub struct CallAnswer {
     /// What became of handing the call over; none where nobody asked for it.
     transfer: Option<TransferStatus>,
     quality: Option<CallQuality>,
+    trunk: Option<String>,
+    redirected_from: Option<E164>,
+    verification: Option<Verification>,
     /// Why the call did not do what was asked; none after a conversation.
     error_message: Option<String>,
 }
@@ -100,6 +103,9 @@ impl CallAnswer {
             price: record.plan.price.map(Usd::as_f64),
             transfer: record.transfer,
             quality: record.quality,
+            trunk: record.trunk,
+            redirected_from: record.redirected_from,
+            verification: record.verification,
         }
     }
 }

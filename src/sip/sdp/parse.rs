@@ -89,6 +89,10 @@ fn read_line(into: &mut Description, number: usize, kind: &str, value: &str) -> 
 }
 
 fn media_line(number: usize, value: &str) -> Result<Media, SdpError> {
+    // What is refused stands in the answer as it was offered.
+    if !value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        return Err(malformed(number, "`m=` has other than printable ASCII"));
+    }
     let mut words = value.split_ascii_whitespace();
     let mut word = |what| words.next().ok_or_else(|| malformed(number, what));
     let kind = word("`m=` has no media type")?.to_owned();

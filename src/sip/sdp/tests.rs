@@ -214,3 +214,10 @@ proptest! {
         let _ = answer(&local(), &String::from_utf8_lossy(&bytes));
     }
 }
+
+#[test]
+fn stream_whose_name_would_break_the_answer_is_malformed() {
+    let offer = "v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 0\r\nm=vi\u{b}eo 3000 RTP/AVP 31\r\n";
+    let error = answer(&Local::new("192.0.2.9:4000".parse().unwrap(), 1), offer).unwrap_err();
+    assert_eq!(error, SdpError::Malformed { line: 4, what: "`m=` has other than printable ASCII" });
+}

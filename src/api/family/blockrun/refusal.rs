@@ -34,9 +34,8 @@ fn own_status(error: &ApiError) -> Option<StatusCode> {
     match error {
         // A callee who is on a call, a cap, all lines in use: later, it may do.
         ApiError::Fields(_) if error.retry_after().is_some() => Some(StatusCode::TOO_MANY_REQUESTS),
-        ApiError::Unavailable(PlaceError::AtCapacity { .. }) | ApiError::LookUp(LookUpFailure::Busy) => {
-            Some(StatusCode::TOO_MANY_REQUESTS)
-        }
+        ApiError::Unavailable(PlaceError::AtCapacity { .. } | PlaceError::Congested { .. })
+        | ApiError::LookUp(LookUpFailure::Busy) => Some(StatusCode::TOO_MANY_REQUESTS),
         ApiError::Unavailable(_) | ApiError::NoneLeft(_) | ApiError::NumberGone => {
             Some(StatusCode::BAD_GATEWAY)
         }

@@ -5,7 +5,6 @@ mod media;
 mod payments;
 mod wer;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -44,18 +43,15 @@ pub struct Args {
     /// Write all figures to this file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Runs as a process of the media section
-    #[arg(long, hide = true, value_enum)]
-    role: Option<media::Role>,
-    #[arg(long, hide = true, default_value_t = 1)]
-    legs: usize,
-    #[arg(long, hide = true)]
-    peer: Option<SocketAddr>,
+    #[command(flatten)]
+    load: media::Load,
+    #[command(flatten)]
+    part: media::Part,
 }
 
 pub async fn run(args: Args, loaded: Loaded, sources: Sources) -> anyhow::Result<ExitCode> {
-    if let Some(role) = args.role {
-        media::play(role, args.legs, args.peer, args.seconds).await?;
+    if let Some(role) = args.part.role {
+        media::play(role, &args.part, &args.load, args.seconds).await?;
         return Ok(ExitCode::SUCCESS);
     }
     let wanted = |section| args.sections.is_empty() || args.sections.contains(&section);
@@ -67,7 +63,7 @@ pub async fn run(args: Args, loaded: Loaded, sources: Sources) -> anyhow::Result
     figures.insert("date".into(), json!(date));
     // The quietest first: engines stay in memory once they are there.
     if wanted(Section::Media) {
-        figures.insert("media".into(), section("media", media::run(args.seconds)).await?);
+        figures.insert("media".into(), section("media", media::run(&args.load, args.seconds)).await?);
     }
     if wanted(Section::Payments) {
         let measured = payments::run(loaded.config.clone(), args.seconds);

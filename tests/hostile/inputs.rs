@@ -1,0 +1,161 @@
+//! The bodies of the fuzz targets over a hundred thousand seeded inputs each, of sounds a tenth of that: sound ones, and mutations.
+
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+use crate::{
+    bodies,
+    mutate::{DESCRIPTION, mutated, torture, traffic},
+};
+
+const INPUTS: usize = 100_000;
+
+/// Where an input is sound to be listened to, which takes its time.
+const SOUNDS: usize = 10_000;
+
+/// Runs `body` over `seeds` and over mutations of them, and over some noise.
+fn run(body: fn(&[u8]), seeds: impl Fn(&mut StdRng) -> Vec<u8>) {
+    run_over(INPUTS, body, seeds);
+}
+
+fn run_over(inputs: usize, body: fn(&[u8]), seeds: impl Fn(&mut StdRng) -> Vec<u8>) {
+    let _alone = crate::ALONE.blocking_lock();
+    let mut random = StdRng::seed_from_u64(4475);
+    for n in 0..inputs {
+        let input = match n % 20 {
+            0 => seeds(&mut random),
+            1 => (0..random.random_range(0..200)).map(|_| random.random()).collect(),
+            _ => {
+                let seed = seeds(&mut random);
+                mutated(&seed, &mut random)
+            }
+        };
+        body(&input);
+    }
+}
+
+fn one_of(seeds: &[Vec<u8>], random: &mut StdRng) -> Vec<u8> {
+    seeds[random.random_range(0..seeds.len())].clone()
+}
+
+#[test]
+fn screen_holds() {
+    let own = ([127, 0, 0, 1], 5060).into();
+    let seeds = [traffic(own, own), torture()].concat();
+    run(bodies::sip, |random| one_of(&seeds, random));
+}
+
+#[test]
+fn descriptions_hold() {
+    let carrier = "v=0\r\no=a 1 2 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\nm=audio 0 RTP/AVP 0\r\nm=audio 9 RTP/SAVP 0\r\n\
+        m=audio 4000 RTP/AVP 18 8 101\r\nc=IN IP4 0.0.0.0\r\na=inactive\r\na=rtpmap:101 telephone-event/8000\r\n";
+    let bodies = torture().into_iter().filter_map(|message| {
+        let at = message.windows(4).position(|window| window == b"\r\n\r\n")?;
+        message[at..].starts_with(b"\r\n\r\nv=0").then(|| message[at + 4..].to_vec())
+    });
+    let seeds: Vec<_> = bodies.chain([DESCRIPTION.into(), carrier.into()]).collect();
+    run(self::bodies::sdp, |random| one_of(&seeds, random));
+}
+
+/// A packet of a stream, perhaps with contributing sources, an extension or padding.
+fn packet(random: &mut StdRng, payload_type: u8, payload: &[u8]) -> Vec<u8> {
+    let (sources, extension) = (random.random_range(0..3u8), random.random_bool(0.2));
+    let mut packet = vec![0x80 | u8::from(extension) << 4 | sources, payload_type];
+    let (sequence, timestamp): (u16, u32) = (random.random_range(0..50), random.random_range(0..50) * 160);
+    packet.extend(sequence.to_be_bytes());
+    packet.extend(timestamp.to_be_bytes());
+    packet.extend([1, 2, 3, 4]);
+    packet.extend(vec![9; 4 * usize::from(sources)]);
+    if extension {
+        packet.extend([0xbe, 0xde, 0, 1, 0x10, 7, 0, 0]);
+    }
+    packet.extend(payload);
+    packet
+}
+
+#[test]
+fn packets_hold() {
+    run(bodies::rtp, |random| packet(random, 0, &[0xd5; 160]));
+}
+
+/// A sender report with a block, a description of the source, and a goodbye.
+fn report(random: &mut StdRng) -> Vec<u8> {
+    let mut report = vec![0x81, 200, 0, 12, 1, 2, 3, 4];
+    report.extend((0..44).map(|_| random.random::<u8>()));
+    report.extend([0x81, 202, 0, 3, 1, 2, 3, 4, 1, 4, b'a', b'@', b'b', b'c', 0, 0]);
+    report.extend([0x81, 203, 0, 1, 1, 2, 3, 4]);
+    report
+}
+
+#[test]
+fn reports_hold() {
+    run(bodies::rtcp, report);
+}
+
+/// A digit's packets, some lost.
+#[test]
+fn events_hold() {
+    run(bodies::dtmf, |random| {
+        let mut packets = Vec::new();
+        for digit in 0..random.random_range(1..6u32) {
+            for n in 1..random.random_range(2..8u16) {
+                let (duration, end) = (n * 160, if n > 4 { 0x80 } else { 0 });
+                packets.push(20);
+                packets.extend((1_000 + digit * 2_000).to_be_bytes());
+                packets.extend([digit as u8, end | 10]);
+                packets.extend(duration.to_be_bytes());
+                packets.push(0);
+            }
+        }
+        packets
+    });
+}
+
+/// Four frames of two tones, or of one.
+#[test]
+fn sounds_hold() {
+    run_over(SOUNDS, bodies::tones, |random| {
+        let pick = |of: &[f32], random: &mut StdRng| of[random.random_range(0..of.len())];
+        let low = pick(&[0.0, 697.0, 770.0, 852.0, 941.0], random);
+        let high = pick(&[0.0, 1_209.0, 1_336.0, 1_477.0, 1_000.0], random);
+        let sine = |hz: f32, n: usize| (hz * n as f32 * std::f32::consts::TAU / 8_000.0).sin();
+        (0..640).flat_map(|n| ((6_000.0 * (sine(low, n) + sine(high, n))) as i16).to_le_bytes()).collect()
+    });
+}
+
+/// A stream at its pace, with holes, repetitions and leaps.
+#[test]
+fn jitter_buffer_holds() {
+    run(bodies::jitter, |random| {
+        let odd = |random: &mut StdRng| [4, 5, 6, 7, 7, 68][random.random_range(0..6)];
+        (0..random.random_range(5..16))
+            .flat_map(|_| {
+                let operation = if random.random_bool(0.8) { 0 } else { odd(random) };
+                [operation, random.random_range(0..12), random.random_range(100..=140)]
+            })
+            .collect()
+    });
+}
+
+/// What arrives at a call's ports: its packets, digits, reports, strangers.
+#[test]
+fn sessions_hold() {
+    run(bodies::session, |random| {
+        let mut input = Vec::new();
+        for _ in 0..random.random_range(1..12) {
+            let (operation, datagram) = match random.random_range(0..10) {
+                0 => (5, report(random)),
+                1 => (0, packet(random, 101, &[5, 0x8a, 0, 160])),
+                2 => (1, packet(random, 0, &[0; 160])),
+                3 => (7, vec![]),
+                _ => {
+                    let kind = [0, 8, 9, 96, 13][random.random_range(0..5)];
+                    (0, packet(random, kind, &[0x55; 160]))
+                }
+            };
+            let length = datagram.len().min(255);
+            input.extend([operation | 20 << 3, length as u8]);
+            input.extend(&datagram[..length]);
+        }
+        input
+    });
+}

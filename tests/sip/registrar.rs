@@ -1,0 +1,136 @@
+//! Registration through restarts: the registrar's, and our own.
+
+use callbox::sip::RegistrationState;
+use tokio::net::UdpSocket;
+
+use super::{
+    kamailio::Kamailio,
+    peers::{Sipp, free_port},
+    *,
+};
+
+fn registered_at(server: SocketAddr) -> TrunkConfig {
+    TrunkConfig { register: true, username: Some("alice".into()), ..trunk(server) }
+}
+
+async fn registration(
+    node: &SipNode,
+    what: &str,
+    wanted: impl Fn(&RegistrationState) -> bool,
+) -> RegistrationState {
+    let mut state = node.registration("test").unwrap();
+    within(what, state.wait_for(wanted)).await.unwrap().clone()
+}
+
+fn is_registered(state: &RegistrationState) -> bool {
+    matches!(state, RegistrationState::Registered { .. })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn registrar_gets_the_interval_and_the_kind_of_binding_it_wants() {
+    let registrar = Sipp::uas("registrar_423", 1, &[]).await;
+    let (node, _) = node(vec![registered_at(registrar.address)]).await;
+    let state = registration(&node, "registration", is_registered).await;
+    assert_eq!(state, RegistrationState::Registered { expires: Duration::from_secs(1800) });
+    registrar.succeeds().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn registrar_that_forgot_us_is_told_again_soon() {
+    let registrar = Sipp::uas("registrar_forgets", 1, &[]).await;
+    let (node, _) = node(vec![registered_at(registrar.address)]).await;
+    let forgotten = |state: &RegistrationState| matches!(state, RegistrationState::Failed { status: Some(404), retry_in, .. } if retry_in.as_secs() < 5);
+    registration(&node, "the refusal", forgotten).await;
+    registration(&node, "registration", is_registered).await;
+    registrar.succeeds().await;
+}
+
+/// The bindings that the registrar has of alice.
+async fn bindings(registrar: SocketAddr) -> Vec<String> {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let own = socket.local_addr().unwrap();
+    let query = format!(
+        "REGISTER sip:{registrar} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bK{port};rport\r\n\
+         From: <sip:alice@{registrar}>;tag=1\r\nTo: <sip:alice@{registrar}>\r\nCall-ID: query{port}\r\n\
+         CSeq: 1 REGISTER\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
+        port = own.port()
+    );
+    let mut buf = [0; 4000];
+    socket.send_to(query.as_bytes(), registrar).await.unwrap();
+    let (length, _) = within("the bindings", socket.recv_from(&mut buf)).await.unwrap();
+    let answer = String::from_utf8_lossy(&buf[..length]).into_owned();
+    assert!(answer.starts_with("SIP/2.0 200"), "{answer}");
+    let contacts = answer.lines().filter_map(|line| line.strip_prefix("Contact: "));
+    contacts.flat_map(|list| list.split(", ")).map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn node_that_comes_back_by_another_port_replaces_its_binding() {
+    let registrar = Kamailio::registrar(([127, 0, 0, 1], 9).into(), free_port()).await;
+    let (before, _) = node(vec![registered_at(registrar.address)]).await;
+    registration(&before, "registration", is_registered).await;
+    let old = before.local_address();
+    // Killed, it takes nothing back.
+    drop(before);
+    let (after, _) = node(vec![registered_at(registrar.address)]).await;
+    registration(&after, "registration", is_registered).await;
+    let bindings = bindings(registrar.address).await;
+    assert_eq!(bindings.len(), 1, "{bindings:?}");
+    assert!(bindings[0].contains(&after.local_address().to_string()), "{bindings:?}");
+    assert!(!bindings[0].contains(&old.to_string()), "{bindings:?}");
+}
+
+/// Sends audio to the callee, which echoes it, until some comes back.
+async fn echoes(media: &UdpSocket, callee: SocketAddr) {
+    let mut packet = [0u8; 172];
+    packet[0] = 0x80;
+    let mut buf = [0; 500];
+    within("an echo", async {
+        loop {
+            packet[3] = packet[3].wrapping_add(1);
+            media.send_to(&packet, callee).await.unwrap();
+            let heard = tokio::time::timeout(Duration::from_millis(100), media.recv_from(&mut buf)).await;
+            if matches!(heard, Ok(Ok((_, from))) if from == callee) {
+                return;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn call_survives_the_loss_of_its_trunk_and_the_trunk_learns_us_again() {
+    let (media_port, port) = (free_port().to_string(), free_port());
+    let callee = Sipp::uas("uas_routed", 1, &["-rtp_echo", "-mi", "127.0.0.1", "-mp", &media_port]).await;
+    let carrier = Kamailio::registrar(callee.address, port).await;
+    // The shortest intervals there are: a trunk is dead after two questions, a quarter apart.
+    let trunk = TrunkConfig { options_interval_secs: 5, ..registered_at(carrier.address) };
+    let setup_timeout = Duration::from_secs(1);
+    let (node, _) = SipNode::start(Config { setup_timeout, ..config(vec![trunk]) }).await.unwrap();
+    registration(&node, "registration", is_registered).await;
+    let media = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let local = Local::new(media.local_addr().unwrap(), 1);
+    let mut call = node.dial(Dial { offer: sdp::offer(&local), ..dial() }).await.unwrap();
+    let remote = sdp::accept(&local, &answered(&mut call).await).unwrap().remote;
+    echoes(&media, remote).await;
+
+    drop(carrier);
+    let mut liveness = node.liveness("test").unwrap();
+    let dead = |state: &callbox::sip::Liveness| matches!(state, callbox::sip::Liveness::Dead { .. });
+    within("the loss", liveness.wait_for(dead)).await.unwrap();
+    echoes(&media, remote).await;
+
+    let carrier = Kamailio::registrar(callee.address, port).await;
+    assert_eq!(bindings(carrier.address).await, Vec::<String>::new(), "it has forgotten us");
+    // By what was granted, the next REGISTER would come in 48 s.
+    within("another registration", async {
+        while bindings(carrier.address).await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    echoes(&media, remote).await;
+    call.handle.hang_up();
+    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
+    callee.succeeds().await;
+}

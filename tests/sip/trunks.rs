@@ -1,0 +1,360 @@
+//! Several trunks, several addresses of one: what takes a call when the first cannot.
+
+use std::{net::UdpSocket as StdUdpSocket, time::Instant};
+
+use tokio::{net::UdpSocket, sync::oneshot};
+
+use super::{
+    dnsmasq::{Dnsmasq, srv},
+    kamailio::Kamailio,
+    peers::{Sipp, free_port},
+    *,
+};
+
+fn named(name: &str, server: SocketAddr, priority: u16) -> TrunkConfig {
+    TrunkConfig { priority, ..TrunkConfig::peer(name, server.into()) }
+}
+
+fn carrier(text: &str) -> TrunkConfig {
+    TrunkConfig::peer("carrier", text.parse().unwrap())
+}
+
+/// A node whose attempts are short.
+async fn hunter(trunks: Vec<TrunkConfig>, nameservers: Vec<SocketAddr>) -> SipNode {
+    let setup_timeout = Duration::from_secs(1);
+    let (node, _) = SipNode::start(Config { setup_timeout, nameservers, ..config(trunks) }).await.unwrap();
+    node
+}
+
+fn by(call: &SipCall) -> Option<String> {
+    call.trunk.borrow().clone()
+}
+
+async fn answered_and_hung_up(node: &SipNode) -> Option<String> {
+    let mut call = node.dial(dial()).await.unwrap();
+    answered(&mut call).await;
+    let trunk = by(&call);
+    call.handle.hang_up();
+    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
+    trunk
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trunk_that_is_full_hands_the_call_to_the_next() {
+    for status in ["503 Service Unavailable", "500 Server Internal Error", "408 Request Timeout"] {
+        let (full, free) = (Sipp::refusing(status).await, Sipp::uas("uas_answer", 1, &[]).await);
+        let node = hunter(vec![named("second", free.address, 20), named("first", full.address, 10)], vec![]);
+        let node = node.await;
+        assert_eq!(answered_and_hung_up(&node).await.as_deref(), Some("second"), "{status}");
+        full.succeeds().await;
+        free.succeeds().await;
+        settled(&node).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_callee_says_is_final() {
+    for (status, code) in [("486 Busy Here", 486), ("404 Not Found", 404), ("603 Decline", 603)] {
+        let refusing = Sipp::refusing(status).await;
+        let other = StdUdpSocket::bind("127.0.0.1:0").unwrap();
+        other.set_nonblocking(true).unwrap();
+        let second = named("second", other.local_addr().unwrap(), 20);
+        let node = hunter(vec![named("first", refusing.address, 10), second], vec![]).await;
+        let mut call = node.dial(dial()).await.unwrap();
+        let end = end(&mut call).await;
+        assert!(matches!(end, SipEnd::Rejected { status, .. } if status == code), "{end:?}");
+        assert_eq!(by(&call).as_deref(), Some("first"));
+        refusing.succeeds().await;
+        assert!(other.recv(&mut [0; 10]).is_err(), "the second trunk was not asked");
+        settled(&node).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ringing_call_stays_where_it_rings() {
+    let ringing = Sipp::uas("uas_ring_503", 1, &[]).await;
+    let other = StdUdpSocket::bind("127.0.0.1:0").unwrap();
+    other.set_nonblocking(true).unwrap();
+    let second = named("second", other.local_addr().unwrap(), 20);
+    let node = hunter(vec![named("first", ringing.address, 10), second], vec![]).await;
+    let mut call = node.dial(dial()).await.unwrap();
+    let end = end(&mut call).await;
+    assert!(matches!(end, SipEnd::Rejected { status: 503, .. }), "{end:?}");
+    ringing.succeeds().await;
+    assert!(other.recv(&mut [0; 10]).is_err(), "the second trunk was not asked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_and_closed_trunks_hand_the_call_on_and_are_tried_last_for_a_while() {
+    let silent = StdUdpSocket::bind("127.0.0.1:0").unwrap();
+    let free = Sipp::uas("uas_answer", 2, &[]).await;
+    let closed = named("closed", (std::net::Ipv4Addr::LOCALHOST, free_port()).into(), 2);
+    let mute = named("mute", silent.local_addr().unwrap(), 1);
+    let node = hunter(vec![mute, closed, named("free", free.address, 3)], vec![]).await;
+    assert_eq!(answered_and_hung_up(&node).await.as_deref(), Some("free"));
+    // Take what the first call sent; the second goes where the first was answered.
+    silent.set_nonblocking(true).unwrap();
+    let mut asked = 0;
+    while silent.recv(&mut [0; 4000]).is_ok() {
+        asked += 1;
+    }
+    assert!(asked > 0, "the silent trunk was asked first");
+    assert_eq!(answered_and_hung_up(&node).await.as_deref(), Some("free"));
+    assert!(silent.recv(&mut [0; 4000]).is_err(), "and not before the others again");
+    free.succeeds().await;
+    settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn late_answer_of_an_abandoned_trunk_is_hung_up() {
+    let late = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let free = Sipp::uas("uas_answer", 1, &[]).await;
+    let mute = named("late", late.local_addr().unwrap(), 1);
+    let node = hunter(vec![mute, named("free", free.address, 2)], vec![]).await;
+    let mut call = node.dial(dial()).await.unwrap();
+    answered(&mut call).await;
+    assert_eq!(by(&call).as_deref(), Some("free"));
+    let (invite, from) = received(&late).await;
+    assert!(invite.starts_with("INVITE"), "{invite}");
+    let contact = format!("Contact: <sip:{}>\r\n", late.local_addr().unwrap());
+    late.send_to(response("200 OK", &invite, &contact).as_bytes(), from).await.unwrap();
+    let mut heard = Vec::new();
+    while !heard.iter().any(|method| method == "BYE") {
+        let (message, from) = received(&late).await;
+        let method = message.split(' ').next().unwrap().to_owned();
+        if method == "BYE" {
+            late.send_to(response("200 OK", &message, "").as_bytes(), from).await.unwrap();
+        }
+        heard.push(method);
+    }
+    assert!(heard.iter().any(|method| method == "ACK"), "{heard:?}");
+    // The call that was had goes on.
+    call.handle.hang_up();
+    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
+    free.succeeds().await;
+    settled(&node).await;
+}
+
+async fn received(socket: &UdpSocket) -> (String, SocketAddr) {
+    let mut buf = [0; 4000];
+    let (length, from) = within("a message", socket.recv_from(&mut buf)).await.unwrap();
+    (String::from_utf8_lossy(&buf[..length]).into_owned(), from)
+}
+
+/// With a tag of the callee's, unless the request names one.
+fn response(status: &str, request: &str, more: &str) -> String {
+    let copied = ["Via", "From", "To", "Call-ID", "CSeq"];
+    let copied = request.lines().filter(|l| copied.iter().any(|name| l.starts_with(&format!("{name}:"))));
+    let headers: String = copied
+        .map(|line| {
+            let tag = if line.starts_with("To:") && !line.contains(";tag=") { ";tag=callee" } else { "" };
+            format!("{line}{tag}\r\n")
+        })
+        .collect();
+    format!("SIP/2.0 {status}\r\n{headers}{more}Content-Length: 0\r\n\r\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hunt_that_finds_nobody_ends_as_its_last_attempt() {
+    let full = Sipp::refusing("503 Service Unavailable").await;
+    let closed = named("closed", (std::net::Ipv4Addr::LOCALHOST, free_port()).into(), 2);
+    let node = hunter(vec![named("full", full.address, 1), closed], vec![]).await;
+    let mut call = node.dial(dial()).await.unwrap();
+    assert!(matches!(end(&mut call).await, SipEnd::Unreachable { .. }));
+    full.succeeds().await;
+    let mut nowhere = TrunkConfig::peer("nowhere", "127.0.0.1:9".parse().unwrap());
+    nowhere.prefixes = vec!["+49".into()];
+    let node = hunter(vec![nowhere], vec![]).await;
+    let refused = node.dial(dial()).await.map(|call| call.id);
+    assert!(matches!(refused, Err(callbox::sip::SipError::NoRoute)), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pinned_call_is_tried_by_its_trunk_alone() {
+    let full = Sipp::refusing("503 Service Unavailable").await;
+    let other = StdUdpSocket::bind("127.0.0.1:0").unwrap();
+    other.set_nonblocking(true).unwrap();
+    let second = named("second", other.local_addr().unwrap(), 20);
+    let node = hunter(vec![second, named("first", full.address, 10)], vec![]).await;
+    let mut call = node.dial(Dial { trunk: Some("first".into()), ..dial() }).await.unwrap();
+    assert!(matches!(end(&mut call).await, SipEnd::Rejected { status: 503, .. }));
+    full.succeeds().await;
+    assert!(other.recv(&mut [0; 10]).is_err(), "the second trunk was not asked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn server_that_names_a_time_is_left_alone_until_then() {
+    let full = Sipp::refusing("503 Service Unavailable\nRetry-After: 600 (maintenance)").await;
+    let free = Sipp::uas("uas_answer", 2, &[]).await;
+    let node = hunter(vec![named("full", full.address, 1), named("free", free.address, 2)], vec![]).await;
+    assert_eq!(answered_and_hung_up(&node).await.as_deref(), Some("free"));
+    // Gone, it would be closed: that the second call does not even try shows by the first name told.
+    full.succeeds().await;
+    let mut call = node.dial(dial()).await.unwrap();
+    within("the INVITE", call.trunk.changed()).await.unwrap();
+    assert_eq!(by(&call).as_deref(), Some("free"));
+    answered(&mut call).await;
+    call.handle.hang_up();
+    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
+    free.succeeds().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kamailio_that_finds_no_gateway_hands_the_call_on() {
+    let gateway = Sipp::uas("uas_answer", 1, &[]).await;
+    let up = Kamailio::dispatcher(gateway.address).await;
+    let down = Kamailio::dispatcher((std::net::Ipv4Addr::LOCALHOST, free_port()).into()).await;
+    let node = hunter(vec![named("down", down.address, 1), named("up", up.address, 2)], vec![]).await;
+    assert_eq!(answered_and_hung_up(&node).await.as_deref(), Some("up"));
+    gateway.succeeds().await;
+    settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn srv_target_that_is_dead_is_passed_over_for_the_next() {
+    let alive = Sipp::uas("uas_answer", 2, &[]).await;
+    let records = [
+        srv("carrier.test", "dead.carrier.test", free_port(), 10, 100),
+        srv("carrier.test", "alive.carrier.test", alive.address.port(), 20, 0),
+    ];
+    let dns = Dnsmasq::start(None, 0, records.as_flattened()).await;
+    let node = hunter(vec![carrier("carrier.test")], vec![dns.address]).await;
+    for _ in 0..2 {
+        assert_eq!(answered_and_hung_up(&node).await.as_deref(), Some("carrier"));
+    }
+    alive.succeeds().await;
+    settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dns_is_followed_and_its_last_good_answer_outlives_it() {
+    let (old, new) = (Sipp::uas("uas_answer", 1, &[]).await, Sipp::uas("uas_answer", 2, &[]).await);
+    let at = |peer: &Sipp| srv("carrier.test", "sbc.carrier.test", peer.address.port(), 1, 1);
+    let dns = Dnsmasq::start(None, 0, &at(&old)).await;
+    let address = dns.address;
+    let node = hunter(vec![carrier("carrier.test")], vec![address]).await;
+    answered_and_hung_up(&node).await;
+    old.succeeds().await;
+    drop(dns);
+    let dns = Dnsmasq::start(Some(address), 0, &at(&new)).await;
+    answered_and_hung_up(&node).await;
+    drop(dns);
+    // Nobody answers for the name any more, and nothing may be kept: a TTL of nothing.
+    answered_and_hung_up(&node).await;
+    new.succeeds().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn name_with_a_port_is_looked_up_as_an_address() {
+    let alive = Sipp::uas("uas_answer", 1, &[]).await;
+    let records = srv("carrier.test", "wrong.carrier.test", free_port(), 1, 1);
+    let address = ["--host-record=carrier.test,127.0.0.1".to_owned()];
+    let dns = Dnsmasq::start(None, 60, &[&records[..], &address[..]].concat()).await;
+    let server = format!("carrier.test:{}", alive.address.port());
+    let node = hunter(vec![carrier(&server)], vec![dns.address]).await;
+    answered_and_hung_up(&node).await;
+    alive.succeeds().await;
+}
+
+type Came = Vec<(Instant, String)>;
+
+/// Answers every INVITE with 486; gives when the first ones came, and to whom.
+async fn busy_line(calls: usize) -> (SocketAddr, oneshot::Receiver<Came>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let (counted, count) = oneshot::channel();
+    tokio::spawn(async move {
+        let (mut came, mut counted) = (Came::new(), Some(counted));
+        loop {
+            let (message, from) = received(&socket).await;
+            let at = Instant::now();
+            let Some(called) = message.strip_prefix("INVITE sip:") else { continue };
+            socket.send_to(response("486 Busy Here", &message, "").as_bytes(), from).await.unwrap();
+            let called = called.split('@').next().unwrap().to_owned();
+            // One that comes again is a retransmission.
+            if came.iter().all(|(_, other)| *other != called) {
+                came.push((at, called));
+            }
+            if came.len() == calls
+                && let Some(counted) = counted.take()
+            {
+                // The test may not want to know.
+                let _ = counted.send(came.clone());
+            }
+        }
+    });
+    (address, count)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_leave_in_order_and_no_faster_than_the_trunk_takes_them() {
+    const CALLS: usize = 8;
+    let interval = Duration::from_millis(100);
+    let (address, came) = busy_line(CALLS).await;
+    let paced = TrunkConfig { cps: 10.0, ..trunk(address) };
+    let (node, _) = node(vec![paced]).await;
+    let began = Instant::now();
+    let mut calls = Vec::new();
+    for index in 0..CALLS {
+        let to = number(&format!("+1415555010{index}"));
+        calls.push(node.dial(Dial { to, ..dial() }).await.unwrap());
+        // In the queue, or gone already, before the next one comes.
+        eventually("the call queues", || {
+            node.waiting("test").unwrap() + calls.iter().filter(|call| by(call).is_some()).count() > index
+        })
+        .await;
+    }
+    let came = within("all calls", came).await.unwrap();
+    for (index, (at, called)) in came.iter().enumerate() {
+        assert_eq!(*called, format!("+1415555010{index}"));
+        // However late a loaded machine was with the first, none came before its turn.
+        assert!(*at - began >= interval * index as u32, "{index} came after {:?}", *at - began);
+    }
+    for mut call in calls {
+        assert!(matches!(end(&mut call).await, SipEnd::Rejected { status: 486, .. }));
+    }
+    settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn full_queue_goes_to_the_next_trunk_or_says_when_to_come_back() {
+    let (address, came) = busy_line(1).await;
+    // One call in 100 s, and nobody waits.
+    let paced = TrunkConfig { cps: 0.01, cps_queue_secs: 0.0, ..named("paced", address, 1) };
+    let free = Sipp::uas("uas_answer", 1, &[]).await;
+    let only = hunter(vec![paced.clone()], vec![]).await;
+    let mut call = only.dial(dial()).await.unwrap();
+    assert!(matches!(end(&mut call).await, SipEnd::Rejected { status: 486, .. }));
+    within("the call", came).await.unwrap();
+    let mut call = only.dial(dial()).await.unwrap();
+    let SipEnd::Congested { retry_after } = end(&mut call).await else { panic!("expected congestion") };
+    assert!(retry_after <= Duration::from_secs(100) && retry_after > Duration::from_secs(50));
+    assert_eq!(by(&call), None, "it never left");
+    let (to, from) = (dial().to, dial().from);
+    assert!(only.road(&to, from.as_ref()).unwrap().is_some());
+    let (address, _came) = busy_line(1).await;
+    let paced = TrunkConfig { server: address.into(), ..paced };
+    let both = hunter(vec![paced, named("free", free.address, 2)], vec![]).await;
+    let mut call = both.dial(dial()).await.unwrap();
+    assert!(matches!(end(&mut call).await, SipEnd::Rejected { status: 486, .. }));
+    assert_eq!(both.road(&to, from.as_ref()).unwrap(), None, "the other trunk takes it");
+    assert_eq!(answered_and_hung_up(&both).await.as_deref(), Some("free"));
+    free.succeeds().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hanging_up_while_waiting_leaves_the_queue_and_sends_nothing() {
+    let (address, came) = busy_line(1).await;
+    let paced = TrunkConfig { cps: 0.01, cps_queue_secs: 300.0, ..trunk(address) };
+    let (node, _) = node(vec![paced]).await;
+    let mut first = node.dial(dial()).await.unwrap();
+    assert!(matches!(end(&mut first).await, SipEnd::Rejected { status: 486, .. }));
+    let mut waiting = node.dial(Dial { to: number("+14155550199"), ..dial() }).await.unwrap();
+    eventually("it waits", || node.waiting("test").unwrap() == 1).await;
+    waiting.handle.hang_up();
+    assert_eq!(end(&mut waiting).await, SipEnd::Cancelled);
+    eventually("nobody waits", || node.waiting("test").unwrap() == 0).await;
+    assert_eq!(by(&waiting), None);
+    assert_eq!(within("the first", came).await.unwrap().len(), 1);
+    settled(&node).await;
+}
