@@ -29,7 +29,6 @@ use super::{
     end::SipEnd,
     error::{SipError, describe},
     hunt::{Hunt, Preparation, prepared},
-    link::Trunk,
     message::{
         allow, allows_refer, allows_update, body_text, end_by, end_of, is_success, session_expires,
         terminated,
@@ -87,8 +86,6 @@ pub(super) struct Driver {
     pub(super) promised: Option<session_timer::Answer>,
     /// Whether the peer takes UPDATE requests.
     pub(super) peer_updates: bool,
-    /// The trunk that it goes out or came in by.
-    pub(super) line: Option<Arc<Trunk>>,
     /// Whether the peer says that it takes REFER requests.
     pub(super) peer_refers: bool,
     /// Our REFER, the last if there were more.
@@ -151,7 +148,6 @@ impl Driver {
             session: None,
             promised: None,
             peer_updates: false,
-            line: None,
             peer_refers: false,
             referring: None,
             heard: Heard::default(),

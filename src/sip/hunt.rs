@@ -201,7 +201,6 @@ impl Driver {
         self.states = receiver;
         self.send_invite(options, states).map_err(wrong)?;
         self.trunk.send_replace(Some(trunk.config.name.clone()));
-        self.line = Some(trunk.clone());
         Ok(())
     }
 

@@ -3,10 +3,10 @@
 //! A REFER of the peer's is refused (405, and `Allow` does not name it): whom this node calls is for those
 //! to say who may place calls with it, and a peer that could refer it would call at its expense.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use rsipstack::{
-    sip::{Header, Headers, Response, StatusCode, Uri, prelude::HasHeaders, prelude::HeadersExt},
+    sip::{Header, Headers, Response, StatusCode, prelude::HasHeaders, prelude::HeadersExt},
     transaction::transaction::Transaction,
 };
 
@@ -16,6 +16,7 @@ use super::{
     dialog::State,
     driver::Driver,
     error::SipError,
+    identity::{self, Identity},
     link::Trunk,
     message::{allow, body_text},
     provisional::reply,
@@ -23,34 +24,39 @@ use super::{
     renegotiation::Done,
     trunk::TransferBy,
 };
-use crate::base::E164;
 
 impl Driver {
     /// How this call may be transferred: what the trunk is configured to, as far as the peer takes part.
     pub(super) fn transfer_by(&self) -> TransferBy {
-        let by = self.line.as_ref().map_or(TransferBy::Bridge, |trunk| trunk.config.transfer);
+        let by = self.by_trunk().map_or(TransferBy::Bridge, |trunk| trunk.config.transfer);
         match by {
             TransferBy::Auto if !self.peer_refers => TransferBy::Bridge,
             by => by,
         }
     }
 
+    /// The trunk that it goes out or came in by.
+    fn by_trunk(&self) -> Option<Arc<Trunk>> {
+        let name = self.trunk.borrow();
+        self.core.trunks.iter().find(|trunk| Some(&trunk.config.name) == name.as_ref()).cloned()
+    }
+
     /// Asks the peer to call somebody else; what becomes of it comes as [`Signal::Referral`].
     pub(super) fn refer(&mut self, refer: &Refer) -> Result<(), SipError> {
         let dialog = self.dialog.clone().filter(|_| self.call.state() == State::Answered);
-        let (Some(dialog), Some(trunk)) = (dialog, self.line.clone()) else {
+        let (Some(dialog), Some(trunk)) = (dialog, self.by_trunk()) else {
             return Err(SipError::CallOver);
         };
         if self.referring.as_ref().is_some_and(|referring| !referring.is_over()) {
             return Err(SipError::Refused(StatusCode::RequestPending.code()));
         }
-        let target = trunk.server_uri(Some(&trunk.config.dialled(&refer.to)))?;
-        let by = format!("<{}>", shown(&trunk, refer.by.as_ref())?);
-        let mut headers = vec![Header::ReferredBy(by.into()), allow(), self.core.supported()];
+        let Identity { caller, callee, .. } = identity::written(&trunk, &refer.to, refer.by.as_ref(), None)?;
+        let by = Header::ReferredBy(format!("<{caller}>").into());
+        let mut headers = vec![by, allow(), self.core.supported()];
         headers.extend(trunk.credential().is_none().then(without_credentials));
         self.referring = Some(Referring::new(Instant::now(), refer.patience));
         self.inside.spawn(async move {
-            let response = dialog.refer(target, Some(headers), None).await;
+            let response = dialog.refer(callee, Some(headers), None).await;
             Done::Referred { response: response.ok().flatten() }
         });
         Ok(())
@@ -91,14 +97,6 @@ impl Driver {
             tracing::debug!(?referral, "REFER");
             self.tell(Signal::Referral(referral));
         }
-    }
-}
-
-/// Who refers: the number that the call shows, or else the trunk's own, or our address of record.
-fn shown(trunk: &Trunk, number: Option<&E164>) -> Result<Uri, SipError> {
-    match number.or(trunk.config.caller_id.as_ref()) {
-        Some(number) => trunk.domain_uri(trunk.config.write_number(number)),
-        None => trunk.our_uri(),
     }
 }
 

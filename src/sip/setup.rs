@@ -104,7 +104,6 @@ fn receive_dialog(
     driver.promised = core.config.terms().and_then(|terms| terms.answer(&asked(headers)).ok());
     driver.peer_updates = allows_update(headers);
     driver.peer_refers = allows_refer(headers);
-    driver.line = Some(trunk.clone());
     driver.told =
         requires(headers, RELIABLE).then(|| Told::new(cseq, rand::random_range(1..1 << 31), core.config.t1));
     driver.late_offer = invite.body().is_empty();

@@ -56,7 +56,6 @@ fn config(trunks: Vec<TrunkConfig>) -> Config {
         rate_limit,
         bind: "127.0.0.1:0".parse().unwrap(),
         t1: Duration::from_millis(10),
-        rate_limit: RateLimit { trunk_per_second: 0, ..RateLimit::default() },
         trunks,
         ..Config::default()
     }
