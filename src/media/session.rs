@@ -139,6 +139,8 @@ pub struct Session {
     reporting: Reporting,
     /// When RTP was last heard, or expected to begin.
     heard: Instant,
+    /// When it last reported by RTCP: it lives, though it may say nothing.
+    reported: Instant,
     timed_out: bool,
     tapped: bool,
     scratch: Vec<i16>,
@@ -172,6 +174,7 @@ impl Session {
             outbound,
             reporting,
             heard: now,
+            reported: now,
             timed_out: false,
             tapped: false,
             scratch: Vec::new(),
@@ -188,7 +191,10 @@ impl Session {
             Err(_) => return self.stats.malformed += 1,
         };
         let source = self.latch.judge(from);
-        if source == Source::Stranger {
+        if source == Source::Left {
+            self.latch.hold_off();
+        }
+        if matches!(source, Source::Left | Source::Stranger) {
             return self.stats.strangers += 1;
         }
         let Some(kind) = self.kind_of(packet.header.payload_type) else {
@@ -394,7 +400,7 @@ impl Session {
             self.heard = now;
             return;
         }
-        let silent_for = now.saturating_duration_since(self.heard);
+        let silent_for = now.saturating_duration_since(self.heard.max(self.reported));
         if !self.timed_out && silent_for >= self.rtp_timeout {
             self.timed_out = true;
             self.emit(MediaEvent::RtpTimeout { silent_for });

@@ -4,11 +4,14 @@
 #![allow(clippy::unwrap_used)] // a test may panic
 
 mod callee;
+mod capture;
 mod exchange;
+mod far_end;
 #[path = "../sip/peers.rs"]
 mod peers;
 mod rig;
 mod transfer;
+mod trunk_media;
 mod wideband;
 
 use std::time::Duration;

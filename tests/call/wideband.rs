@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,11 +11,10 @@ use callbox::eval::phone::update_of;
 use callbox::media::{self, MediaEvent, MediaPlane, MediaStats, UtteranceId};
 use callbox::sip::sdp::{self, Local};
 use callbox::sip::{self, Dial, Signal, SipNode, TrunkConfig};
-use tempfile::TempDir;
 
 use crate::callee::{Callee, Manner};
 use crate::eventually;
-use crate::peers::{Group, free_port, spawn};
+use crate::peers::{Group, free_port, spawn, traces};
 use crate::rig::{Rig, Script, plan};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -23,19 +23,19 @@ const LIMIT: Duration = Duration::from_secs(30);
 struct Baresip {
     _process: Group,
     address: SocketAddr,
-    dir: TempDir,
+    dir: PathBuf,
 }
 
 impl Baresip {
     async fn answering(codec: Codec) -> Baresip {
-        let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
-        let at = dir.path().display();
+        let (dir, port) = (traces::folder("baresip"), free_port());
+        let at = dir.display();
         let (module, name, rate) = match codec {
             Codec::Pcmu | Codec::Pcma => ("g711", "PCMU/8000/1", 8_000),
             Codec::G722 => ("g722", "G722/16000/1", 16_000),
             Codec::Opus => ("opus", "opus/48000/2", 48_000),
         };
-        write_tone(&dir.path().join("mic.wav"), rate);
+        write_tone(&dir.join("mic.wav"), rate);
         let config = format!(
             "net_interface 127.0.0.1\nsip_listen 127.0.0.1:{port}\nmodule_path /usr/lib/baresip/modules\n\
              module {module}.so\nmodule aufile.so\nmodule sndfile.so\nmodule_tmp account.so\n\
@@ -46,11 +46,11 @@ impl Baresip {
             "<sip:+14155550123@127.0.0.1:{port}>;regint=0;answermode=auto;audio_codecs={name};auth_pass=x\n"
         );
         for (file, text) in [("config", config.as_str()), ("accounts", account.as_str()), ("contacts", "")] {
-            fs::write(dir.path().join(file), text).unwrap();
+            fs::write(dir.join(file), text).unwrap();
         }
-        let log = File::create(dir.path().join("log")).unwrap();
+        let log = File::create(dir.join("log")).unwrap();
         let mut command = Command::new("baresip");
-        command.args(["-4", "-f", ".", "-s"]).current_dir(dir.path());
+        command.args(["-4", "-f", ".", "-s"]).current_dir(&dir);
         command.stdout(log.try_clone().unwrap()).stderr(log);
         let process = spawn("baresip", "baresip", &mut command);
         let address: SocketAddr = (Ipv4Addr::LOCALHOST, port).into();
@@ -60,7 +60,7 @@ impl Baresip {
 
     /// Power at `hz` of what it decoded, in dB below full scale.
     fn heard(&self, hz: f64) -> f64 {
-        let mut files = fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap().path());
+        let mut files = fs::read_dir(&self.dir).unwrap().map(|entry| entry.unwrap().path());
         let dump = files.find(|path| path.to_string_lossy().ends_with("-dec.wav")).expect("a dump");
         let wav = hound::WavReader::open(dump).unwrap();
         let (rate, channels) = (wav.spec().sample_rate, usize::from(wav.spec().channels));
@@ -73,7 +73,7 @@ impl Baresip {
 impl Drop for Baresip {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = fs::read(self.dir.path().join("log")).unwrap_or_default();
+            let log = fs::read(self.dir.join("log")).unwrap_or_default();
             eprintln!("--- baresip\n{}", String::from_utf8_lossy(&log));
         }
     }

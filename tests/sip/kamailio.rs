@@ -3,39 +3,38 @@
 use std::{
     fs::File,
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     process::Command,
     time::Duration,
 };
 
-use tempfile::TempDir;
-
-use crate::peers::{Group, free_port, spawn};
+use crate::peers::{Group, free_port, spawn, traces};
 
 pub struct Kamailio {
     _process: Group,
     pub address: SocketAddr,
-    _dir: TempDir,
+    dir: PathBuf,
 }
 
 impl Kamailio {
     /// A proxy that challenges by `kind` (`www` for 401, `proxy` for 407) with `algorithm`, in front
     /// of `callee`.
     pub async fn start(kind: &str, algorithm: &str, callee: SocketAddr) -> Kamailio {
-        let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
+        let (dir, port) = (traces::folder("kamailio"), free_port());
         let config = include_str!("kamailio/trunk.cfg")
             .replace("@PORT@", &port.to_string())
             .replace("@CALLEE@", &callee.port().to_string())
             .replace("@ALGORITHM@", algorithm)
             .replace("@KIND@", kind);
-        let file = dir.path().join("trunk.cfg");
+        let file = dir.join("trunk.cfg");
         std::fs::write(&file, config).unwrap();
-        let log = File::create(dir.path().join("log")).unwrap();
+        let log = File::create(dir.join("log")).unwrap();
         let mut command = Command::new("kamailio");
-        command.arg("-f").arg(file).args(["-DD", "-E", "-m", "32", "-M", "4", "-Y"]).arg(dir.path());
+        command.arg("-f").arg(file).args(["-DD", "-E", "-m", "32", "-M", "4", "-Y"]).arg(&dir);
         command.stdout(log.try_clone().unwrap()).stderr(log);
         let process = spawn("kamailio", "kamailio", &mut command);
         let address = (Ipv4Addr::LOCALHOST, port).into();
-        let kamailio = Kamailio { _process: process, address, _dir: dir };
+        let kamailio = Kamailio { _process: process, address, dir };
         kamailio.answers().await;
         kamailio
     }
@@ -62,6 +61,6 @@ impl Kamailio {
     }
 
     fn log(&self) -> String {
-        std::fs::read_to_string(self._dir.path().join("log")).unwrap_or_default()
+        std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
 }

@@ -11,6 +11,7 @@ mod kamailio;
 mod ours;
 mod outbound;
 mod peers;
+mod trunk_rules;
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -48,6 +48,9 @@ impl Session {
         } else {
             false
         };
+        if taken {
+            self.reported = now;
+        }
         let counter = if taken { &mut self.stats.rtcp } else { &mut self.stats.strangers };
         *counter += 1;
     }
