@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`phone`] | a softphone that speaks a script and measures how fast it is answered |
 //! | [`media_load`], [`bare_peer`] | many calls at once, and the far end that costs nothing |
+//! | [`sip_load`] | calls that come and go, with SIPp at the far end |
 //! | [`words`], [`wer`] | word error rate over normalised text |
 //! | [`telephone`], [`sentences`] | speech as a recogniser gets it from a telephone, and what is said |
 //! | [`buyer`], [`chain`] | an agent with a wallet that pays by x402, and a chain with USDC on this machine |
@@ -21,6 +22,7 @@ pub mod machine;
 pub mod media_load;
 pub mod phone;
 pub mod sentences;
+pub mod sip_load;
 pub mod telephone;
 pub mod wer;
 pub mod words;
