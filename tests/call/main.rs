@@ -7,9 +7,12 @@ mod callee;
 mod capture;
 mod exchange;
 mod far_end;
+#[allow(dead_code)] // some peers are for the tests of the SIP module
 #[path = "../sip/peers.rs"]
 mod peers;
+#[allow(dead_code)] // the soak uses the rest
 mod rig;
+mod seams;
 mod transfer;
 mod trunk_media;
 mod wideband;

@@ -34,6 +34,7 @@ pub struct Script {
     lines: usize,
     leave: bool,
     transfer_ring_secs: u64,
+    t1: Duration,
 }
 
 impl Script {
@@ -46,6 +47,7 @@ impl Script {
             lines: 4,
             leave: true,
             transfer_ring_secs: 20,
+            t1: Duration::from_millis(500),
         }
     }
 
@@ -81,6 +83,12 @@ impl Script {
 
     pub fn with_lines(mut self, lines: usize) -> Self {
         self.lines = lines;
+        self
+    }
+
+    /// T1 of SIP's timers: on a lossy line a short one ends sooner what must be given up.
+    pub fn with_t1(mut self, t1: Duration) -> Self {
+        self.t1 = t1;
         self
     }
 
@@ -164,6 +172,8 @@ impl Rig {
         let config = sip::Config {
             bind: ([127, 0, 0, 1], 0).into(),
             setup_timeout: Duration::from_secs(5),
+            t1: script.t1,
+            max_calls: script.lines.max(200),
             trunks: vec![carrier],
             ..sip::Config::default()
         };
@@ -230,6 +240,27 @@ impl Rig {
         self.story(call).await
     }
 
+    /// The stories of calls that have closed since the last look, with their recordings removed.
+    pub fn take_closed(&self) -> Vec<Story> {
+        let is_closed = |changes: &[CallChange]| matches!(changes.last(), Some(CallChange::Closed));
+        let mut told = self.told.lock();
+        let closed: Vec<Story> =
+            told.extract_if(|_, changes| is_closed(changes)).map(|(_, changes)| Story(changes)).collect();
+        for story in &closed {
+            if let Some(file) = story.recording_file() {
+                let _ = std::fs::remove_file(self.recordings.path().join(file));
+            }
+        }
+        closed
+    }
+
+    /// Calls of which something is left: dialled or answered, in the media plane, or told of and not closed.
+    pub fn open(&self) -> usize {
+        let stats = self.sip.stats();
+        let held = self.directory.live() + stats.calls + stats.dialogs + stats.transactions;
+        held + self.media.legs() + self.told.lock().len()
+    }
+
     /// Waits until the call has told a change of some kind.
     pub async fn until(&self, call: CallId, wanted: impl Fn(&CallChange) -> bool) {
         let mut news = self.news.clone();
@@ -240,11 +271,8 @@ impl Rig {
     }
 
     pub fn recording(&self, story: &Story) -> Recording {
-        let file = story.find(|change| match change {
-            CallChange::Recording { file } => Some(file.clone()),
-            _ => None,
-        });
-        Recording::read(&self.recordings.path().join(file.expect("the call is recorded")))
+        let file = story.recording_file().expect("the call is recorded");
+        Recording::read(&self.recordings.path().join(file))
     }
 
     /// Nothing of any call is left: no dialog, no leg, no line in use.
@@ -277,6 +305,13 @@ pub struct Story(Vec<CallChange>);
 impl Story {
     fn find<T>(&self, pick: impl Fn(&CallChange) -> Option<T>) -> Option<T> {
         self.0.iter().rev().find_map(pick)
+    }
+
+    fn recording_file(&self) -> Option<String> {
+        self.find(|change| match change {
+            CallChange::Recording { file } => Some(file.clone()),
+            _ => None,
+        })
     }
 
     pub fn statuses(&self) -> Vec<CallStatus> {

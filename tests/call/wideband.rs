@@ -20,18 +20,19 @@ use crate::rig::{Rig, Script, plan};
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A baresip that answers in one codec, plays 700 Hz and keeps what it hears.
-struct Baresip {
+pub struct Baresip {
     _process: Group,
-    address: SocketAddr,
+    pub address: SocketAddr,
     dir: PathBuf,
 }
 
 impl Baresip {
-    async fn answering(codec: Codec) -> Baresip {
+    pub async fn answering(codec: Codec) -> Baresip {
         let (dir, port) = (traces::folder("baresip"), free_port());
         let at = dir.display();
         let (module, name, rate) = match codec {
-            Codec::Pcmu | Codec::Pcma => ("g711", "PCMU/8000/1", 8_000),
+            Codec::Pcmu => ("g711", "PCMU/8000/1", 8_000),
+            Codec::Pcma => ("g711", "PCMA/8000/1", 8_000),
             Codec::G722 => ("g722", "G722/16000/1", 16_000),
             Codec::Opus => ("opus", "opus/48000/2", 48_000),
         };
@@ -60,12 +61,20 @@ impl Baresip {
 
     /// Power at `hz` of what it decoded, in dB below full scale.
     fn heard(&self, hz: f64) -> f64 {
-        let mut files = fs::read_dir(&self.dir).unwrap().map(|entry| entry.unwrap().path());
-        let dump = files.find(|path| path.to_string_lossy().ends_with("-dec.wav")).expect("a dump");
-        let wav = hound::WavReader::open(dump).unwrap();
-        let (rate, channels) = (wav.spec().sample_rate, usize::from(wav.spec().channels));
-        let pcm: Vec<i16> = wav.into_samples().step_by(channels).map_while(Result::ok).collect();
+        let (pcm, rate) = self.decoded();
         level(&pcm, rate, hz)
+    }
+
+    /// What it decoded, complete once it has hung up, and its rate.
+    pub fn decoded(&self) -> (Vec<i16>, u32) {
+        let mut files = fs::read_dir(&self.dir).unwrap().map(|entry| entry.unwrap().path());
+        let dump = files.find(|path| path.to_string_lossy().ends_with("-dec.wav"));
+        let Some(wav) = dump.and_then(|dump| hound::WavReader::open(dump).ok()) else {
+            return (vec![], 8_000);
+        };
+        let (rate, channels) = (wav.spec().sample_rate, usize::from(wav.spec().channels));
+        let pcm = wav.into_samples().step_by(channels).map_while(Result::ok).collect();
+        (pcm, rate)
     }
 }
 
@@ -159,7 +168,7 @@ async fn call(baresip: &Baresip, codec: Codec, hz: f64) -> (Vec<i16>, MediaStats
     (heard, stats)
 }
 
-async fn both_hear(codec: Codec, hz: f64) {
+pub async fn both_hear(codec: Codec, hz: f64) {
     let baresip = Baresip::answering(codec).await;
     let (heard, stats) = call(&baresip, codec, hz).await;
     let ours = level(&heard, codec.sample_rate(), 700.0);

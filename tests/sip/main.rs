@@ -10,6 +10,7 @@ mod inbound;
 mod kamailio;
 mod ours;
 mod outbound;
+#[allow(dead_code)] // some peers are for tests of calls
 mod peers;
 mod trunk_rules;
 

@@ -3,7 +3,9 @@
 //!
 //! In: a peer asks for its [`folder`] and writes its trace there. Out: beside the peers' folders `wire.pcap`,
 //! the loopback traffic of the last moments before the failure. A test that passes leaves a line in
-//! `target/traces/passed`: its name and its peers, by which [`matrix`](super::matrix) knows that it ran.
+//! `target/traces/passed`: its name and its peers, by which `tests/matrix` knows that it ran.
+
+#![allow(dead_code)] // not every group of tests uses all of it
 
 use std::{
     cell::RefCell,
@@ -39,6 +41,11 @@ pub fn folder(peer: &str) -> PathBuf {
 pub fn root() -> PathBuf {
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
     tmp.parent().unwrap_or(tmp).join("traces")
+}
+
+/// Lets go of the traffic that is kept in memory.
+pub fn forget_wire() {
+    wire::forget();
 }
 
 impl Traces {

@@ -40,6 +40,14 @@ pub fn listen() {
     });
 }
 
+pub fn forget() {
+    if let Some(Ok(wire)) = WIRE.get()
+        && let Ok(mut ring) = wire.lock()
+    {
+        *ring = Ring::default();
+    }
+}
+
 /// Writes what is there as a pcap file, and says how many packets it was.
 pub fn write(to: &Path) -> io::Result<usize> {
     let ring = match WIRE.get() {

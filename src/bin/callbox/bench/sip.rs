@@ -16,7 +16,7 @@ use super::process::{Process, tell};
 use super::row;
 
 /// Calls a second.
-const RATES: [u32; 4] = [50, 100, 200, 400];
+const RATES: [u32; 6] = [50, 100, 200, 400, 800, 1_600];
 /// A set-up that is repeated until the far end gives up ends by then.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// Where nobody is called.
@@ -89,7 +89,7 @@ pub async fn run(seconds: u64) -> anyhow::Result<Value> {
     }
     print!("{}", table(&rows));
     println!(
-        "over {seconds} s each; ms from INVITE to 200, as the calling side counts: SIPp in whole ones, the node \
+        "over {seconds} s each; ms from INVITE to 200, as the calling side counts: SIPp by a coarse clock, the node \
          from the request to dial; each call has a media session and lasts {} ms; core % of one core and µs of \
          processor time, user and system, of the node's process for a whole call; sent again: by SIPp; left: \
          calls, dialogs and media sessions when all is over; bare: SIPp against SIPp",
