@@ -35,6 +35,7 @@ pub struct Script {
     leave: bool,
     transfer_ring_secs: u64,
     t1: Duration,
+    summary: bool,
 }
 
 impl Script {
@@ -48,6 +49,7 @@ impl Script {
             leave: true,
             transfer_ring_secs: 20,
             t1: Duration::from_millis(500),
+            summary: true,
         }
     }
 
@@ -89,6 +91,12 @@ impl Script {
     /// T1 of SIP's timers: on a lossy line a short one ends sooner what must be given up.
     pub fn with_t1(mut self, t1: Duration) -> Self {
         self.t1 = t1;
+        self
+    }
+
+    /// The one scripted model would sum up many calls one after the other.
+    pub fn without_summaries(mut self) -> Self {
+        self.summary = false;
         self
     }
 
@@ -194,7 +202,7 @@ impl Rig {
                 ring_timeout_secs: script.ring_timeout_secs,
                 transfer_ring_secs: script.transfer_ring_secs,
                 inbound_persona: "test".into(),
-                summary: true,
+                summary: script.summary,
                 ..call::Config::default()
             },
             voice,

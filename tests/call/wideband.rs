@@ -29,7 +29,7 @@ pub struct Baresip {
 impl Baresip {
     pub async fn answering(codec: Codec) -> Baresip {
         let (dir, port) = (traces::folder("baresip"), free_port());
-        let at = dir.display();
+        // Its paths are relative: baresip cuts long ones off.
         let (module, name, rate) = match codec {
             Codec::Pcmu => ("g711", "PCMU/8000/1", 8_000),
             Codec::Pcma => ("g711", "PCMA/8000/1", 8_000),
@@ -40,8 +40,8 @@ impl Baresip {
         let config = format!(
             "net_interface 127.0.0.1\nsip_listen 127.0.0.1:{port}\nmodule_path /usr/lib/baresip/modules\n\
              module {module}.so\nmodule aufile.so\nmodule sndfile.so\nmodule_tmp account.so\n\
-             module_app menu.so\naudio_source aufile,{at}/mic.wav\naudio_player aufile,{at}/heard.wav\n\
-             ausrc_srate {rate}\nauplay_srate {rate}\nausrc_channels 1\nauplay_channels 1\nsnd_path {at}\n"
+             module_app menu.so\naudio_source aufile,./mic.wav\naudio_player aufile,./heard.wav\n\
+             ausrc_srate {rate}\nauplay_srate {rate}\nausrc_channels 1\nauplay_channels 1\nsnd_path .\n"
         );
         let account = format!(
             "<sip:+14155550123@127.0.0.1:{port}>;regint=0;answermode=auto;audio_codecs={name};auth_pass=x\n"

@@ -24,13 +24,13 @@ impl Telephone {
     /// Says these parts in each call that it answers.
     pub async fn answering(parts: &[Part<'_>]) -> Telephone {
         let (dir, port) = (traces::folder("baresip"), free_port());
-        let at = dir.display();
+        // Its paths are relative: baresip cuts long ones off.
         sound::write(parts, &dir.join("mic.wav"));
         let config = format!(
             "net_interface 127.0.0.1\nsip_listen 127.0.0.1:{port}\n\
              module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule aufile.so\nmodule sndfile.so\n\
-             module_tmp account.so\nmodule_app menu.so\naudio_source aufile,{at}/mic.wav\n\
-             audio_player aufile,{at}/heard.wav\nausrc_srate 8000\nauplay_srate 8000\nsnd_path {at}\n"
+             module_tmp account.so\nmodule_app menu.so\naudio_source aufile,./mic.wav\n\
+             audio_player aufile,./heard.wav\nausrc_srate 8000\nauplay_srate 8000\nsnd_path .\n"
         );
         let account = format!(
             "<sip:{NUMBER}@127.0.0.1:{port}>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1;auth_pass=x\n"

@@ -144,6 +144,13 @@ impl Sipp {
         assert!(status.unwrap().success(), "SIPp: {:?}\n{}", status.unwrap(), self.log());
     }
 
+    /// The messages so far.
+    pub fn trace(&self) -> String {
+        let files = std::fs::read_dir(&self.dir).unwrap().map(|entry| entry.unwrap().path());
+        let messages = files.filter(|path| path.to_string_lossy().ends_with("_messages.log"));
+        messages.map(|path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()).collect()
+    }
+
     fn log(&self) -> String {
         let mut text = String::new();
         for entry in std::fs::read_dir(&self.dir).unwrap() {

@@ -74,7 +74,8 @@ async fn calls_come_and_go_under_loss_and_leave_nothing() {
         ["-lost", LOST, "-timeout", &lasting, "-ringbuffer_files", "2", "-ringbuffer_size", "20000000"];
     let callees =
         Sipp::uas_filled("uas_port", &[("PORT", &port)], &[&quiet[..], &["-m", &calls]].concat()).await;
-    let script = Script::new().with_lines(RATE as usize * 60).with_t1(Duration::from_millis(100));
+    let script =
+        Script::new().without_summaries().with_lines(RATE as usize * 60).with_t1(Duration::from_millis(100));
     let rig = Rig::start(callees.address, script).await;
     let clean = Use::now();
 
