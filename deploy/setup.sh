@@ -66,9 +66,15 @@ missing_packages() {
     have kamailio || echo kamailio
     any /usr/lib/*/kamailio/modules/jansson.so /usr/lib64/kamailio/modules/jansson.so ||
         echo kamailio-extra-modules
+    any /usr/lib/*/kamailio/modules/tls.so /usr/lib64/kamailio/modules/tls.so ||
+        echo kamailio-tls-modules
+    have openssl || echo openssl
+    have turnserver || echo coturn
+    have svmap || echo sipvicious
     have sipsak || echo sipsak
     have tshark || echo tshark
     have sox || echo sox
+    have opusdec || echo opus-tools
     have flite || echo flite
     have node || echo nodejs
     have npm || echo npm
@@ -80,14 +86,16 @@ install_packages() {
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
     apt-get install -y -qq --no-install-recommends "$@" >/dev/null
-    # The tests start their own proxy: one that the package starts would hold port 5060.
-    case " $* " in
-    *" kamailio "*)
-        if have systemctl && [ -d /run/systemd/system ]; then
-            systemctl disable --now kamailio >/dev/null 2>&1 || true
-        fi
-        ;;
-    esac
+    # The tests start their own servers: those that the packages start would hold their ports.
+    for service in kamailio coturn; do
+        case " $* " in
+        *" $service "*)
+            if have systemctl && [ -d /run/systemd/system ]; then
+                systemctl disable --now "$service" >/dev/null 2>&1 || true
+            fi
+            ;;
+        esac
+    done
 }
 
 # Version $1 is at least $2, both MAJOR.MINOR[.…].

@@ -1,4 +1,4 @@
-//! Recordings as WAV files, in whole or by `Range`.
+//! Recordings, WAV or Ogg, in whole or by `Range`.
 
 use axum::{
     body::Body,
@@ -35,9 +35,14 @@ pub(super) async fn serve(
     }
     let mut response = response.map(Body::new);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("audio/wav"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type(&file)));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     Ok(response)
+}
+
+/// Old recordings keep their format when the configuration changes: the name says it.
+fn media_type(file: &str) -> &'static str {
+    if file.ends_with(".ogg") { "audio/ogg" } else { "audio/wav" }
 }
 
 /// One component of a path, and not a step up.

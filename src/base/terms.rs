@@ -1,8 +1,8 @@
-//! What offer and answer agree on beside codec, address and direction: SDP finds it out, media does it.
+//! What offer and answer agree on: SDP finds it out, media does it.
 
 use std::net::SocketAddr;
 
-use super::audio::Codec;
+use super::audio::{Codec, Direction};
 
 /// Where RTCP goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,6 +66,21 @@ impl Default for OpusTerms {
     fn default() -> Self {
         OpusTerms { bitrate: OpusTerms::BITRATE, fec: false }
     }
+}
+
+/// What one stream of audio is to be, in full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Agreed {
+    pub codec: Codec,
+    /// Of the codec, as the SDP maps it.
+    pub payload_type: u8,
+    /// Payload type of `telephone-event` at the codec's clock rate, if agreed on.
+    pub telephone_event: Option<u8>,
+    /// Where the far end's SDP says it receives.
+    pub remote: SocketAddr,
+    /// Ours.
+    pub direction: Direction,
+    pub terms: Terms,
 }
 
 /// The finer terms of a session.

@@ -123,7 +123,7 @@ impl Bridge<'_> {
     /// Dials; the ways in which that cannot even begin are ends of the second leg.
     async fn dial(&self, target: &mut Target) -> Option<Happening> {
         let Some(to) = self.plan.transfer_to.clone() else { return Some(target.end(None)) };
-        let leg = match Leg::reserve(&self.parts.media, self.parts.advertise) {
+        let leg = match Leg::reserve(&self.parts.media, (self.parts.advertise)()) {
             Ok(leg) => leg,
             Err(error) => {
                 tracing::error!(%error, "no port for the audio of a transfer");

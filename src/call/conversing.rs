@@ -54,6 +54,7 @@ pub(super) fn prepare(
         recorded: plan.record,
         max_duration: Duration::from_secs(plan.max_duration_secs),
         transfers: plan.transfer_to.is_some(),
+        keys: direction == CallDirection::Outbound,
         screening: (direction == CallDirection::Outbound).then(|| screening(parts, plan)),
     };
     let mut config = parts.voice.clone();
@@ -99,7 +100,7 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, place: &Place, session: 
     let answered = Instant::now();
     teller.status(CallStatus::InProgress).await;
     teller.tell(CallChange::Answered { answered_by: AnsweredBy::Unknown }).await;
-    let file = plan.record.then(|| recording_file(teller));
+    let file = plan.record.then(|| recording_file(parts, teller));
     if plan.record && !audio.recorded {
         record(&audio, recording_path(parts, teller));
     }
@@ -194,12 +195,12 @@ pub(super) fn renegotiate(audio: &mut Audio, reoffer: Reoffer) {
     let _ = reoffer.reply.send(answer);
 }
 
-fn recording_file(teller: &Teller) -> String {
-    format!("{}.wav", teller.call)
+fn recording_file(parts: &Parts, teller: &Teller) -> String {
+    format!("{}.{}", teller.call, parts.config.recording_format.extension())
 }
 
 pub(super) fn recording_path(parts: &Parts, teller: &Teller) -> PathBuf {
-    parts.recordings.join(recording_file(teller))
+    parts.recordings.join(recording_file(parts, teller))
 }
 
 fn record(audio: &Audio, path: PathBuf) {
@@ -210,9 +211,20 @@ fn record(audio: &Audio, path: PathBuf) {
 
 async fn finish_recording(audio: &Audio, file: String, teller: &Teller) {
     match audio.handle.stop_recording().await {
-        Ok(_) => teller.tell(CallChange::Recording { file }).await,
+        Ok(summary) => {
+            tell_of_gaps(summary.dropped());
+            teller.tell(CallChange::Recording { file }).await;
+        }
         Err(error) => tracing::error!(%error, "the recording is lost"),
     }
+}
+
+fn tell_of_gaps(dropped: Duration) {
+    if dropped.is_zero() {
+        return;
+    }
+    metrics::counter!("callbox_recording_dropped_ms_total").increment(dropped.as_millis() as u64);
+    tracing::warn!(?dropped, "a recording has gaps: the disk or the processor was slower than the calls");
 }
 
 /// Keeps the call's turns and tells them.

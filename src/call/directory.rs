@@ -41,6 +41,9 @@ pub struct Wanted<'a> {
     pub language: &'a str,
 }
 
+/// Our address as peers are told it, when a call begins.
+pub type Advertise = Arc<dyn Fn() -> IpAddr + Send + Sync>;
+
 /// What calls are made of.
 #[derive(Clone)]
 pub struct Parts {
@@ -49,7 +52,7 @@ pub struct Parts {
     pub sip: SipNode,
     pub media: Arc<MediaPlane>,
     /// The address SDP names for media.
-    pub advertise: IpAddr,
+    pub advertise: Advertise,
     pub engines: EngineSource,
     pub voices: VoicePicker,
     pub transfers: TransferLeave,

@@ -41,7 +41,7 @@ pub(super) async fn run(parts: &Parts, incoming: IncomingCall, persona: &Persona
 /// Rings, then answers. A caller without an offer gets ours and its answer follows later; until then
 /// nothing is sent to it.
 async fn answer(parts: &Parts, incoming: IncomingCall) -> Result<(SipCall, Leg, Negotiated), Option<SipEnd>> {
-    let leg = Leg::reserve(&parts.media, parts.advertise).map_err(|error| {
+    let leg = Leg::reserve(&parts.media, (parts.advertise)()).map_err(|error| {
         tracing::error!(%error, "no port for the audio of a call");
         None
     })?;

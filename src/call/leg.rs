@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::base::audio::{Codec, Direction};
 use crate::base::terms::Terms;
-use crate::media::{self, MediaError, MediaEvent, MediaHandle, MediaPlane, SessionConfig, SessionUpdate};
+use crate::media::{self, MediaError, MediaEvent, MediaHandle, MediaPlane, SessionConfig};
 use crate::sip::sdp::{self, Local, Negotiated, SdpError};
 
 /// A port for audio, and what we say about it in SDP.
@@ -130,7 +130,7 @@ impl Leg {
     }
 
     fn config(&self, agreed: &Negotiated) -> SessionConfig {
-        update_of(agreed).begin(self.jitter, self.rtp_timeout, rand::random())
+        agreed.agreed().begin(self.jitter, self.rtp_timeout, rand::random())
     }
 }
 
@@ -166,18 +166,7 @@ impl Audio {
 }
 
 fn follow(handle: &MediaHandle, agreed: &Negotiated) {
-    if let Err(error) = handle.update(update_of(agreed)) {
+    if let Err(error) = handle.update(agreed.agreed()) {
         tracing::error!(%error, "the media session could not follow a new offer");
-    }
-}
-
-fn update_of(agreed: &Negotiated) -> SessionUpdate {
-    SessionUpdate {
-        codec: agreed.codec,
-        payload_type: agreed.payload_type,
-        telephone_event: agreed.telephone_event,
-        remote: agreed.remote,
-        direction: agreed.direction,
-        terms: agreed.terms,
     }
 }

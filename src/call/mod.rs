@@ -37,7 +37,27 @@ use std::time::Duration;
 pub use directory::{Directory, Parts};
 use serde::{Deserialize, Serialize};
 
+use crate::sip::ring_timeout_is_valid;
 use crate::voice::greeting;
+
+/// What recordings are kept as.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordingFormat {
+    #[default]
+    Wav,
+    /// Opus in Ogg: about a sixth of the size or less.
+    Opus,
+}
+
+impl RecordingFormat {
+    const fn extension(self) -> &'static str {
+        match self {
+            RecordingFormat::Wav => "wav",
+            RecordingFormat::Opus => "ogg",
+        }
+    }
+}
 
 /// The `[call]` section.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +73,7 @@ pub struct Config {
     pub inbound_persona: String,
     /// Write a summary after each answered call.
     pub summary: bool,
+    pub recording_format: RecordingFormat,
     /// How a call that goes out tells a person from an answering machine.
     pub answering: greeting::Config,
 }
@@ -65,12 +86,23 @@ impl Default for Config {
             transfer_ring_secs: 30,
             inbound_persona: String::new(),
             summary: true,
+            recording_format: RecordingFormat::default(),
             answering: greeting::Config::default(),
         }
     }
 }
 
 impl Config {
+    /// What types do not say; gives the field that is wrong, and what it must be.
+    pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        let rings =
+            [("ring_timeout_secs", self.ring_timeout()), ("transfer_ring_secs", self.transfer_ring())];
+        match rings.iter().find(|(_, ring)| !ring_timeout_is_valid(*ring)) {
+            Some((field, _)) => Err((field, "must be 1 to 170 seconds")),
+            None => Ok(()),
+        }
+    }
+
     fn ring_timeout(&self) -> Duration {
         Duration::from_secs(self.ring_timeout_secs)
     }

@@ -40,7 +40,7 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
     let Place { teller, stop, .. } = place;
     let failed = |end| Dialled::Ended { end, stopped_by: None };
     let Some(to) = plan.to.clone() else { return failed(None) };
-    let mut leg = match Leg::reserve(&parts.media, parts.advertise) {
+    let mut leg = match Leg::reserve(&parts.media, (parts.advertise)()) {
         Ok(leg) => leg,
         Err(error) => {
             tracing::error!(%error, "no port for the audio of a call");

@@ -37,7 +37,7 @@ pub use self::report::{CallReport, HungUpBy};
 pub use self::script::{Line, LineError, Step, speak_lines};
 use crate::base::E164;
 use crate::engine::worker::VadHandle;
-use crate::media::{self, MediaError, MediaPlane, SessionConfig, SessionUpdate};
+use crate::media::{self, MediaError, MediaPlane, SessionConfig};
 use crate::sip::sdp::{self, Local, Negotiated};
 use crate::sip::{
     self, Dial, IncomingCall, Network, Signal, SipCall, SipEnd, SipError, SipNode, TrunkConfig,
@@ -57,7 +57,7 @@ pub struct Config {
     pub answer: Answering,
     pub script: Vec<Step>,
     pub pace: turns::Config,
-    /// Stereo WAV: left what is heard, right what is said. The second call's has `-2` in its name.
+    /// Stereo, WAV or `.ogg`: left what is heard, right what is said. The second call's has `-2` in its name.
     pub record: Option<PathBuf>,
     /// Where calls that the phone places go.
     pub dial: Option<SocketAddr>,
@@ -288,19 +288,7 @@ fn local(leg: &media::Leg) -> Local {
 
 /// What media does with what SDP agreed on.
 pub fn session_of(agreed: &Negotiated, media: &media::Config) -> SessionConfig {
-    update_of(agreed).begin(media.jitter, media.rtp_timeout(), rand::random())
-}
-
-/// The same for what a re-INVITE agreed on.
-pub fn update_of(agreed: &Negotiated) -> SessionUpdate {
-    SessionUpdate {
-        codec: agreed.codec,
-        payload_type: agreed.payload_type,
-        telephone_event: agreed.telephone_event,
-        remote: agreed.remote,
-        direction: agreed.direction,
-        terms: agreed.terms,
-    }
+    agreed.agreed().begin(media.jitter, media.rtp_timeout(), rand::random())
 }
 
 /// `call.wav`, `call-2.wav`, `call-3.wav`, …

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::rtp::Timestamp;
-use crate::base::audio::duration_of;
+use crate::base::audio::{FRAME, duration_of};
 
 /// Digits by event code (RFC 4733 §3.2).
 const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '*', '#', 'A', 'B', 'C', 'D'];
@@ -151,6 +151,17 @@ pub enum DtmfError {
     TooMany { max: usize },
 }
 
+/// How long it takes to send `digits`, pauses included.
+pub fn sending_time(digits: &str) -> Duration {
+    let tone = u32::from(TONE_FRAMES + u16::from(ENDS) - 1 + GAP_FRAMES);
+    let frames = |digit| match digit {
+        'w' => PAUSE_FRAMES.into(),
+        'W' => 2 * u32::from(PAUSE_FRAMES),
+        _ => tone,
+    };
+    FRAME * digits.chars().map(frames).sum::<u32>()
+}
+
 /// Digits and pauses that can wait.
 pub const MAX_QUEUED_DIGITS: usize = 64;
 /// Frames a tone lasts: 100 ms, its last packet being the first of three ends.
@@ -158,6 +169,8 @@ const TONE_FRAMES: u16 = 5;
 const ENDS: u8 = 3;
 /// Frames of silence after the last end. With the two repeated ends, 100 ms pass between two tones.
 const GAP_FRAMES: u16 = 3;
+/// Frames of `w`: half a second.
+const PAUSE_FRAMES: u16 = 25;
 /// Level of a sent digit: -10 dBm0.
 const VOLUME: u8 = 10;
 
@@ -226,8 +239,8 @@ fn normal(digit: char) -> Result<char, DtmfError> {
 fn begin(digit: char, start: Timestamp) -> Step {
     match DIGITS.iter().position(|&known| known == digit) {
         Some(code) => Step::Tone { code: code as u8, start, frames: 0, ends: 0 },
-        None if digit == 'w' => Step::Pause { frames: 25 },
-        None => Step::Pause { frames: 50 },
+        None if digit == 'w' => Step::Pause { frames: PAUSE_FRAMES },
+        None => Step::Pause { frames: 2 * PAUSE_FRAMES },
     }
 }
 

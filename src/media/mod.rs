@@ -23,7 +23,7 @@
 //! | [`relay`] | what one session hears is what another one sends |
 //! | [`ringback`] | the tone while somebody's phone rings |
 //! | [`pacer`] | when to send |
-//! | [`tap`], [`recording`] | both sides into a WAV file |
+//! | [`tap`], [`recording`] | both sides into a file, WAV or Opus |
 //! | [`resample`] | between the line's rate and what models speak and hear |
 //! | [`ports`] | which pairs of UDP ports |
 //!

@@ -1,15 +1,24 @@
-//! Stereo WAV recordings, written by one background thread.
+//! Stereo recordings, WAV or Opus, written by one background thread.
 //!
-//! Left is the far end, right is us, 16 bits, at the rate that the line has when the recording begins;
-//! if the line changes its rate, what follows is brought to the first. The file grows as `NAME.wav.part`; its header
-//! is brought up to date every second or so, hence it can be opened even when the process was killed
-//! in the middle of a call. When the recording ends the file gets its name in one step.
+//! Left is the far end, right is us, at the rate that the line has when the recording begins; if the line
+//! changes its rate, what follows is brought to the first. The file grows as `NAME.wav.part` or
+//! `NAME.ogg.part`; every second or so it is made whole, hence it can be opened even when the process was
+//! killed in the middle of a call. When the recording ends the file gets its name in one step.
+//!
+//! The media threads never wait for a recording: they push blocks into a [`Queue`] that refuses them when
+//! it is full. One thread writes and encodes, at a lower priority than theirs, so all recordings of a node
+//! have a core at most. Behind by an eighth of the queue, it spends less work on Opus; where that is not enough either,
+//! blocks are refused, counted, and silent in the file.
+
+mod file;
+mod ogg_opus;
+mod wav;
 
 use std::{
     borrow::Cow,
     collections::{HashMap, VecDeque},
-    fs, io,
-    path::{Path, PathBuf},
+    io,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -21,17 +30,28 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
+use self::file::{Effort, File};
 use super::{resample::stretched, tap::Tap};
 use crate::base::audio::{NARROWBAND_HZ, duration_of};
+
+/// Of the recorder's thread; that of the others is 0, and higher values give way to lower ones.
+const NICENESS: i32 = 5;
 
 /// What became of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordingSummary {
     pub path: PathBuf,
     pub duration: Duration,
-    /// Samples of 8 kHz, of each channel, that were dropped because the disk was slower than the calls. They
+    /// Samples of 8 kHz, of each channel, that were dropped because disk or encoder were slower than the calls. They
     /// are silence in the file.
     pub dropped_samples: u64,
+}
+
+impl RecordingSummary {
+    /// What was dropped, as a time.
+    pub fn dropped(&self) -> Duration {
+        duration_of(self.dropped_samples, NARROWBAND_HZ)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +59,7 @@ pub enum RecordingError {
     #[error("no recording is under way")]
     NotRecording,
     #[error("recording {path} failed: {source}", path = path.display())]
-    Write { path: PathBuf, source: hound::Error },
+    Write { path: PathBuf, source: io::Error },
     #[error("recording {path} could not be given its name: {source}", path = path.display())]
     Rename { path: PathBuf, source: io::Error },
     #[error("the media plane has shut down")]
@@ -121,11 +141,13 @@ impl Queue {
         self.wake.notify_one();
     }
 
-    fn pop(&self) -> Message {
+    /// The next message, and how much work it may take.
+    fn pop(&self) -> (Message, Effort) {
         let mut messages = self.messages.lock();
         loop {
             match messages.pop_front() {
-                Some(message) => return message,
+                Some(message) if messages.len() > self.capacity / 8 => return (message, Effort::Hurried),
+                Some(message) => return (message, Effort::Calm),
                 None => self.wake.wait(&mut messages),
             }
         }
@@ -141,17 +163,21 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// `capacity` blocks of half a second may wait; headers are brought up to date after `flush_every`
-    /// of audio.
+    /// `capacity` blocks of half a second may wait; files are made whole after `flush_every` of audio.
     pub fn start(capacity: usize, flush_every: Duration) -> io::Result<Self> {
         let queue = Arc::new(Queue::new(capacity));
         let theirs = queue.clone();
-        let body = move || Files { flush_every, ..Files::default() }.serve(&theirs);
+        let body = move || {
+            // `None` is this thread. What cannot be lowered stays: recordings compete, and that is all.
+            let _ = rustix::process::setpriority_process(None, NICENESS);
+            Files { flush_every, ..Files::default() }.serve(&theirs);
+        };
         let thread = thread::Builder::new().name("media-recorder".into()).spawn(body)?;
         Ok(Recorder { queue, next_id: AtomicU64::new(0), thread: Some(thread) })
     }
 
-    /// Begins a recording at `rate` Hz that ends up at `path`. Errors come with its summary.
+    /// Begins a recording at `rate` Hz that ends up at `path`: Opus if that ends in `.ogg`, else WAV. Errors
+    /// come with its summary.
     pub fn begin(&self, path: PathBuf, rate: u32) -> Tap {
         let id = RecordingId(self.next_id.fetch_add(1, Ordering::Relaxed));
         self.queue.push(Message::Start(id, path, rate));
@@ -186,9 +212,10 @@ struct Files {
 impl Files {
     fn serve(&mut self, queue: &Queue) {
         loop {
-            match queue.pop() {
+            let (message, effort) = queue.pop();
+            match message {
                 Message::Start(id, path, rate) => drop(self.open.insert(id, File::create(path, rate))),
-                Message::Block(id, block) => self.write(id, &block),
+                Message::Block(id, block) => self.write(id, &block, effort),
                 Message::Finish(id, reply) => self.finish(queue, id, reply),
                 Message::Shutdown => break,
             }
@@ -197,10 +224,10 @@ impl Files {
         ids.into_iter().for_each(|id| self.finish(queue, id, None));
     }
 
-    fn write(&mut self, id: RecordingId, block: &Block) {
+    fn write(&mut self, id: RecordingId, block: &Block, effort: Effort) {
         let Some(entry) = self.open.get_mut(&id) else { return };
         if let Ok(file) = entry
-            && let Err(source) = file.write(block, self.flush_every)
+            && let Err(source) = file.write(block, effort, self.flush_every)
         {
             *entry = Err(RecordingError::Write { path: file.path.clone(), source });
         }
@@ -220,71 +247,9 @@ impl Files {
     }
 }
 
-struct File {
-    path: PathBuf,
-    part: PathBuf,
-    rate: u32,
-    writer: hound::WavWriter<io::BufWriter<fs::File>>,
-    written: u64,
-    flushed: u64,
-}
-
-impl File {
-    fn create(path: PathBuf, rate: u32) -> Result<Self, RecordingError> {
-        let part = part_path(&path);
-        let spec = hound::WavSpec {
-            channels: 2,
-            sample_rate: rate,
-            bits_per_sample: 16,
-            sample_format: hound::SampleFormat::Int,
-        };
-        let folder = path.parent().map_or(Ok(()), fs::create_dir_all).map_err(hound::Error::IoError);
-        match folder.and_then(|()| hound::WavWriter::create(&part, spec)) {
-            Ok(writer) => Ok(File { path, part, rate, writer, written: 0, flushed: 0 }),
-            Err(source) => Err(RecordingError::Write { path, source }),
-        }
-    }
-
-    /// Appends the block, with silence where blocks before it were dropped.
-    fn write(&mut self, block: &Block, flush_every: Duration) -> Result<(), hound::Error> {
-        let start = block.start * u64::from(self.rate) / u64::from(NARROWBAND_HZ);
-        let missing = start.saturating_sub(self.written);
-        let stereo = block.at(self.rate);
-        let silence = std::iter::repeat_n([0; 2], missing as usize);
-        for [left, right] in silence.chain(stereo.iter().copied()) {
-            self.writer.write_sample(left)?;
-            self.writer.write_sample(right)?;
-        }
-        self.written += missing + stereo.len() as u64;
-        if duration_of(self.written - self.flushed, self.rate) >= flush_every {
-            self.writer.flush()?;
-            self.flushed = self.written;
-        }
-        Ok(())
-    }
-
-    fn finish(self, dropped_samples: u64) -> Result<RecordingSummary, RecordingError> {
-        let File { path, part, rate, writer, written, .. } = self;
-        if let Err(source) = writer.finalize() {
-            return Err(RecordingError::Write { path, source });
-        }
-        match fs::rename(part, &path) {
-            Ok(()) => Ok(RecordingSummary { path, duration: duration_of(written, rate), dropped_samples }),
-            Err(source) => Err(RecordingError::Rename { path, source }),
-        }
-    }
-}
-
-/// `NAME.wav` is `NAME.wav.part` until it is complete.
-fn part_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    name.into()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{file::part_path, *};
     use crate::media::{jitter::FRAME_SAMPLES, tap::TapFrame};
 
     fn frame(start: u64, left: i16) -> TapFrame {
@@ -343,7 +308,7 @@ mod tests {
         let path = folder.path().join("call.wav");
         let mut file = File::create(path.clone(), NARROWBAND_HZ).unwrap();
         let block = Block { start: 0, rate: NARROWBAND_HZ, stereo: vec![[7, 8]; 4_000] };
-        file.write(&block, Duration::from_millis(100)).unwrap();
+        file.write(&block, Effort::Calm, Duration::from_millis(100)).unwrap();
         std::mem::forget(file);
         let reader = hound::WavReader::open(part_path(&path)).unwrap();
         assert_eq!((reader.duration(), path.exists()), (4_000, false));

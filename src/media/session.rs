@@ -55,6 +55,12 @@ use crate::base::{
     terms::{Formats, OpusTerms},
 };
 
+/// After a goodbye (RFC 3550 §6.6) silence is no lost packet; what follows a change of the far end's stream
+/// comes within this.
+const AFTER_GOODBYE: Duration = Duration::from_secs(3);
+/// Packets that a goodbye overtook come within this; who is heard after it has not left.
+const STRAGGLERS: Duration = Duration::from_millis(500);
+
 /// What the driver must do.
 #[derive(Debug)]
 pub enum Output {
@@ -141,6 +147,8 @@ pub struct Session {
     heard: Instant,
     /// When it last reported by RTCP: it lives, though it may say nothing.
     reported: Instant,
+    /// When the far end's stream ended by a goodbye.
+    left: Option<Instant>,
     timed_out: bool,
     tapped: bool,
     scratch: Vec<i16>,
@@ -175,6 +183,7 @@ impl Session {
             reporting,
             heard: now,
             reported: now,
+            left: None,
             timed_out: false,
             tapped: false,
             scratch: Vec::new(),
@@ -304,7 +313,7 @@ impl Session {
             self.jitter.set_rate(update.codec.sample_rate());
         }
         // What is agreed anew is waited for anew.
-        (self.heard, self.timed_out) = (now, false);
+        (self.heard, self.left, self.timed_out) = (now, None, false);
         (self.codec, self.payload_type) = (update.codec, update.payload_type);
         (self.telephone_event, self.direction) = (update.telephone_event, update.direction);
         (self.receives, self.opus) = (update.terms.receives, update.terms.opus);
@@ -401,7 +410,9 @@ impl Session {
             return;
         }
         let silent_for = now.saturating_duration_since(self.heard.max(self.reported));
-        if !self.timed_out && silent_for >= self.rtp_timeout {
+        let left = self.left.is_some_and(|left| self.heard <= left + STRAGGLERS);
+        let patience = if left { self.rtp_timeout.min(AFTER_GOODBYE) } else { self.rtp_timeout };
+        if !self.timed_out && silent_for >= patience {
             self.timed_out = true;
             self.emit(MediaEvent::RtpTimeout { silent_for });
         }

@@ -1,6 +1,6 @@
 //! Plugs the floors together: a configuration becomes a running node.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::mpsc;
 
 use crate::base::CallId;
-use crate::call::directory::{Directory, Parts, Refusal, TransferLeave};
+use crate::call::directory::{Advertise, Directory, Parts, Refusal, TransferLeave};
 use crate::call::record::{CallPlan, EndedBy};
 use crate::media::MediaPlane;
 use crate::models;
@@ -145,10 +145,11 @@ async fn take_calls(directory: Directory, mut incoming: mpsc::Receiver<IncomingC
 }
 
 /// The address SDP names: the public one, else the one that media is bound to, else the one that SIP
-/// tells its peers.
-fn advertised_address(config: &NodeConfig, sip: &SipNode) -> IpAddr {
+/// tells its peers. Asked for each call, since a public one may change.
+fn advertised_address(config: &NodeConfig, sip: &SipNode) -> Advertise {
     let bound = Some(config.media.bind).filter(|address| !address.is_unspecified());
-    config.sip.public_address.or(bound).unwrap_or_else(|| sip.advertised_address())
+    let sip = sip.clone();
+    Arc::new(move || sip.public_address().or(bound).unwrap_or_else(|| sip.advertised_address()))
 }
 
 fn warn_of_silence(config: &NodeConfig) {

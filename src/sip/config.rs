@@ -9,8 +9,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    rate::RateLimit,
     session_timer::{self, Terms},
-    trunk::{InvalidTrunk, TrunkConfig},
+    tls::TlsConfig,
+    trunk::{InvalidTrunk, Server, TrunkConfig},
 };
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -41,6 +43,15 @@ pub struct Config {
     pub session_floor: Duration,
     /// Calls at once, both ways; more are refused with 503.
     pub max_calls: usize,
+    /// Between the two line ends that keep a connection to a trunk open (RFC 5626); zero sends none.
+    #[serde(rename = "keepalive_secs", with = "seconds")]
+    pub keepalive: Duration,
+    /// `host` or `host:port` of a STUN server that tells `public_address`, and goes on telling it.
+    pub stun_server: Option<Server>,
+    #[serde(rename = "stun_interval_secs", with = "seconds")]
+    pub stun_interval: Duration,
+    pub rate_limit: RateLimit,
+    pub tls: TlsConfig,
     pub trunks: Vec<TrunkConfig>,
 }
 
@@ -57,6 +68,11 @@ impl Default for Config {
             session_expires: Duration::from_secs(1800),
             session_floor: session_timer::SHORTEST,
             max_calls: 200,
+            keepalive: Duration::from_secs(110),
+            stun_server: None,
+            stun_interval: Duration::from_secs(25),
+            rate_limit: RateLimit::default(),
+            tls: TlsConfig::default(),
             trunks: Vec::new(),
         }
     }
@@ -76,6 +92,8 @@ pub enum InvalidConfig {
 const LONGEST_RING: Duration = Duration::from_secs(170);
 /// Timer B ends an INVITE without a response after 64 T1.
 const LONGEST_SETUP: Duration = Duration::from_secs(30);
+/// RFC 5626 section 4.4.1 advises a server to wait no longer.
+const LONGEST_PING: Duration = Duration::from_secs(840);
 const LONGEST_SESSION: Duration = Duration::from_secs(86_400);
 
 impl Config {
@@ -101,6 +119,22 @@ impl Config {
         if self.max_calls == 0 {
             return fail("max_calls", "must be at least 1");
         }
+        if !self.keepalive.is_zero() && !(Duration::from_millis(100)..=LONGEST_PING).contains(&self.keepalive)
+        {
+            return fail("keepalive_secs", "must be 0.1 to 840, or 0 for none");
+        }
+        if self.stun_server.is_some() && self.public_address.is_some() {
+            return fail(
+                "stun_server",
+                "must not stand beside `public_address`: one of them says the address",
+            );
+        }
+        if !(Duration::from_millis(100)..=LONGEST_PING).contains(&self.stun_interval) {
+            return fail("stun_interval_secs", "must be 0.1 to 840");
+        }
+        if let Some((field, problem)) = self.tls.problem() {
+            return fail(field, problem);
+        }
         let mut names = HashSet::new();
         for trunk in &self.trunks {
             trunk.validate()?;
@@ -118,7 +152,8 @@ impl Config {
     }
 }
 
-pub(super) fn ring_timeout_is_valid(timeout: Duration) -> bool {
+/// Whether a phone may ring for so long.
+pub fn ring_timeout_is_valid(timeout: Duration) -> bool {
     (Duration::from_millis(100)..=LONGEST_RING).contains(&timeout)
 }
 

@@ -5,23 +5,30 @@
 //! algorithm, and quotes what must not be quoted. All of that is put right at the wire.
 
 use rsipstack::{
-    sip::{Header, Headers, SipMessage, prelude::HasHeaders},
+    sip::{Header, Headers, SipMessage},
     transaction::endpoint::MessageInspector,
     transport::SipAddr,
 };
 
+use super::nonce::NonceCounts;
+
 /// Our spelling is the RFC's, outside; the stack's, inside.
 const ALGORITHMS: [(&str, &str); 2] = [("MD5", "MD5"), ("SHA-256", "SHA256")];
 
-pub(super) struct DigestTranslator;
+pub(super) struct DigestTranslator(pub NonceCounts);
 
 impl MessageInspector for DigestTranslator {
     fn before_send(&self, mut message: SipMessage, _to: Option<&SipAddr>) -> SipMessage {
-        for header in message.headers_mut().iter_mut() {
-            match header {
-                Header::Authorization(value) => *value = credentials_for_wire(value.value()).into(),
-                Header::ProxyAuthorization(value) => *value = credentials_for_wire(value.value()).into(),
-                _ => {}
+        if let SipMessage::Request(request) = &mut message {
+            let method = request.method.to_string();
+            for header in request.headers.iter_mut() {
+                match header {
+                    Header::Authorization(value) => *value = self.for_wire(value.value(), &method).into(),
+                    Header::ProxyAuthorization(value) => {
+                        *value = self.for_wire(value.value(), &method).into()
+                    }
+                    _ => {}
+                }
             }
         }
         message
@@ -32,6 +39,13 @@ impl MessageInspector for DigestTranslator {
             choose_challenges(&mut response.headers);
         }
         message
+    }
+}
+
+impl DigestTranslator {
+    fn for_wire(&self, credentials: &str, method: &str) -> String {
+        let credentials = credentials_for_wire(credentials);
+        self.0.recount(&credentials, method).unwrap_or(credentials)
     }
 }
 
@@ -110,6 +124,15 @@ fn rewrite(value: &str, change: impl Fn(&str, &str) -> Option<String>) -> Option
         parts.push(format!("{name}={written}"));
     }
     Some(format!("Digest {}", parts.join(", ")))
+}
+
+/// A parameter of a `Digest` value, without its quotes.
+pub(super) fn parameter<'a>(value: &'a str, name: &str) -> Option<&'a str> {
+    let (_, parameters) = value.trim().split_once(' ')?;
+    split_outside_quotes(parameters).into_iter().find_map(|parameter| {
+        let (found, raw) = parameter.split_once('=')?;
+        found.trim().eq_ignore_ascii_case(name).then(|| raw.trim().trim_matches('"'))
+    })
 }
 
 fn split_outside_quotes(text: &str) -> Vec<&str> {

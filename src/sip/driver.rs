@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     call::{COMMANDS, CallHandle, Command, SIGNALS, Signal, SipCall},
     dialog::{Call, Effect, Event, Progress, State},
+    early::{Described, callee_of},
     end::SipEnd,
     error::{SipError, describe},
     message::{allow, allows_update, body_text, end_of, is_success, session_expires, terminated},
@@ -66,6 +67,7 @@ pub(super) struct Driver {
     pub(super) description: Option<String>,
     /// What the peer described last.
     pub(super) heard_description: Option<String>,
+    pub(super) described: Described,
     /// Once the call is answered, if the session expires.
     pub(super) session: Option<Timer>,
     /// What our 200 to the peer's INVITE says of session timers.
@@ -120,6 +122,7 @@ impl Driver {
             inside: JoinSet::new(),
             description: None,
             heard_description: None,
+            described: Described::default(),
             session: None,
             promised: None,
             peer_updates: false,
@@ -354,8 +357,10 @@ impl Driver {
         let agreed =
             self.core.config.terms().and_then(|terms| terms.accept(session_expires(&response.headers)));
         self.begin_session(agreed);
-        // A callee whose early description counts need not repeat it (RFC 3262 section 5).
-        if let Some(sdp) = body_text(&response.body) {
+        // A callee whose early description counts need not repeat it (RFC 3262 section 5); another callee of
+        // a forked call may have played since.
+        let before = || Some(self.described.by(&callee_of(response)?)?.to_owned());
+        if let Some(sdp) = body_text(&response.body).or_else(before) {
             self.heard_description = Some(sdp);
         }
         self.feed(Event::Answered { sdp: self.heard_description.clone().unwrap_or_default() });

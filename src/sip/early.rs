@@ -14,6 +14,35 @@ const TARGET: &str = "Callbox-Early-Target";
 const ROUTE: &str = "Callbox-Early-Route";
 const TO: &str = "Callbox-Early-To";
 
+/// Callees of a forked call whose descriptions are kept; what further ones play is heard all the same.
+const MAX_FORKS: usize = 16;
+
+/// What each callee of a forked call described before one of them answered.
+#[derive(Debug, Default)]
+pub(super) struct Described {
+    /// By the callee's tag.
+    forks: Vec<(String, String)>,
+}
+
+impl Described {
+    pub fn hear(&mut self, tag: &str, sdp: &str) {
+        match self.forks.iter().position(|(fork, _)| fork == tag) {
+            Some(known) => sdp.clone_into(&mut self.forks[known].1),
+            None if self.forks.len() < MAX_FORKS => self.forks.push((tag.to_owned(), sdp.to_owned())),
+            None => {}
+        }
+    }
+
+    pub fn by(&self, tag: &str) -> Option<&str> {
+        self.forks.iter().find(|(fork, _)| fork == tag).map(|(_, sdp)| sdp.as_str())
+    }
+}
+
+/// The tag of who answers a request of ours.
+pub(super) fn callee_of(response: &Response) -> Option<String> {
+    Some(response.to_header().ok()?.tag().ok()??.value().to_owned())
+}
+
 /// Where a request goes in the dialog that a provisional response opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct EarlyDialog {
@@ -29,7 +58,7 @@ impl EarlyDialog {
     /// The dialog of a 1xx; `None` if it opens none, as 100 does.
     pub fn of(response: &Response) -> Option<Self> {
         let to = response.to_header().ok()?;
-        let tag = to.tag().ok()??.value().to_owned();
+        let tag = callee_of(response)?;
         let target = response.contact_header().ok().and_then(|contact| contact.typed().ok());
         let recorded = response.record_route_headers();
         let lists = recorded.iter().map(|list| RecordRoute::parse_header_list(list.value()));
@@ -116,6 +145,17 @@ mod tests {
     fn response_without_a_tag_opens_no_dialog() {
         assert_eq!(EarlyDialog::of(&ringing("To: <sip:c@d>\r\n")), None);
         assert!(EarlyDialog::of(&ringing("To: <sip:c@d>;tag=x\r\n")).unwrap().is_direct());
+    }
+
+    #[test]
+    fn each_callee_is_remembered_by_what_it_said_last() {
+        let mut described = Described::default();
+        for (tag, sdp) in [("a", "1"), ("b", "2"), ("a", "3")] {
+            described.hear(tag, sdp);
+        }
+        assert_eq!((described.by("a"), described.by("b"), described.by("c")), (Some("3"), Some("2"), None));
+        (0..100).for_each(|n| described.hear(&format!("tag{n}"), "sdp"));
+        assert_eq!(described.forks.len(), MAX_FORKS);
     }
 
     #[test]

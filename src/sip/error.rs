@@ -2,12 +2,14 @@
 
 use std::{io, net::SocketAddr};
 
-use super::config::InvalidConfig;
+use super::{config::InvalidConfig, tls::TlsError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum SipError {
     #[error(transparent)]
     Config(#[from] InvalidConfig),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("sip.bind: cannot listen on {transport} {address}: {source}")]
     Bind { transport: &'static str, address: SocketAddr, source: io::Error },
     #[error("no trunk is named `{0}`")]

@@ -2,11 +2,22 @@
 //! body (RFC 3261 section 18.3; the parser accepts a negative one and two of them), and where it came
 //! from. What is refused gets no answer, so that a scanner learns nothing.
 
-use std::{collections::HashSet, net::IpAddr, sync::Arc};
+use std::{
+    collections::HashSet,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
 use parking_lot::{Mutex, RwLock};
 
-use super::trunk::Network;
+use super::{
+    rate::{Limiter, RateLimit},
+    trunk::Network,
+};
 
 /// Largest datagram read. The stack's buffer is one byte longer, so a longer datagram shows.
 pub(super) const MAX_DATAGRAM: usize = 8_191;
@@ -70,6 +81,70 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
 
+/// Messages that were dropped without an answer, since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Datagrams whose size or `Content-Length` is wrong.
+    pub malformed: u64,
+    /// Datagrams beyond what their source may send.
+    pub limited: u64,
+    /// Requests from addresses that belong to no trunk and name no live call.
+    pub strangers: u64,
+}
+
+/// What stands before the parser, and counts.
+#[derive(Debug)]
+pub(super) struct Gate {
+    limiter: Mutex<Limiter>,
+    sources: Sources,
+    malformed: AtomicU64,
+    limited: AtomicU64,
+    strangers: AtomicU64,
+}
+
+impl Gate {
+    pub fn new(limit: RateLimit, sources: Sources, now: Instant) -> Self {
+        Gate {
+            limiter: Mutex::new(Limiter::new(limit, now)),
+            sources,
+            malformed: AtomicU64::default(),
+            limited: AtomicU64::default(),
+            strangers: AtomicU64::default(),
+        }
+    }
+
+    /// Whether a datagram from `source` is looked at.
+    pub fn admits(&self, source: IpAddr, now: Instant) -> bool {
+        let is_trunk = self.sources.allows(source);
+        let admitted = self.limiter.lock().admit(source, is_trunk, now);
+        if !admitted {
+            count(&self.limited, "rate");
+        }
+        admitted
+    }
+
+    pub fn count_malformed(&self) {
+        count(&self.malformed, "malformed");
+    }
+
+    pub fn count_stranger(&self) {
+        count(&self.strangers, "stranger");
+    }
+
+    pub fn dropped(&self) -> Dropped {
+        Dropped {
+            malformed: self.malformed.load(Ordering::Relaxed),
+            limited: self.limited.load(Ordering::Relaxed),
+            strangers: self.strangers.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn count(counter: &AtomicU64, why: &'static str) {
+    counter.fetch_add(1, Ordering::Relaxed);
+    metrics::counter!("callbox_sip_dropped_total", "why" => why).increment(1);
+}
+
 /// Who may speak to us: trunks by address, and anyone who names a call that lives. A carrier may
 /// send a BYE from a machine that no configuration lists; its Call-ID proves that it belongs.
 #[derive(Debug, Clone, Default)]
@@ -112,7 +187,9 @@ impl Sources {
     }
 
     pub fn allows(&self, address: IpAddr) -> bool {
-        !self.trunks_of(address).is_empty()
+        let address = address.to_canonical();
+        self.0.servers.read().iter().any(|(_, ip)| *ip == address)
+            || self.0.networks.read().iter().any(|(_, net)| net.contains(address))
     }
 
     pub fn knows_call(&self, call_id: &str) -> bool {

@@ -52,6 +52,7 @@ impl Pulse {
 /// Asks `trunk` until shutdown.
 pub(super) async fn drive(core: Arc<Core>, trunk: Arc<Trunk>, state: watch::Sender<Liveness>) {
     let mut pulse = Pulse::new(Duration::from_secs(trunk.config.options_interval_secs.into()));
+    let mut connections = trunk.flow.made();
     loop {
         let (liveness, pause) = match core.ask(&trunk).await {
             Ok(Pong { round_trip, .. }) => pulse.alive(round_trip),
@@ -60,8 +61,10 @@ pub(super) async fn drive(core: Arc<Core>, trunk: Arc<Trunk>, state: watch::Send
         if let Some(liveness) = liveness {
             tell(&trunk, &state, liveness);
         }
+        connections.mark_unchanged();
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
+            Ok(()) = connections.changed() => {}
             () = core.draining.cancelled() => return,
         }
     }

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use rsipstack::{
     dialog::authenticate::Credential,
-    sip::{Auth, HostWithPort, Param, Uri},
+    sip::{Auth, HostWithPort, Uri},
     transport::SipAddr,
 };
 use tokio::sync::watch;
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::{
     config::Config,
     error::SipError,
+    flow::Flow,
     guard::Sources,
     keepalive::Liveness,
     node::Core,
@@ -28,6 +29,8 @@ pub(super) struct Trunk {
     pub config: TrunkConfig,
     pub registration: watch::Receiver<RegistrationState>,
     pub liveness: watch::Receiver<Liveness>,
+    /// The connection to it, if it is reached by one.
+    pub flow: Flow,
 }
 
 impl Trunk {
@@ -45,9 +48,7 @@ impl Trunk {
     /// `sip:user@server`, which a request to the trunk is addressed to.
     pub fn server_uri(&self, user: Option<&str>) -> Result<Uri, SipError> {
         let mut uri = parse_uri(&self.config.server.to_string(), user)?;
-        if self.config.transport == Transport::Tcp {
-            uri.params.push(Param::Transport(rsipstack::sip::Transport::Tcp));
-        }
+        uri.params.extend(self.config.transport.param());
         Ok(uri)
     }
 
@@ -65,20 +66,14 @@ impl Trunk {
             Some(domain) => parse_uri(&BracketedHost(domain).to_string(), None)?,
             None => parse_uri(&self.config.server.to_string(), None)?,
         };
-        if self.config.transport == Transport::Tcp {
-            uri.params.push(Param::Transport(rsipstack::sip::Transport::Tcp));
-        }
+        uri.params.extend(self.config.transport.param());
         Ok(uri)
     }
 
     /// Where its requests go, before any name is looked up.
     pub fn address(&self) -> Result<SipAddr, SipError> {
-        let transport = match self.config.transport {
-            Transport::Udp => rsipstack::sip::Transport::Udp,
-            Transport::Tcp => rsipstack::sip::Transport::Tcp,
-        };
         let addr = HostWithPort::try_from(self.config.server.to_string().as_str())?;
-        Ok(SipAddr { r#type: Some(transport), addr })
+        Ok(SipAddr { r#type: Some(self.config.transport.into()), addr })
     }
 }
 
@@ -98,9 +93,11 @@ pub(super) struct Watched {
 }
 
 /// The trunks, and who is to tell of them.
-pub(super) fn trunks(config: &Config, sources: &Sources) -> (Vec<Arc<Trunk>>, Watched) {
+pub(super) fn trunks(config: &Config, sources: &Sources) -> Result<(Vec<Arc<Trunk>>, Watched), SipError> {
     let mut watched = Watched::default();
+    let tls = &config.tls;
     let make = |(index, config): (usize, &TrunkConfig)| {
+        let flow = Flow::new(tls, config)?;
         let (state, registration) = watch::channel(RegistrationState::NotConfigured);
         if config.register {
             watched.registrations.push((index, state));
@@ -113,9 +110,10 @@ pub(super) fn trunks(config: &Config, sources: &Sources) -> (Vec<Arc<Trunk>>, Wa
         if let Ok(address) = config.server.host.parse() {
             sources.allow_server(index, address);
         }
-        Arc::new(Trunk { index, config: config.clone(), registration, liveness })
+        Ok(Arc::new(Trunk { index, config: config.clone(), registration, liveness, flow }))
     };
-    (config.trunks.iter().enumerate().map(make).collect(), watched)
+    let trunks: Result<Vec<_>, SipError> = config.trunks.iter().enumerate().map(make).collect();
+    Ok((trunks?, watched))
 }
 
 /// Looks the trunks' names up again and again, so that calls from new addresses are known.
@@ -126,8 +124,8 @@ pub(super) async fn keep_resolving(core: Arc<Core>) {
         ticks.tick().await;
         for trunk in core.trunks.iter().filter(named) {
             let server = &trunk.config.server;
-            let addresses =
-                tokio::net::lookup_host((server.host.as_str(), server.port.unwrap_or(5060))).await;
+            let port = server.port.unwrap_or(trunk.config.transport.default_port());
+            let addresses = tokio::net::lookup_host((server.host.as_str(), port)).await;
             match addresses {
                 Ok(found) => found.for_each(|address| core.sources.allow_server(trunk.index, address.ip())),
                 Err(error) => {

@@ -13,7 +13,13 @@
 //! | `registration` | when to REGISTER again, pure, and its driver |
 //! | `keepalive` | whether a trunk lives, asked by OPTIONS |
 //! | `translate`, `digest`, `early` | what the stack says otherwise than the RFCs, put right at the wire |
+//! | `nonce` | how often a nonce was answered, pure |
+//! | `stun`, `discovery` | our address as the world sees it: the messages, pure, and who asks |
+//! | `rate` | how much a source may send, pure |
 //! | `guard`, `wire` | what is refused before it reaches the parser, and the socket that refuses it |
+//! | `tls` | whose certificates are trusted, and what a failed handshake means |
+//! | `flow`, `listener` | connections to trunks, and from them |
+//! | `addresses` | where peers reach us |
 //! | `node`, `link`, `router` | sockets and clock: the node, its trunks, requests that come in |
 //! | `driver`, `setup`, `provisional` | one call: its INVITE, what is told before the answer, its BYE |
 //! | `renegotiation`, `refresh`, `info` | what happens inside a call |
@@ -21,21 +27,27 @@
 //! Messages, transactions and dialogs are `rsipstack`'s; no name of it leaves this module. It logs
 //! whole messages, numbers included, at `info`: a log filter must hold it at [`LOG_FILTER`].
 
+mod addresses;
 mod call;
 mod config;
 mod dialog;
 mod digest;
+mod discovery;
 mod driver;
 mod early;
 mod end;
 mod error;
+mod flow;
 mod guard;
 mod info;
 mod keepalive;
 mod link;
+mod listener;
 mod message;
 mod node;
+mod nonce;
 mod provisional;
+mod rate;
 mod refresh;
 mod registration;
 mod reliable;
@@ -44,18 +56,23 @@ mod router;
 pub mod sdp;
 mod session_timer;
 mod setup;
+mod stun;
+mod tls;
 mod translate;
 pub mod trunk;
 mod wire;
 
 pub use self::{
     call::{CallHandle, IncomingCall, Party, Reoffer, Signal, SipCall},
-    config::{Config, InvalidConfig},
+    config::{Config, InvalidConfig, ring_timeout_is_valid},
     end::SipEnd,
     error::SipError,
+    guard::Dropped,
     keepalive::Liveness,
     node::{Dial, Pong, SipNode, Stats},
+    rate::RateLimit,
     registration::RegistrationState,
+    tls::{TlsConfig, TlsError},
     trunk::{Network, NumberFormat, Server, Transport, TrunkConfig},
 };
 

@@ -4,10 +4,7 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,7 +13,7 @@ use rsipstack::{
     EndpointBuilder,
     dialog::dialog_layer::DialogLayer,
     sip::{
-        Auth, Header, Method, Param, Scheme, SipMessage, StatusCode, StatusCodeKind, Uri, prelude::HeadersExt,
+        Auth, Header, Host, Method, Scheme, SipMessage, StatusCode, StatusCodeKind, Uri, prelude::HeadersExt,
     },
     transaction::{
         CallIdFormat,
@@ -32,19 +29,26 @@ use tokio::{
     sync::{Notify, broadcast, mpsc, mpsc::error::TrySendError, watch},
     task::JoinHandle,
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    addresses::Addresses,
     call::{CallHandle, Command, IncomingCall, SipCall},
     config::{Config, ring_timeout_is_valid},
     dialog::Limits,
+    digest::DigestTranslator,
+    discovery::{self, Discovery},
     error::{SipError, describe},
-    guard::Sources,
+    flow::{self, Flows},
+    guard::{Dropped, Gate, Sources},
     keepalive::{self, Liveness},
     link::{self, Trunk},
+    listener,
     message::{SDP, allow, supported},
+    nonce::NonceCounts,
     registration::{self, RegistrationState},
-    router, setup,
+    router, setup, tls,
     translate::Translator,
     trunk::Transport,
     wire::GuardedSocket,
@@ -55,8 +59,13 @@ use crate::base::E164;
 const INCOMING: usize = 64;
 /// ICMP errors a call may be behind on.
 const UNREACHABLE: usize = 64;
+/// Answers of a STUN server that wait to be read.
+const STUN_ANSWERS: usize = 4;
 /// Ports tried for UDP and TCP alike when the system chooses one.
 const PORT_ATTEMPTS: usize = 16;
+/// After which a connection that nothing was heard on is closed. A peer that is gone is noticed sooner, by
+/// the kernel; one that keeps still is left alone.
+const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
 /// How long a shutdown waits for BYEs, and then for REGISTERs, to be answered.
 const SHUTDOWN_STEP: Duration = Duration::from_secs(3);
 
@@ -89,8 +98,7 @@ pub struct Stats {
     pub calls: usize,
     pub dialogs: usize,
     pub transactions: usize,
-    /// Datagrams dropped unread since the start.
-    pub refused_datagrams: u64,
+    pub dropped: Dropped,
 }
 
 /// A running node. Clones share it; it stops at [`SipNode::shutdown`] or when the last is dropped.
@@ -106,8 +114,10 @@ pub(super) struct Core {
     pub endpoint: EndpointInnerRef,
     pub layer: Arc<DialogLayer>,
     pub sources: Sources,
-    /// Address and port in Via, Contact and our URIs.
-    pub advertised: SocketAddr,
+    /// What Via, Contact and SDP say.
+    pub addresses: Arc<Addresses>,
+    /// Connections to trunks.
+    pub flows: Flows,
     /// No new calls; registrations are taken back.
     pub draining: CancellationToken,
     pub unreachable: broadcast::Sender<SocketAddr>,
@@ -117,35 +127,50 @@ pub(super) struct Core {
     local: SocketAddr,
     pub stop: CancellationToken,
     calls: Mutex<HashMap<String, CallHandle>>,
-    refused: Arc<AtomicU64>,
+    gate: Arc<Gate>,
 }
 
 impl SipNode {
     /// Binds the ports, starts registering, and gives the calls that come in.
     pub async fn start(config: Config) -> Result<(SipNode, mpsc::Receiver<IncomingCall>), SipError> {
         config.validate()?;
+        tls::install_provider();
         let stop = CancellationToken::new();
         let (unreachable, _) = broadcast::channel(UNREACHABLE);
-        let refused = Arc::<AtomicU64>::default();
+        let sources = Sources::default();
+        let gate = Arc::new(Gate::new(config.rate_limit, sources.clone(), Instant::now()));
         let (udp, tcp) = bind(config.bind, config.tcp).await?;
         let local = udp.local_addr().map_err(|source| bind_error("UDP", config.bind, source))?;
-        let socket = GuardedSocket::new(udp, unreachable.clone(), refused.clone())
+        let (stun, answers) = mpsc::channel(STUN_ANSWERS);
+        let stun = config.stun_server.as_ref().map(|_| stun);
+        let socket = GuardedSocket::new(udp, unreachable.clone(), gate.clone(), stun)
             .map_err(|source| bind_error("UDP", local, source))?;
+        let socket = Arc::new(socket);
+        let discovery =
+            config.stun_server.clone().map(|server| Discovery::new(server, socket.clone(), answers));
         let external = config.public_address.map(|ip| SocketAddr::new(ip, local.port()));
-        let udp = UdpConnection::from_socket(Arc::new(socket), external, Some(stop.child_token())).await?;
+        let udp = UdpConnection::from_socket(socket, external, Some(stop.child_token())).await?;
         let advertised = udp.get_addr().get_socketaddr()?;
         let transport = TransportLayer::new(stop.clone());
+        transport.set_stream_idle_timeout(LONGEST_SILENCE);
         transport.add_transport(udp.into());
 
-        let sources = Sources::default();
-        let (trunks, watched) = link::trunks(&config, &sources);
+        let (trunks, watched) = link::trunks(&config, &sources)?;
+        let tls = bind_tls(tls::server(&config.tls)?).await?;
+        let tls_port = tls.as_ref().and_then(|(listener, _)| Some(listener.local_addr().ok()?.port()));
+        let known = config.public_address.is_some();
+        let addresses = Arc::new(Addresses::new(advertised, known, local.port(), config.tcp, tls_port));
+        let digest = DigestTranslator(NonceCounts::new(&config.trunks));
         let endpoint = EndpointBuilder::new()
             .with_user_agent(&config.user_agent)
             .with_transport_layer(transport)
             .with_cancel_token(stop.clone())
             .with_option(timers(config.t1))
-            .with_inspector(Box::new(Translator))
-            .with_transport_inspector(Box::new(router::SourceFilter(sources.clone())))
+            .with_inspector(Box::new(Translator { addresses: addresses.clone(), digest }))
+            .with_transport_inspector(Box::new(router::SourceFilter {
+                sources: sources.clone(),
+                gate: gate.clone(),
+            }))
             .build();
         let requests = endpoint.incoming_transactions()?;
         let endpoint = endpoint.inner;
@@ -159,18 +184,30 @@ impl SipNode {
             trunks,
             endpoint,
             sources,
-            advertised,
+            addresses,
+            flows: Flows::default(),
             unreachable,
             local,
             stop: stop.clone(),
-            refused,
+            gate,
         });
         let (incoming, calls) = mpsc::channel(INCOMING);
         core.spawn_until_stopped(router::serve(core.clone()));
         core.spawn_until_stopped(router::route(core.clone(), requests, incoming));
         core.spawn_until_stopped(link::keep_resolving(core.clone()));
+        if let Some(mut discovery) = discovery {
+            // Before the first registration, lest it tell an address that leads nowhere.
+            discovery.look(&core).await;
+            core.spawn_until_stopped(discovery::drive(core.clone(), discovery));
+        }
         if let Some(listener) = tcp {
-            core.spawn_until_stopped(router::accept(core.clone(), listener));
+            core.spawn_until_stopped(listener::accept_tcp(core.clone(), listener));
+        }
+        if let Some((listener, acceptor)) = tls {
+            core.spawn_until_stopped(listener::accept_tls(core.clone(), listener, acceptor));
+        }
+        for trunk in core.trunks.iter().filter(|trunk| trunk.config.transport != Transport::Udp) {
+            core.spawn_until_stopped(flow::drive(core.clone(), trunk.clone()));
         }
         for (trunk, state) in watched.registrations {
             core.tasks.spawn(registration::drive(core.clone(), core.trunks[trunk].clone(), state));
@@ -188,7 +225,17 @@ impl SipNode {
 
     /// Our address as peers are told it: where RTP should be advertised, too.
     pub fn advertised_address(&self) -> IpAddr {
-        self.core.advertised.ip()
+        self.core.addresses.ip()
+    }
+
+    /// Our address as the world sees it, where it is configured or a STUN server tells it. It may change.
+    pub fn public_address(&self) -> Option<IpAddr> {
+        self.core.addresses.public()
+    }
+
+    /// Where SIP over TLS is served, if it is: the port, which may have been chosen by the system.
+    pub fn tls_port(&self) -> Option<u16> {
+        self.core.addresses.tls
     }
 
     /// Places a call. Everything that can go wrong on the network comes as the call's end.
@@ -223,7 +270,7 @@ impl SipNode {
             calls: self.core.calls.lock().len(),
             dialogs: self.core.layer.len(),
             transactions: transactions.running_transactions + transactions.finished_transactions,
-            refused_datagrams: self.core.refused.load(Ordering::Relaxed),
+            dropped: self.core.gate.dropped(),
         }
     }
 
@@ -321,28 +368,39 @@ impl Core {
         Limits { setup: self.config.setup_timeout, ring, linger: self.config.t1 * 68 }
     }
 
-    /// Where the trunk's requests go now, over its transport, which is connected if it is TCP.
+    /// Where the trunk's requests go now, over its transport, which is connected if it is TCP or TLS.
     pub async fn resolve(&self, trunk: &Trunk) -> Result<SipAddr, SipError> {
         let target = trunk.address()?;
-        let found = self.endpoint.transport_layer.lookup(&target, None).await;
+        let resolver = &self.endpoint.transport_layer.inner.domain_resolver;
+        let found = match target.addr.host {
+            Host::Domain(_) => resolver.resolve(&target).await,
+            Host::IpAddr(_) => Ok(target),
+        };
         let server = &trunk.config.server;
-        let (_, address) = found.map_err(|e| SipError::Unreachable(format!("{server}: {}", describe(&e))))?;
-        if let Ok(address) = address.get_socketaddr() {
+        let mut found = found.map_err(|e| SipError::Unreachable(format!("{server}: {}", describe(&e))))?;
+        let default_port = trunk.config.transport.default_port().into();
+        found.addr.port.get_or_insert(default_port);
+        if let Ok(address) = found.get_socketaddr() {
             self.sources.allow_server(trunk.index, address.ip());
         }
-        Ok(address)
+        self.connect(trunk, &found).await?;
+        Ok(found)
     }
 
-    /// Where a peer reaches us in this trunk's dialogs.
+    /// Where a peer reaches us in this trunk's dialogs. Where we take no connections, that is the one that
+    /// was made to the trunk.
     pub fn contact(&self, trunk: &Trunk) -> Result<Uri, SipError> {
+        let transport = trunk.config.transport;
+        let mut host = self.addresses.socket(transport);
+        if let Some(port) = trunk.flow.local_port().filter(|_| !self.addresses.serves(transport)) {
+            host.set_port(port);
+        }
         let user = trunk.config.username.clone().unwrap_or_else(|| "callbox".into());
-        let transport = (trunk.config.transport == Transport::Tcp)
-            .then_some(Param::Transport(rsipstack::sip::Transport::Tcp));
         Ok(Uri {
             scheme: Some(Scheme::Sip),
             auth: Some(Auth { user, password: None }),
-            host_with_port: self.advertised.into(),
-            params: transport.into_iter().collect(),
+            host_with_port: host.into(),
+            params: transport.param().into_iter().collect(),
             headers: vec![],
         })
     }
@@ -351,10 +409,17 @@ impl Core {
         let target = self.resolve(trunk).await?;
         let mut unreachable = self.unreachable.subscribe();
         let mut transaction = self.options_request(trunk, &target)?;
+        let lost = self.lost(&target);
+        tokio::pin!(lost);
         let started = Instant::now();
         transaction.send().await?;
         let status = loop {
             tokio::select! {
+                // First, since the stack answers 503 by itself for a connection that is gone.
+                biased;
+                () = &mut lost => {
+                    return Err(SipError::Unreachable(format!("{}: the connection is lost", trunk.config.server)));
+                }
                 message = transaction.receive() => match message {
                     Some(SipMessage::Response(r)) if r.status_code.kind() != StatusCodeKind::Provisional => {
                         break r.status_code;
@@ -371,7 +436,7 @@ impl Core {
     }
 
     fn options_request(&self, trunk: &Trunk, target: &SipAddr) -> Result<Transaction, SipError> {
-        let via = self.endpoint.get_via(Some(self.via_address(target)), None)?;
+        let via = self.endpoint.get_via(Some(self.addresses.of(trunk.config.transport)), None)?;
         let from = rsipstack::sip::typed::From { display_name: None, uri: trunk.our_uri()?, params: vec![] };
         let to =
             rsipstack::sip::typed::To { display_name: None, uri: trunk.server_uri(None)?, params: vec![] };
@@ -382,10 +447,6 @@ impl Core {
         let mut transaction = Transaction::new_client(key, request, self.endpoint.clone(), None);
         transaction.destination = Some(target.clone());
         Ok(transaction)
-    }
-
-    fn via_address(&self, target: &SipAddr) -> SipAddr {
-        SipAddr { r#type: target.r#type, addr: self.advertised.into() }
     }
 }
 
@@ -418,6 +479,16 @@ async fn bind(address: SocketAddr, with_tcp: bool) -> Result<(UdpSocket, Option<
                 }
             }
         }
+    }
+}
+
+async fn bind_tls(
+    wanted: Option<(SocketAddr, TlsAcceptor)>,
+) -> Result<Option<(TcpListener, TlsAcceptor)>, SipError> {
+    let Some((address, acceptor)) = wanted else { return Ok(None) };
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(Some((listener, acceptor))),
+        Err(source) => Err(bind_error("TLS", address, source)),
     }
 }
 

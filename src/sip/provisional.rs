@@ -37,6 +37,7 @@ pub(super) struct HeldAnswer {
 impl Driver {
     pub(super) fn on_provisional(&mut self, response: &Response) {
         let early = EarlyDialog::of(response);
+        let callee = early.as_ref().map(|early| early.tag.clone());
         if let Some(rseq) = response.rseq_value() {
             // Without a tag there is no dialog to acknowledge it in.
             let Some(early) = early.filter(|early| self.heard.is_next(&early.tag, rseq)) else { return };
@@ -50,6 +51,9 @@ impl Driver {
         }
         if let Some(sdp) = sdp {
             self.agreed_early |= response.rseq_value().is_some();
+            if let Some(callee) = callee {
+                self.described.hear(&callee, &sdp);
+            }
             self.heard_description = Some(sdp.clone());
             self.feed(Event::EarlyMedia { sdp });
         }
@@ -222,6 +226,8 @@ impl Driver {
 
     fn ask_user_early(&mut self, mut request: Box<Transaction>, offer: String) {
         let (signals, mut headers) = (self.signals.clone(), self.target_headers());
+        let from = request.original.from_header().and_then(|from| from.tag()).ok().flatten();
+        let peer = from.map(|tag| tag.value().to_owned());
         headers.push(Header::ContentType(SDP.into()));
         self.inside.spawn(async move {
             let answer = ask_user(&signals, Some(offer.clone())).await;
@@ -233,7 +239,7 @@ impl Driver {
                 Err(status) => request.reply(status.clone()).await,
             };
             match (answer, sent) {
-                (Ok(description), Ok(())) => Done::Answered { description, heard: Some(offer), agreed: None },
+                (Ok(description), Ok(())) => Done::AnsweredEarly { description, heard: offer, peer },
                 _ => Done::Nothing,
             }
         });

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use rsipstack::{
     dialog::registration::Registration,
-    sip::{Response, Uri},
+    sip::{Response, Uri, typed::Contact},
 };
 use tokio::sync::watch;
 
@@ -79,6 +79,7 @@ impl Schedule {
 /// Keeps `trunk` registered until shutdown, then takes the registration back.
 pub(super) async fn drive(core: Arc<Core>, trunk: Arc<Trunk>, state: watch::Sender<RegistrationState>) {
     let mut schedule = Schedule::default();
+    let mut connections = trunk.flow.made();
     let mut registrar = match Registrar::new(&core, &trunk) {
         Ok(registrar) => registrar,
         Err(e) => return report_failure(&trunk, &state, &Attempt::failed(e.to_string()), Duration::MAX),
@@ -91,6 +92,7 @@ pub(super) async fn drive(core: Arc<Core>, trunk: Arc<Trunk>, state: watch::Send
             attempt = registrar.register(&core, &trunk, trunk.config.register_expires) => attempt,
             () = core.draining.cancelled() => break,
         };
+        connections.mark_unchanged();
         let delay = match attempt {
             Ok(expires) => {
                 state.send_replace(RegistrationState::Registered { expires });
@@ -102,8 +104,11 @@ pub(super) async fn drive(core: Arc<Core>, trunk: Arc<Trunk>, state: watch::Send
                 delay
             }
         };
+        // A registration over a connection ends with it (RFC 5626 section 4.2), and one of an address that
+        // is ours no longer leads nowhere: the next begins at once.
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
+            Ok(()) = connections.changed() => {}
             () = core.draining.cancelled() => break,
         }
     }
@@ -157,23 +162,24 @@ struct Registrar {
 
 impl Registrar {
     fn new(core: &Core, trunk: &Trunk) -> Result<Self, SipError> {
-        let mut inner = Registration::new(core.endpoint.clone(), trunk.credential());
-        // Without a contact of ours the stack takes the address the registrar sees, which is right
-        // behind NAT; over TCP, and where our public address is known, we say it.
-        if core.config.public_address.is_some() || trunk.config.transport == Transport::Tcp {
-            inner.contact = Some(rsipstack::sip::typed::Contact {
-                display_name: None,
-                uri: core.contact(trunk)?,
-                params: vec![],
-            });
-        }
+        let inner = Registration::new(core.endpoint.clone(), trunk.credential());
         Ok(Registrar { inner, uri: trunk.registrar_uri()? })
+    }
+
+    /// Where calls should reach us. Without a contact of ours the stack takes the address the registrar
+    /// sees, which is right behind NAT; over a connection, and where our public address is known, we say
+    /// it. Either may have changed since the last time.
+    fn contact(core: &Core, trunk: &Trunk) -> Option<Contact> {
+        let known = core.addresses.public().is_some() || trunk.config.transport != Transport::Udp;
+        let uri = core.contact(trunk).ok().filter(|_| known)?;
+        Some(Contact { display_name: None, uri, params: vec![] })
     }
 
     /// What was granted.
     async fn register(&mut self, core: &Core, trunk: &Trunk, expires: u32) -> Result<Duration, Attempt> {
         let target = core.resolve(trunk).await.map_err(|e| Attempt::failed(e.to_string()))?;
         self.inner.outbound_proxy = target.get_socketaddr().ok();
+        self.inner.contact = Self::contact(core, trunk);
         let response = self.inner.register(self.uri.clone(), Some(expires)).await;
         let response = response.map_err(|e| Attempt::failed(describe(&e)))?;
         if response.status_code.code() == 200 {

@@ -96,6 +96,12 @@ pub(super) enum Done {
         heard: Option<String>,
         agreed: Option<Agreed>,
     },
+    /// The same before the call was answered; by the tag of the peer, of which a forked call has several.
+    AnsweredEarly {
+        description: String,
+        heard: String,
+        peer: Option<String>,
+    },
     /// The peer's, answered with a 2xx: nothing but the session's timer changed.
     Kept(Option<Agreed>),
     Refreshed {
@@ -117,6 +123,13 @@ impl Driver {
                 self.description = Some(description);
                 self.heard_description = heard.or_else(|| self.heard_description.take());
                 self.renew_session(agreed);
+            }
+            Done::AnsweredEarly { description, heard, peer } => {
+                self.description = Some(description);
+                if let Some(peer) = peer {
+                    self.described.hear(&peer, &heard);
+                }
+                self.heard_description = Some(heard);
             }
             Done::Kept(agreed) => self.renew_session(agreed),
             Done::Refreshed { by, response } => self.on_refreshed(by, response.as_ref()),

@@ -9,14 +9,14 @@ use rsipstack::{
         prelude::{HasHeaders, HeadersExt, ToTypedHeader},
     },
     transaction::{TransactionReceiver, endpoint::TransportEventInspector, transaction::Transaction},
-    transport::{SipAddr, SipConnection, TransportEvent, tcp::TcpConnection},
+    transport::{SipAddr, SipConnection, TransportEvent},
 };
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::sync::mpsc;
 
 use super::{
     call::{IncomingCall, Party},
     error::{SipError, describe},
-    guard::{self, Sources},
+    guard::{self, Gate, Sources},
     link::Trunk,
     message::{SDP, allow, asked, unknown_extensions},
     node::Core,
@@ -27,12 +27,13 @@ use crate::base::{E164, Pii};
 
 /// How long a request waits for its dialog to be ready.
 const DIALOG_WAIT: Duration = Duration::from_millis(500);
-/// TCP connections at once; one more is closed at once.
-const MAX_CONNECTIONS: usize = 256;
 
 /// Drops requests from sources that no trunk allows, and stream messages whose length is in doubt,
 /// before the stack answers them.
-pub(super) struct SourceFilter(pub Sources);
+pub(super) struct SourceFilter {
+    pub sources: Sources,
+    pub gate: Arc<Gate>,
+}
 
 #[async_trait::async_trait]
 impl TransportEventInspector for SourceFilter {
@@ -46,15 +47,24 @@ impl TransportEventInspector for SourceFilter {
         if length_is_sound && welcome {
             return Some(event);
         }
+        if welcome {
+            self.gate.count_malformed()
+        } else {
+            self.gate.count_stranger()
+        }
         tracing::debug!(source = %from, length_is_sound, welcome, "SIP message dropped");
         None
     }
 }
 
 impl SourceFilter {
+    /// A request within a call that lives is heard wherever it comes from: a carrier may send it from
+    /// another machine than the one that set the call up.
     fn is_welcome(&self, request: &Request, from: &SipAddr) -> bool {
-        let by_address = from.get_socketaddr().is_ok_and(|from| self.0.allows(from.ip()));
-        by_address || request.call_id_header().is_ok_and(|id| self.0.knows_call(id.value()))
+        let by_address = from.get_socketaddr().is_ok_and(|from| self.sources.allows(from.ip()));
+        let in_dialog = || matches!(request.to_header().map(|to| to.tag()), Ok(Ok(Some(_))));
+        let by_call = || request.call_id_header().is_ok_and(|id| self.sources.knows_call(id.value()));
+        by_address || (in_dialog() && by_call())
     }
 }
 
@@ -76,31 +86,6 @@ fn has_sound_length(message: &SipMessage) -> bool {
 pub(super) async fn serve(core: Arc<Core>) {
     if let Err(error) = core.endpoint.serve().await {
         tracing::error!(error = describe(&error), "SIP stack stopped");
-    }
-}
-
-/// Accepts TCP connections from the trunks' addresses; others are closed unread.
-pub(super) async fn accept(core: Arc<Core>, listener: TcpListener) {
-    loop {
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "SIP TCP port cannot accept");
-                // Out of descriptors, most likely: without a pause the loop would spin.
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let transport = &core.endpoint.transport_layer;
-        if !core.sources.allows(peer.ip()) || transport.connections_count() >= MAX_CONNECTIONS {
-            tracing::debug!(source = %peer.ip(), "SIP connection dropped");
-            continue;
-        }
-        let local = SipAddr { r#type: Some(rsipstack::sip::Transport::Tcp), addr: core.advertised.into() };
-        match TcpConnection::from_stream(stream, local, Some(core.stop.child_token())) {
-            Ok(connection) => transport.add_connection(SipConnection::Tcp(connection)),
-            Err(error) => tracing::debug!(error = describe(&error), "SIP connection lost at once"),
-        }
     }
 }
 

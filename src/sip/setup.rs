@@ -9,7 +9,7 @@ use std::{
 
 use rsipstack::{
     dialog::{dialog::DialogStateSender, invitation::InviteOption, invite_dialog::InviteDialog},
-    sip::{Header, Response, StatusCode, prelude::HasHeaders, prelude::HeadersExt},
+    sip::{Header, Response, StatusCode, Uri, prelude::HasHeaders, prelude::HeadersExt},
     transaction::{make_uuid_v4, transaction::Transaction},
     transport::SipAddr,
 };
@@ -28,7 +28,9 @@ use super::{
     session_timer::SessionExpires,
 };
 
-type Lookup = Pin<Box<dyn Future<Output = Result<SipAddr, SipError>> + Send>>;
+/// Where an INVITE goes, and where its peer then reaches us.
+pub(super) type Found = Result<(SipAddr, Uri), SipError>;
+type Lookup = Pin<Box<dyn Future<Output = Found> + Send>>;
 
 /// Our INVITE before it leaves, and the address it will go to.
 pub(super) struct Outbound {
@@ -55,7 +57,10 @@ pub(super) fn dial(
     let machine = Call::outbound(Instant::now(), core.limits(ring));
     let (mut driver, call) = Driver::new(core, call_id, machine, receiver)?;
     let resolving = core.clone();
-    let lookup: Lookup = Box::pin(async move { resolving.resolve(&trunk).await });
+    let lookup: Lookup = Box::pin(async move {
+        let address = resolving.resolve(&trunk).await?;
+        Ok((address, resolving.contact(&trunk)?))
+    });
     driver.description = Some(dial.offer);
     driver.outbound = Some(Outbound { lookup, invite: Invite { options, states } });
     core.tasks.spawn(driver.run());
@@ -160,9 +165,10 @@ async fn serve_invite(mut dialog: InviteDialog, mut request: Transaction) {
 }
 
 impl Driver {
-    pub(super) fn on_resolved(&mut self, found: Result<SipAddr, SipError>) {
+    pub(super) fn on_resolved(&mut self, found: Found) {
         let Some(Outbound { mut invite, .. }) = self.outbound.take() else { return };
-        let started = found.and_then(|address| {
+        let started = found.and_then(|(address, contact)| {
+            invite.options.contact = contact;
             self.destination = address.get_socketaddr().ok();
             invite.options.destination = Some(address);
             self.send_invite(&invite)
@@ -182,8 +188,10 @@ impl Driver {
         Ok(())
     }
 
-    /// Sends the INVITE once more, with the interval that the peer's 422 wants (RFC 4028 section 7.3);
-    /// false if the response is no such thing or came before.
+    /// Sends the INVITE once more, with the interval that the peer's 422 wants (RFC 4028 section 7.3): with
+    /// the same Call-ID and a higher CSeq, but not with the same From tag, as RFC 3261 section 8.1.3.5 would
+    /// have it, since the stack draws one for each INVITE. False if the response is no such thing or came
+    /// before.
     pub(super) fn invite_again(&mut self, response: &Response) -> bool {
         let wanted = min_se(&response.headers)
             .filter(|_| response.status_code == StatusCode::SessionIntervalTooSmall)
@@ -199,7 +207,7 @@ impl Driver {
 }
 
 /// The address our INVITE goes to, or never if it needs none.
-pub(super) async fn resolved(outbound: &mut Option<Outbound>) -> Result<SipAddr, SipError> {
+pub(super) async fn resolved(outbound: &mut Option<Outbound>) -> Found {
     match outbound {
         Some(outbound) => outbound.lookup.as_mut().await,
         None => std::future::pending().await,

@@ -1,5 +1,7 @@
 //! What the stack says or understands otherwise than the RFCs, put right at the wire, both ways.
 
+use std::sync::Arc;
+
 use rsipstack::{
     sip::{
         Header, Method, Param, Response, SipMessage, StatusCode, StatusCodeKind, Transport,
@@ -9,16 +11,20 @@ use rsipstack::{
     transport::SipAddr,
 };
 
-use super::{digest::DigestTranslator, early, reliable::RELIABLE};
+use super::{addresses::Addresses, digest::DigestTranslator, early, reliable::RELIABLE};
 
-pub(super) struct Translator;
+pub(super) struct Translator {
+    pub addresses: Arc<Addresses>,
+    pub digest: DigestTranslator,
+}
 
 impl MessageInspector for Translator {
     fn before_send(&self, mut message: SipMessage, to: Option<&SipAddr>) -> SipMessage {
         if let SipMessage::Request(request) = &mut message {
             early::readdress(request);
+            self.addresses.sign(request);
         }
-        DigestTranslator.before_send(message, to)
+        self.digest.before_send(message, to)
     }
 
     fn after_received(&self, mut message: SipMessage, from: Option<&SipAddr>) -> SipMessage {
@@ -34,7 +40,7 @@ impl MessageInspector for Translator {
                 _ => {}
             }
         }
-        DigestTranslator.after_received(message, from)
+        self.digest.after_received(message, from)
     }
 }
 
@@ -74,7 +80,7 @@ fn take_over_reliability(response: &mut Response) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::nonce::NonceCounts, *};
 
     fn received(status: &str, method: &str, headers: &str) -> Response {
         let text = format!(
@@ -82,7 +88,9 @@ mod tests {
              To: <sip:c@d>;tag=2\r\nCall-ID: a\r\nCSeq: 1 {method}\r\n{headers}Content-Length: 0\r\n\r\n"
         );
         let message = SipMessage::Response(Response::try_from(text.as_bytes()).unwrap());
-        match Translator.after_received(message, None) {
+        let addresses = Arc::new(Addresses::new(([192, 0, 2, 1], 5060).into(), false, 5060, true, None));
+        let digest = DigestTranslator(NonceCounts::new(&[]));
+        match (Translator { addresses, digest }).after_received(message, None) {
             SipMessage::Response(response) => response,
             SipMessage::Request(_) => panic!("a response stays one"),
         }

@@ -1,7 +1,8 @@
 //! A trunk: a carrier, PBX or plain peer that calls go out to and come in from.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr};
 
+use rsipstack::sip::Param;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::base::{E164, Pii};
@@ -45,6 +46,13 @@ pub struct TrunkConfig {
     /// Seconds between the OPTIONS that ask whether the trunk lives, 5 to 3600; 0 asks never.
     #[serde(default = "TrunkConfig::default_options_interval")]
     pub options_interval_secs: u32,
+    /// PEM file with the authority that the trunk's certificate must be of, and no other; those that the
+    /// system trusts if `None`.
+    #[serde(default)]
+    pub tls_ca: Option<PathBuf>,
+    /// What the trunk's certificate must be for, where that is not the server's name.
+    #[serde(default)]
+    pub tls_name: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -53,6 +61,29 @@ pub enum Transport {
     #[default]
     Udp,
     Tcp,
+    /// SIP over TLS, at port 5061 unless the server or its SRV record says otherwise.
+    Tls,
+}
+
+impl Transport {
+    pub(super) fn default_port(self) -> u16 {
+        if self == Transport::Tls { 5061 } else { 5060 }
+    }
+
+    /// What a URI says of it; UDP goes without saying.
+    pub(super) fn param(self) -> Option<Param> {
+        (self != Transport::Udp).then(|| Param::Transport(self.into()))
+    }
+}
+
+impl From<Transport> for rsipstack::sip::Transport {
+    fn from(transport: Transport) -> Self {
+        match transport {
+            Transport::Udp => rsipstack::sip::Transport::Udp,
+            Transport::Tcp => rsipstack::sip::Transport::Tcp,
+            Transport::Tls => rsipstack::sip::Transport::Tls,
+        }
+    }
 }
 
 /// How numbers are written in the URIs sent to a trunk.
@@ -92,6 +123,8 @@ impl TrunkConfig {
             allow: Vec::new(),
             number_format: NumberFormat::E164,
             options_interval_secs: 0,
+            tls_ca: None,
+            tls_name: None,
         }
     }
 
@@ -126,6 +159,9 @@ impl TrunkConfig {
         }
         if self.from_domain.as_deref().is_some_and(|domain| !is_host(domain)) {
             return fail("from_domain", "must be a host name or an address, without a port");
+        }
+        if self.transport != Transport::Tls && (self.tls_ca.is_some() || self.tls_name.is_some()) {
+            return fail("transport", "must be \"tls\", since `tls_ca` or `tls_name` is set");
         }
         Ok(())
     }

@@ -1,21 +1,25 @@
-//! The UDP socket: drops what [`super::guard`] refuses before it is parsed, and learns from ICMP that
-//! nobody listens where a message went.
+//! The UDP socket: drops what [`super::guard`] and [`super::rate`] refuse before it is parsed, keeps apart
+//! what a STUN server answers, and learns from ICMP that nobody listens where a message went.
 
 use std::{
     io::{self, IoSliceMut},
     net::SocketAddr,
     os::fd::AsRawFd,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, recvmsg};
-use tokio::{net::UdpSocket, sync::broadcast};
+use tokio::{
+    net::UdpSocket,
+    sync::{broadcast, mpsc},
+};
 
-use super::guard;
+use super::{
+    discovery::StunAnswer,
+    guard::{self, Gate},
+    stun,
+};
 
 /// Pause after an error that will not pass by itself, so that a broken socket does not spin.
 const AFTER_ERROR: Duration = Duration::from_millis(100);
@@ -25,19 +29,26 @@ const MAX_ERRORS: usize = 64;
 pub(super) struct GuardedSocket {
     socket: UdpSocket,
     unreachable: broadcast::Sender<SocketAddr>,
-    refused: Arc<AtomicU64>,
+    gate: Arc<Gate>,
+    stun: Option<mpsc::Sender<StunAnswer>>,
 }
 
 impl GuardedSocket {
     /// Every address that an ICMP error names is sent on `unreachable`; a receiver that lags loses
-    /// some and falls back on its timeout. Datagrams dropped unread are counted in `refused`.
+    /// some and falls back on its timeout. Answers of STUN servers go to `stun`; one that finds it full is
+    /// lost, and asked for again.
     pub fn new(
         socket: UdpSocket,
         unreachable: broadcast::Sender<SocketAddr>,
-        refused: Arc<AtomicU64>,
+        gate: Arc<Gate>,
+        stun: Option<mpsc::Sender<StunAnswer>>,
     ) -> io::Result<Self> {
         report_icmp_errors(&socket)?;
-        Ok(GuardedSocket { socket, unreachable, refused })
+        Ok(GuardedSocket { socket, unreachable, gate, stun })
+    }
+
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
     }
 
     async fn receive(&self, buf: &mut [u8]) -> (usize, SocketAddr) {
@@ -49,10 +60,17 @@ impl GuardedSocket {
                     continue;
                 }
             };
+            if !self.gate.admits(from.ip(), Instant::now()) {
+                continue;
+            }
+            if let Some(stun) = self.stun.as_ref().filter(|_| stun::is_response(&buf[..length])) {
+                let _ = stun.try_send((buf[..length].to_vec(), from));
+                continue;
+            }
             match guard::message_length(&buf[..length]) {
                 Ok(length) => return (length, from),
                 Err(refusal) => {
-                    self.refused.fetch_add(1, Ordering::Relaxed);
+                    self.gate.count_malformed();
                     tracing::debug!(source = %from.ip(), ?refusal, "SIP datagram dropped");
                 }
             }
@@ -70,7 +88,7 @@ impl GuardedSocket {
 
     /// The kernel reports an earlier datagram's ICMP error on whatever call comes next; this one is
     /// sent all the same.
-    async fn send(&self, buf: &[u8], to: SocketAddr) -> io::Result<usize> {
+    pub async fn send(&self, buf: &[u8], to: SocketAddr) -> io::Result<usize> {
         match self.socket.send_to(buf, to).await {
             Err(e) if is_icmp(&e) => {
                 self.report_unreachable();
@@ -139,12 +157,16 @@ impl rsipstack::platform::net::UdpSocket for GuardedSocket {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{guard::Sources, rate::RateLimit},
+        *,
+    };
 
     async fn socket() -> (GuardedSocket, broadcast::Receiver<SocketAddr>) {
         let (unreachable, heard) = broadcast::channel(8);
         let inner = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        (GuardedSocket::new(inner, unreachable, Arc::default()).unwrap(), heard)
+        let gate = Gate::new(RateLimit::default(), Sources::default(), Instant::now());
+        (GuardedSocket::new(inner, unreachable, Arc::new(gate), None).unwrap(), heard)
     }
 
     #[tokio::test]
@@ -174,6 +196,6 @@ mod tests {
         let receive = socket.receive(&mut buf);
         let (length, _) = tokio::time::timeout(Duration::from_secs(10), receive).await.unwrap();
         assert!(buf[..length].ends_with(b"\r\n\r\n"));
-        assert_eq!(socket.refused.load(Ordering::Relaxed), 1);
+        assert_eq!(socket.gate.dropped().malformed, 1);
     }
 }

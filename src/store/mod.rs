@@ -47,7 +47,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Where recordings lie, one WAV file a call.
+    /// Where recordings lie, one file a call.
     pub fn recordings(&self) -> PathBuf {
         self.data_dir.join("recordings")
     }

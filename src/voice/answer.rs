@@ -1,5 +1,7 @@
 //! An answer of the agent, from the question to the last word heard.
 
+mod cut;
+
 use std::time::Instant;
 
 use crate::base::audio::{NARROWBAND_HZ, samples_in};
@@ -9,6 +11,7 @@ use crate::voice::effect::{Closing, Effect, Speaker};
 use crate::voice::event::{AnswerId, ClauseId, EngineKind};
 use crate::voice::greeting::Clue;
 use crate::voice::heard::{heard_prefix, unheard_rest};
+use crate::voice::keys::{Keys, Piece, Reader};
 use crate::voice::latency::{Marks, mark};
 use crate::voice::transfer::promises_transfer;
 use crate::voice::{Conversation, prompt};
@@ -21,11 +24,14 @@ pub(super) struct Answer {
     pub(super) generating: bool,
     pub(super) asked_at: Instant,
     marks: Marks,
+    reader: Reader,
     chunker: Chunker,
     clauses: Vec<Clause>,
     started: Option<Instant>,
     /// What follows once it has been said.
     then: Option<Then>,
+    /// Pressed once it has been said, before what follows.
+    pub(super) keys: Option<Keys>,
     /// The last of the clauses that have to be said whatever the caller does: the disclosure.
     protected: Option<ClauseId>,
 }
@@ -83,10 +89,12 @@ impl Answer {
             generating: false,
             asked_at: now,
             marks,
+            reader: Reader::default(),
             chunker: Chunker::default(),
             clauses: Vec::new(),
             started: None,
             then: None,
+            keys: None,
             protected: None,
         }
     }
@@ -310,12 +318,29 @@ impl Conversation {
         match delta {
             Delta::Text { text } => {
                 mark(&mut answer.marks.first_token, now);
-                let clauses = answer.chunker.push(&text);
-                self.speak_generated(now, clauses);
+                let pieces = answer.reader.push(&text);
+                pieces.into_iter().for_each(|piece| self.take_piece(now, piece));
+            }
+            Delta::ToolCall { name, arguments } if name == prompt::PRESS_KEYS => {
+                match Keys::of_tool_call(&arguments) {
+                    Some(keys) => self.will_press(keys),
+                    None => tracing::warn!("the language model asked for keys that no telephone has"),
+                }
             }
             Delta::ToolCall { name, .. } => self.handle_tool_call(&name),
             Delta::Done { .. } => self.handle_generated(now),
             Delta::Failed { .. } => self.handle_llm_failed(now),
+        }
+    }
+
+    fn take_piece(&mut self, now: Instant, piece: Piece) {
+        match piece {
+            Piece::Keys(keys) => self.will_press(keys),
+            Piece::Text(text) => {
+                let Some(answer) = &mut self.answer else { return };
+                let clauses = answer.chunker.push(&text);
+                self.speak_generated(now, clauses);
+            }
         }
     }
 
@@ -340,7 +365,7 @@ impl Conversation {
         if may_transfer && answer.clauses.iter().any(|clause| promises_transfer(&clause.text)) {
             answer.then = Some(Then::Transfer);
         }
-        if answer.clauses.iter().all(|clause| clause.aside) {
+        if answer.keys.is_none() && answer.clauses.iter().all(|clause| clause.aside) {
             let phrases = &self.config.phrases;
             let phrase = match answer.then {
                 Some(Then::HangUp(_)) => &phrases.goodbye,
@@ -359,11 +384,18 @@ impl Conversation {
     pub(super) fn stop_generating(&mut self) -> Option<Vec<String>> {
         let answer = self.answer.as_mut()?;
         answer.generating = false;
-        Some(answer.chunker.finish().into_iter().collect())
+        let held = answer.reader.finish();
+        let mut clauses = answer.chunker.push(&held);
+        clauses.extend(answer.chunker.finish());
+        Some(clauses)
     }
 
     pub(super) fn speak_generated(&mut self, now: Instant, clauses: Vec<String>) {
         for clause in clauses {
+            if let Some(keys) = self.pressed_by(&clause) {
+                self.will_press(keys);
+                continue;
+            }
             if let Some(answer) = &mut self.answer {
                 mark(&mut answer.marks.first_clause, now);
             }
@@ -423,77 +455,13 @@ impl Conversation {
             self.record_turn(Speaker::Agent, text, (started, now), false, answer.marks.split());
             self.note(now, Clue::AgentSpoke);
         }
+        let pressed = answer.keys.map(|keys| self.press(now, keys)).is_some();
         match answer.then {
+            // What a key brings is heard first.
+            Some(Then::HangUp(_)) if pressed => {}
             Some(Then::HangUp(closing)) => self.hang_up(now, closing),
             Some(Then::Transfer) => self.hand_over(now),
             None => {}
         }
-    }
-
-    /// Drops an answer of which nothing was heard; the question stays open.
-    pub(super) fn abandon_answer(&mut self) {
-        let Some(answer) = self.answer.take() else { return };
-        if answer.generating {
-            self.effects.push_back(Effect::CancelLlm);
-        }
-        if answer.awaits_audio() || answer.is_audible() {
-            self.effects.push_back(Effect::StopSpeaking);
-        }
-    }
-
-    pub(super) fn agent_is_audible(&self) -> bool {
-        self.answer.as_ref().is_some_and(Answer::is_audible)
-    }
-
-    pub(super) fn agent_is_interruptible(&self) -> bool {
-        self.answer.as_ref().is_some_and(|answer| answer.is_audible() && !answer.is_protected())
-    }
-
-    /// The caller takes the turn: the agent stops at once.
-    pub(super) fn interrupt(&mut self, now: Instant) {
-        match &self.answer {
-            None => {}
-            Some(answer) if answer.started.is_none() => self.abandon_answer(),
-            Some(_) => self.cut_answer(now),
-        }
-    }
-
-    /// Stops the answer under way where it is; it can be resumed until the cut is settled for good.
-    pub(super) fn cut_answer(&mut self, now: Instant) {
-        let Some(answer) = self.answer.take() else { return };
-        if answer.generating {
-            self.effects.push_back(Effect::CancelLlm);
-        }
-        self.effects.push_back(Effect::StopSpeaking);
-        self.settle_cut();
-        self.cut = Some(Cut { answer, at: now, settled: false });
-    }
-
-    /// Puts what was heard of a cut answer on record, once.
-    pub(super) fn settle_cut(&mut self) {
-        let Some(cut) = self.cut.as_mut().filter(|cut| !cut.settled) else { return };
-        cut.settled = true;
-        let (heard, at) = (cut.answer.heard(cut.at), cut.at);
-        let Some(started) = cut.answer.started.filter(|_| !heard.is_empty()) else { return };
-        let latency = cut.answer.marks.split();
-        self.history.push(Role::Assistant, &cut.answer.heard_lines(cut.at));
-        self.record_turn(Speaker::Agent, heard, (started, at), true, latency);
-    }
-
-    /// The interruption was none: the agent says the rest.
-    pub(super) fn resume(&mut self, now: Instant) {
-        if self.answer.is_some() {
-            return;
-        }
-        self.settle_cut();
-        let Some(cut) = self.cut.take() else { return };
-        self.begin_answer(now, Marks::default());
-        if let Some(answer) = &mut self.answer {
-            answer.then = cut.answer.then;
-        }
-        for clause in cut.answer.unheard(cut.at) {
-            self.speak(now, &clause, Voicing::Line);
-        }
-        self.answer_progressed(now);
     }
 }

@@ -33,6 +33,8 @@ pub struct Setup {
     pub screening: Option<Screening>,
     /// There is a person whom the caller may be handed to.
     pub transfers: bool,
+    /// The far end may be a machine that wants keys pressed.
+    pub keys: bool,
 }
 
 /// A conversation: feed it events, then drain its effects, then wait for its timeout.
@@ -61,7 +63,7 @@ pub struct Conversation {
 impl Conversation {
     pub fn new(mut config: Config, setup: Setup) -> Self {
         config.phrases = config.phrases_for(&setup.language).clone();
-        let system = prompt::system(setup.task.expose(), &setup.language, setup.transfers);
+        let system = prompt::system(setup.task.expose(), &setup.language, setup.transfers, setup.keys);
         let warm = Effect::WarmLlm { messages: vec![system.clone()] };
         Conversation {
             config,

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::base::Pii;
 use crate::engine::worker::{AsrHandle, LlmConversation, LlmHandle, TtsHandle, TurnHandle, VadHandle};
 use crate::engine::{ChatMessage, Completion, Delta, EngineError, ToolSpec};
-use crate::media::{BeepDetector, MediaEvent, MediaHandle};
+use crate::media::{BeepDetector, MediaError, MediaEvent, MediaHandle};
 use crate::voice::conversation::Setup;
 use crate::voice::effect::{AnsweredBy, Closing, Effect, Speaker, TurnRecord};
 use crate::voice::event::{AnswerId, ClauseId, EngineKind};
@@ -81,7 +81,7 @@ impl Talk {
         notices: mpsc::Sender<Notice>,
     ) -> Self {
         let mut talk = Talk {
-            tools: prompt::tools(setup.transfers),
+            tools: prompt::tools(setup.transfers, setup.keys),
             conversation: Conversation::new(config.clone(), setup),
             llm: engines.llm.conversation(),
             engines,
@@ -192,6 +192,7 @@ impl Talk {
                 Effect::AnsweredBy(who) => self.notify(Notice::AnsweredBy(who)).await,
                 Effect::Transfer => self.notify(Notice::Transfer).await,
                 Effect::PassDigit { digit } => self.notify(Notice::Digit(digit)).await,
+                Effect::Press { keys } => self.press(senses.mouth.press(&keys)),
                 Effect::ListenAnew => senses.ear.listen_anew(),
                 Effect::HangUp { closing } => return Some(closing),
             }
@@ -235,6 +236,15 @@ impl Talk {
                     Event::EngineFailed { engine: EngineKind::Asr, clause: None }
                 }
             })
+        });
+    }
+
+    fn press(&mut self, pressed: impl Future<Output = Result<(), MediaError>> + Send + 'static) {
+        self.request(async move {
+            if let Err(error) = pressed.await {
+                tracing::warn!(%error, "keys were not pressed");
+            }
+            None
         });
     }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::{Pii, words::text_enum};
 use crate::engine::ChatMessage;
 use crate::voice::event::{AnswerId, ClauseId};
+use crate::voice::keys::Keys;
 use crate::voice::latency::LatencySplit;
 
 text_enum! {
@@ -83,6 +84,10 @@ pub enum Effect {
     PassDigit {
         digit: char,
     },
+    /// Press keys to the far end, behind those under way.
+    Press {
+        keys: Keys,
+    },
     /// The agent listens again: what was heard before is forgotten.
     ListenAnew,
     HangUp {
@@ -123,6 +128,7 @@ impl Effect {
             Effect::AnsweredBy(_) => "tell who answered",
             Effect::Transfer => "transfer",
             Effect::PassDigit { .. } => "pass a digit on",
+            Effect::Press { .. } => "press keys",
             Effect::ListenAnew => "listen anew",
             Effect::HangUp { .. } => "hang up",
         }

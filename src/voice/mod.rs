@@ -15,6 +15,7 @@
 //! | [`greeting`] | whether a person or an answering machine answered |
 //! | [`voicemail`] | what is done about a machine: hang up, leave a message, go on |
 //! | `transfer` | the caller is handed to a person |
+//! | [`keys`] | the agent walks through a menu of keys |
 //! | [`chunk`] | text from the LLM is cut into clauses that can be spoken |
 //! | [`heard`] | which words of a clause went over the wire |
 //! | [`latency`] | where the time of a turn went |
@@ -34,6 +35,9 @@ pub mod greeting;
 mod head_start;
 pub mod heard;
 pub mod hearing;
+pub mod keys;
+#[cfg(test)]
+mod keys_scenarios;
 pub mod latency;
 pub mod mouth;
 pub mod prompt;

@@ -13,6 +13,7 @@ use crate::media::resample::Resampler;
 use crate::media::{MediaError, MediaHandle, UtteranceId};
 use crate::voice::Event;
 use crate::voice::event::{ClauseId, EngineKind};
+use crate::voice::keys::Keys;
 
 /// Clauses that may wait to be synthesised; an answer has a few.
 const QUEUE: usize = 64;
@@ -57,6 +58,12 @@ impl Mouth {
             // The conversation is behind by a full queue of events: its watchdog ends it.
             let _ = self.events.try_send(failed);
         }
+    }
+
+    /// Presses keys in the place of speech, which waits meanwhile.
+    pub fn press(&self, keys: &Keys) -> impl Future<Output = Result<(), MediaError>> + Send + use<> {
+        let (media, keys) = (self.playout.lock().clone(), keys.clone());
+        async move { media.send_dtmf(keys.expose()).await }
     }
 
     /// Drops what waits and what plays.

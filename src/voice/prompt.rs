@@ -9,6 +9,9 @@ pub const HANG_UP: &str = "hang_up";
 /// Name of the tool by which the model hands the caller to a person.
 pub const TRANSFER: &str = "transfer";
 
+/// Name of the tool by which the model presses keys.
+pub const PRESS_KEYS: &str = "press_keys";
+
 /// Rules that make written language speakable.
 const SPEAKING_RULES: &str = "You are on a live telephone call and your words are spoken aloud. \
 Speak like a person: one or two short sentences, then let the other side talk. \
@@ -19,6 +22,10 @@ When the task is done or the other side says goodbye, say a short goodbye and ca
 /// Added where there is a person to hand the call to.
 const TRANSFER_RULE: &str = " If the other side asks for a human, or the task says to connect them, \
 say that you connect them and call the tool transfer.";
+
+/// Added where the far end may be a machine.
+const KEYS_RULE: &str = " If a recorded menu asks for a key, say nothing: call the tool press_keys with the key \
+that fits the task, or answer only [press 2] for the key two. Never press keys for a person.";
 
 /// Small models know languages by their names better than by their codes (ISO 639-1).
 const LANGUAGES: [(&str, &str); 30] = [
@@ -54,8 +61,9 @@ const LANGUAGES: [(&str, &str); 30] = [
     ("zh", "Mandarin Chinese"),
 ];
 
-/// The first message of every conversation. `transfers`: there is a person to hand the call to.
-pub fn system(task: &str, language: &str, transfers: bool) -> ChatMessage {
+/// The first message of every conversation. `transfers`: there is a person to hand the call to; `keys`: the far
+/// end may be a machine that wants keys pressed.
+pub fn system(task: &str, language: &str, transfers: bool, keys: bool) -> ChatMessage {
     let primary = language.split('-').next().unwrap_or(language).to_ascii_lowercase();
     let tongue = match primary.as_str() {
         "en" => String::new(),
@@ -65,7 +73,8 @@ pub fn system(task: &str, language: &str, transfers: bool) -> ChatMessage {
         },
     };
     let transfer = if transfers { TRANSFER_RULE } else { "" };
-    ChatMessage::new(Role::System, format!("{SPEAKING_RULES}{transfer}{tongue}\nYour task: {task}"))
+    let keys = if keys { KEYS_RULE } else { "" };
+    ChatMessage::new(Role::System, format!("{SPEAKING_RULES}{transfer}{keys}{tongue}\nYour task: {task}"))
 }
 
 /// What the model is told when it should open the call.
@@ -74,7 +83,7 @@ pub fn opening_cue() -> ChatMessage {
 }
 
 /// The same through a whole call, since the tools are part of the prompt that the model keeps.
-pub fn tools(transfers: bool) -> Vec<ToolSpec> {
+pub fn tools(transfers: bool, keys: bool) -> Vec<ToolSpec> {
     let tool = |name: &str, description: &str| ToolSpec {
         name: name.into(),
         description: description.into(),
@@ -82,7 +91,19 @@ pub fn tools(transfers: bool) -> Vec<ToolSpec> {
     };
     let hang_up = tool(HANG_UP, "End the telephone call. Say goodbye first.");
     let transfer = tool(TRANSFER, "Connect the other side to a human. Say first that you do.");
-    [Some(hang_up), transfers.then_some(transfer)].into_iter().flatten().collect()
+    let press_keys = ToolSpec {
+        name: PRESS_KEYS.into(),
+        description: "Press keys of the telephone, to answer a recorded menu. Say nothing with it.".into(),
+        parameters: serde_json::json!({
+            "type": "object",
+            "properties": { "keys": {
+                "type": "string",
+                "description": "Digits, * and #; w is a pause of half a second. 32 at most.",
+            } },
+            "required": ["keys"],
+        }),
+    };
+    [Some(hang_up), transfers.then_some(transfer), keys.then_some(press_keys)].into_iter().flatten().collect()
 }
 
 /// The messages of a conversation. Two turns of one side in a row become one message, as chat
@@ -143,7 +164,7 @@ mod tests {
 
     #[test]
     fn two_turns_of_one_side_become_one_message() {
-        let mut history = History::new(system("Book a table.", "en", false));
+        let mut history = History::new(system("Book a table.", "en", false, false));
         history.push(Role::User, "I would like");
         history.push(Role::User, "a table for two.");
         history.push(Role::Assistant, "");
@@ -154,18 +175,30 @@ mod tests {
 
     #[test]
     fn a_model_that_opens_the_call_gets_a_cue() {
-        let history = History::new(system("Book a table.", "de-DE", false));
+        let history = History::new(system("Book a table.", "de-DE", false, false));
         assert!(history.messages()[0].content.contains("Speak only German."));
-        assert!(system("Book a table.", "tlh", false).content.contains("`tlh`"));
+        assert!(system("Book a table.", "tlh", false, false).content.contains("`tlh`"));
         assert_eq!(history.question().last(), Some(&opening_cue()));
     }
 
     #[test]
     fn only_a_call_with_somebody_to_transfer_to_has_the_tool() {
-        let names = |transfers| tools(transfers).into_iter().map(|tool| tool.name).collect::<Vec<_>>();
+        let names = |transfers| tools(transfers, false).into_iter().map(|tool| tool.name).collect::<Vec<_>>();
         assert_eq!(names(false), [HANG_UP]);
         assert_eq!(names(true), [HANG_UP, TRANSFER]);
-        let told = |transfers| system("Book a table.", "en", transfers).content.contains("tool transfer");
+        let told =
+            |transfers| system("Book a table.", "en", transfers, false).content.contains("tool transfer");
+        assert!(told(true) && !told(false));
+    }
+
+    #[test]
+    fn only_a_call_to_a_possible_menu_has_keys() {
+        let names = |keys| tools(false, keys).into_iter().map(|tool| tool.name).collect::<Vec<_>>();
+        assert_eq!(
+            (names(false), names(true)),
+            (vec![HANG_UP.into()], vec![HANG_UP.into(), PRESS_KEYS.into()])
+        );
+        let told = |keys| system("Book a table.", "en", false, keys).content.contains("tool press_keys");
         assert!(told(true) && !told(false));
     }
 }

@@ -45,6 +45,8 @@ pub struct World {
     pub hung_up: Option<(Duration, Closing)>,
     /// When somebody was to be called.
     pub transfers: Vec<Duration>,
+    /// Keys that the agent pressed, and when.
+    pub pressed: Vec<(Duration, String)>,
     /// Keys pressed to that person.
     pub passed: String,
 }
@@ -63,6 +65,7 @@ pub struct Script {
     first_token: Duration,
     between: Duration,
     tool_call: Option<&'static str>,
+    arguments: serde_json::Value,
 }
 
 impl Script {
@@ -73,6 +76,12 @@ impl Script {
 
     pub fn and_hangs_up(&mut self) -> &mut Self {
         self.tool_call = Some(prompt::HANG_UP);
+        self
+    }
+
+    pub fn and_presses(&mut self, keys: &str) -> &mut Self {
+        self.tool_call = Some(prompt::PRESS_KEYS);
+        self.arguments = serde_json::json!({ "keys": keys });
         self
     }
 
@@ -92,6 +101,7 @@ pub fn setup() -> Setup {
         max_duration: ms(600_000),
         screening: None,
         transfers: false,
+        keys: false,
     }
 }
 
@@ -127,6 +137,7 @@ impl World {
             answered_by: Vec::new(),
             hung_up: None,
             transfers: Vec::new(),
+            pressed: Vec::new(),
             passed: String::new(),
         };
         world.at(Duration::ZERO, Happening::Event(Event::Answered));
@@ -143,7 +154,13 @@ impl World {
     }
 
     pub fn llm_answers(&mut self, text: &str) -> &mut Script {
-        let script = Script { text: text.to_owned(), first_token: ms(150), between: ms(30), tool_call: None };
+        let script = Script {
+            text: text.to_owned(),
+            first_token: ms(150),
+            between: ms(30),
+            tool_call: None,
+            arguments: serde_json::json!({}),
+        };
         self.answers.push_back(script);
         self.answers.back_mut().expect("an answer was just added")
     }
@@ -316,6 +333,7 @@ impl World {
                 self.finished_until = self.finished_until.max(self.now.saturating_sub(ms(250)));
             }
             Effect::Transfer => self.transfers.push(self.now),
+            Effect::Press { keys } => self.pressed.push((self.now, keys.expose().to_owned())),
             Effect::PassDigit { digit } => self.passed.push(digit),
             Effect::ListenAnew => {
                 self.activity.reset();
@@ -344,7 +362,7 @@ impl World {
             at += script.between;
         }
         if let Some(name) = script.tool_call {
-            let call = Delta::ToolCall { name: name.into(), arguments: serde_json::json!({}) };
+            let call = Delta::ToolCall { name: name.into(), arguments: script.arguments };
             self.after(at, Happening::Token { answer, delta: call });
         }
         self.after(at, Happening::Token { answer, delta: Delta::Done { usage: Usage::default() } });

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use callbox::base::audio::Codec;
-use callbox::eval::phone::update_of;
 use callbox::media::{self, MediaEvent, MediaHandle, MediaPlane, SessionConfig, UtteranceId};
 use callbox::sip::sdp::{self, Local, Negotiated};
 use callbox::sip::{self, IncomingCall, Party as Called, Signal, SipCall, SipEnd, SipNode, TrunkConfig};
@@ -261,7 +260,7 @@ impl Exchange {
 
 fn session(agreed: &Negotiated) -> SessionConfig {
     let seed = u64::from(agreed.remote.port());
-    update_of(agreed).begin(media::jitter::Config::default(), Duration::from_secs(30), seed)
+    agreed.agreed().begin(media::jitter::Config::default(), Duration::from_secs(30), seed)
 }
 
 fn tone(hz: f32, length: Duration) -> Vec<i16> {

@@ -7,6 +7,8 @@ mod callee;
 mod capture;
 mod exchange;
 mod far_end;
+mod keys;
+mod opus_recording;
 #[allow(dead_code)] // some peers are for the tests of the SIP module
 #[path = "../sip/peers.rs"]
 mod peers;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use callbox::call::persona::Persona;
 use callbox::call::record::{
     AnsweredBy, CallPlan, CallQuality, CallStatus, Speaker, TransferStatus, TurnRecord, VoicemailAction,
 };
-use callbox::call::{self};
+use callbox::call::{self, RecordingFormat};
 use callbox::engine::EngineError;
 use callbox::engine::registry::{self, EngineConfig, Engines, Surroundings};
 use callbox::media::{self, MediaPlane};
@@ -36,6 +37,7 @@ pub struct Script {
     transfer_ring_secs: u64,
     t1: Duration,
     summary: bool,
+    opus: bool,
 }
 
 impl Script {
@@ -50,6 +52,7 @@ impl Script {
             transfer_ring_secs: 20,
             t1: Duration::from_millis(500),
             summary: true,
+            opus: false,
         }
     }
 
@@ -94,8 +97,9 @@ impl Script {
         self
     }
 
-    /// The one scripted model would sum up many calls one after the other.
-    pub fn without_summaries(mut self) -> Self {
+    /// The one scripted model would speak and sum up for many calls one after the other: it takes no time, and
+    /// sums up nothing.
+    pub fn for_many_calls(mut self) -> Self {
         self.summary = false;
         self
     }
@@ -111,6 +115,18 @@ impl Script {
         self
     }
 
+    pub fn recorded_as_opus(mut self) -> Self {
+        self.opus = true;
+        self
+    }
+
+    pub fn presses(mut self, keys: &str) -> Self {
+        let call =
+            format!("text = ''\ntool_call = {{ name = 'press_keys', arguments = {{ keys = {keys:?} }} }}");
+        self.answers.push(toml::Value::Table(toml::from_str(&call).unwrap()));
+        self
+    }
+
     pub fn calls_tool(mut self, text: &str, tool: &str) -> Self {
         let answer = format!("text = {text:?}\ntool_call = {{ name = {tool:?}, arguments = {{}} }}");
         self.answers.push(toml::Value::Table(toml::from_str(&answer).unwrap()));
@@ -123,7 +139,7 @@ impl Script {
         let utterances: Vec<toml::Value> = self.utterances.iter().map(says).collect();
         let asr = toml::Table::from_iter([("utterances".to_owned(), utterances.into())]);
         let mut llm = toml::Table::from_iter([("answers".to_owned(), self.answers.clone().into())]);
-        llm.insert("token_ms".into(), 5.into());
+        llm.insert("token_ms".into(), if self.summary { 5 } else { 0 }.into());
         let tts = toml::from_str("ms_a_character = 25").unwrap();
         let config = registry::Config {
             asr: scripted(asr),
@@ -203,12 +219,13 @@ impl Rig {
                 transfer_ring_secs: script.transfer_ring_secs,
                 inbound_persona: "test".into(),
                 summary: script.summary,
+                recording_format: if script.opus { RecordingFormat::Opus } else { RecordingFormat::Wav },
                 ..call::Config::default()
             },
             voice,
             sip: sip.clone(),
             media: media.clone(),
-            advertise: [127, 0, 0, 1].into(),
+            advertise: Arc::new(|| [127, 0, 0, 1].into()),
             engines: Arc::new(move |wanted| {
                 let hears = Some(wanted.language.to_owned());
                 let Engines { asr, llm, tts, vad, turn, .. } = engines.clone();
@@ -279,8 +296,11 @@ impl Rig {
     }
 
     pub fn recording(&self, story: &Story) -> Recording {
-        let file = story.recording_file().expect("the call is recorded");
-        Recording::read(&self.recordings.path().join(file))
+        Recording::read(&self.recording_file(story))
+    }
+
+    pub fn recording_file(&self, story: &Story) -> PathBuf {
+        self.recordings.path().join(story.recording_file().expect("the call is recorded"))
     }
 
     /// Nothing of any call is left: no dialog, no leg, no line in use.
@@ -393,7 +413,7 @@ pub struct Recording {
 }
 
 impl Recording {
-    fn read(path: &std::path::Path) -> Recording {
+    pub fn read(path: &Path) -> Recording {
         let mut wav = hound::WavReader::open(path).unwrap();
         let spec = wav.spec();
         let samples: Vec<i16> = wav.samples::<i16>().map(Result::unwrap).collect();

@@ -33,11 +33,11 @@ async fn called_by(caller: Caller<'_>) -> CallReport {
     let play =
         format!("<nop><action><exec play_pcap_audio=\"{}\"/></action></nop>", caller.capture.display());
     let filled = [
-        ("FORMATS", caller.formats),
-        ("LINES", caller.lines),
-        ("PORT", "[media_port]"),
-        ("PLAY", &play),
-        ("TALK", caller.talk),
+        ("@FORMATS@", caller.formats),
+        ("@LINES@", caller.lines),
+        ("@PORT@", "[media_port]"),
+        ("@PLAY@", &play),
+        ("@TALK@", caller.talk),
     ];
     let port = (free_port() & !1).to_string();
     let media = ["-mi", caller.media_ip, "-mp", &port];
@@ -134,7 +134,7 @@ fn payload_types(came: &[Came]) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn early_media_binds_neither_port_nor_codec_of_the_answer() {
     let (early, answered) = (FarEnd::new().await, FarEnd::new().await);
-    let filled = [("EARLY", early.port()), ("PORT", answered.port())];
+    let filled = [("@EARLY@", early.port()), ("@PORT@", answered.port())];
     let filled = filled.each_ref().map(|(name, port)| (*name, port.as_str()));
     let peer = Sipp::uas_filled("uas_early_moves", &filled, &[]).await;
     let rig = Rig::start(peer.address, Script::new()).await;
@@ -158,7 +158,7 @@ async fn only_a_reinvite_moves_latched_media() {
     let [named, real, stranger, next] =
         [FarEnd::new().await, FarEnd::new().await, FarEnd::new().await, FarEnd::new().await];
     let mut phone = listening().await;
-    let filled = [("PORT", named.port()), ("NEXT", next.port())];
+    let filled = [("@PORT@", named.port()), ("@NEXT@", next.port())];
     let filled = filled.each_ref().map(|(name, port)| (*name, port.as_str()));
     let peer = Sipp::uac_filled("uac_moves", &filled, phone.address(), free_port(), &[]);
     // Behind a NAT: what the SDP names is not where media comes from.
@@ -186,8 +186,13 @@ async fn only_a_reinvite_moves_latched_media() {
 async fn packets_leave_every_20_ms_though_nobody_speaks() {
     let far = FarEnd::new().await;
     let mut phone = listening().await;
-    let filled =
-        [("FORMATS", "0 101"), ("LINES", MU_LAW), ("PORT", &far.port()), ("PLAY", ""), ("TALK", "3000")];
+    let filled = [
+        ("@FORMATS@", "0 101"),
+        ("@LINES@", MU_LAW),
+        ("@PORT@", &far.port()),
+        ("@PLAY@", ""),
+        ("@TALK@", "3000"),
+    ];
     let peer = Sipp::uac_filled("uac_media", &filled, phone.address(), free_port(), &[]);
     let report = phone.next_call().await;
     peer.succeeds().await;
@@ -215,7 +220,7 @@ async fn held_call_is_silent_and_lives_on_when_resumed() {
             "inactive" => "inactive",
             _ => "sendonly",
         };
-        let filled = [("PORT", far.port()), ("HOLD", hold.to_owned()), ("HELD", answered.to_owned())];
+        let filled = [("@PORT@", far.port()), ("@HOLD@", hold.to_owned()), ("@HELD@", answered.to_owned())];
         let filled = filled.each_ref().map(|(name, value)| (*name, value.as_str()));
         let peer = Sipp::uas_filled("uas_hold_media", &filled, &[]).await;
         let rig = Rig::start(peer.address, Script::new()).await;

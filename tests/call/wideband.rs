@@ -7,7 +7,6 @@ use std::process::Command;
 use std::time::Duration;
 
 use callbox::base::audio::{Codec, rate_of_frame};
-use callbox::eval::phone::update_of;
 use callbox::media::{self, MediaEvent, MediaPlane, MediaStats, UtteranceId};
 use callbox::sip::sdp::{self, Local};
 use callbox::sip::{self, Dial, Signal, SipNode, TrunkConfig};
@@ -145,7 +144,7 @@ async fn call(baresip: &Baresip, codec: Codec, hz: f64) -> (Vec<i16>, MediaStats
     };
     let agreed = sdp::accept(&local, &answer).unwrap();
     assert_eq!(agreed.codec, codec);
-    let session = update_of(&agreed).begin(media::jitter::Config::default(), LIMIT, 5);
+    let session = agreed.agreed().begin(media::jitter::Config::default(), LIMIT, 5);
     let (handle, mut events) = leg.start(session).unwrap();
     let rate = handle.rate();
     handle.play_at(UtteranceId(1), tone(hz, rate, 6), rate).unwrap();

@@ -147,11 +147,15 @@ const SIPP: &str = "sipp";
 const BARESIP: &str = "baresip";
 const KAMAILIO: &str = "kamailio";
 const SIPSAK: &str = "sipsak";
+const COTURN: &str = "coturn";
 
 pub const ROWS: &[Row] = &[
     row("address-list", &[SIPSAK], "sip::trunk_rules::only_allowed_addresses_are_answered"),
     row("any-port", &[SIPP], "sip::trunk_rules::call_from_any_port_of_the_trunks_address_is_the_trunks"),
     row("flood", &[SIPP], "sip::inbound::many_calls_at_once_leave_nothing"),
+    row("scanners", &["svmap", "svwar", "svcrack", SIPSAK], "sip::scanners::scanners_hear_nothing_at_all"),
+    row("scanners", &[SIPP], "sip::scanners::nothing_on_the_wire_names_the_stack"),
+    row("rate-limit", &[SIPP], "sip::scanners::flood_of_a_stranger_costs_no_parsing_and_a_trunk_is_heard_meanwhile"),
     row("digest-401", &[SIPP], "sip::auth::password_is_accepted_by_401_after_a_stale_nonce"),
     row("stale-nonce", &[SIPP], "sip::auth::password_is_accepted_by_401_after_a_stale_nonce"),
     row(
@@ -187,6 +191,12 @@ pub const ROWS: &[Row] = &[
     row("latch", &[SIPP], "call::trunk_media::only_a_reinvite_moves_latched_media"),
     row("relatch", &[SIPP], "call::trunk_media::only_a_reinvite_moves_latched_media"),
     row("media-address", &[SIPP], "call::trunk_media::media_may_come_from_another_address_than_signalling"),
+    row("keys", &[SIPP], "call::keys::keys_are_events_of_the_payload_type_that_was_agreed_on"),
+    row("keys", &[SIPP], "call::keys::keys_are_tones_where_no_events_were_agreed_on"),
+    row("tls", &[SIPP, KAMAILIO], "sip::tls::call_goes_out_over_tls_with_a_password"),
+    row("tls", &[SIPP, KAMAILIO], "sip::tls::registered_node_is_called_over_its_own_connection"),
+    row("tls", &[BARESIP], "sip::tls::baresip_is_called_over_tls"),
+    row("stun", &[SIPP, COTURN], "sip::nat::public_address_is_learned_told_and_followed"),
     row("ringing", &[SIPP], "sip::outbound::ringing_forever_is_cancelled_as_no_answer"),
     row("ringing", &[SIPP], "sip::inbound::caller_hangs_up"),
     row("early-in", &[SIPP], "sip::outbound::early_media_is_told_before_the_answer"),

@@ -110,7 +110,7 @@ async fn content_length_that_lies_is_dropped_unread() {
     friend.send_to(&[b'x'; 20_000], to).await.unwrap();
     let answer = asked(&friend, to, &options(own, to)).await;
     assert!(answer.starts_with("SIP/2.0 200"), "{answer}");
-    assert_eq!(node.stats().refused_datagrams, 4);
+    assert_eq!(node.stats().dropped.malformed, 4);
 }
 
 /// Messages in the spirit of RFC 4475, each broken or strange in its own way.

@@ -4,14 +4,19 @@
 #![allow(clippy::unwrap_used)]
 
 mod auth;
+mod certificates;
 mod dialogs;
 mod hostile;
 mod inbound;
 mod kamailio;
+mod nat;
+mod offers;
 mod ours;
 mod outbound;
 #[allow(dead_code)] // some peers are for tests of calls
 mod peers;
+mod scanners;
+mod tls;
 mod trunk_rules;
 
 use std::{net::SocketAddr, time::Duration};
@@ -19,7 +24,7 @@ use std::{net::SocketAddr, time::Duration};
 use callbox::{
     base::E164,
     sip::{
-        Config, Dial, IncomingCall, Signal, SipCall, SipEnd, SipNode, TrunkConfig,
+        Config, Dial, IncomingCall, Signal, SipCall, SipEnd, SipError, SipNode, TrunkConfig,
         sdp::{self, Local},
     },
 };

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
@@ -49,7 +49,8 @@ pub fn free_port() -> u16 {
 async fn listening(port: u16) {
     let mut looks = 0;
     eventually("the peer listens", || {
-        let taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_err();
+        let at = (Ipv4Addr::LOCALHOST, port);
+        let taken = UdpSocket::bind(at).is_err() || TcpListener::bind(at).is_err();
         looks = if taken { looks + 1 } else { 0 };
         looks == 3
     })
@@ -62,7 +63,7 @@ fn scenario_text(name: &str) -> String {
 }
 
 fn fill(scenario: &str, filled: &[(&str, &str)]) -> String {
-    let fill = |text: String, (name, value): &(&str, &str)| text.replace(&format!("@{name}@"), value);
+    let fill = |text: String, (name, value): &(&str, &str)| text.replace(name, value);
     filled.iter().fold(scenario_text(scenario), fill)
 }
 
@@ -87,10 +88,10 @@ impl Sipp {
 
     /// Waits for a call and refuses it with `status` and its reason.
     pub async fn refusing(status: &str) -> Sipp {
-        Sipp::uas_filled("uas_reject", &[("STATUS", status)], &[]).await
+        Sipp::filled_in("uas_reject", &[("@STATUS@", status)]).await
     }
 
-    /// Waits for a call and plays `scenario`, in which `@NAME@` stands for what is `filled` in.
+    /// Waits for a call and plays `scenario`, with what is `filled` in.
     pub async fn uas_filled(scenario: &str, filled: &[(&str, &str)], extra: &[&str]) -> Sipp {
         Sipp::answering(&fill(scenario, filled), 1, extra).await
     }
@@ -109,6 +110,11 @@ impl Sipp {
     /// Places `calls` calls from `port` to `to`.
     pub fn uac(scenario: &str, to: SocketAddr, port: u16, calls: u32, extra: &[&str]) -> Sipp {
         Sipp::start(port, &scenario_text(scenario), calls, Some(to), extra)
+    }
+
+    /// Waits for a call and plays `scenario`, in which these names are replaced.
+    pub async fn filled_in(scenario: &str, names: &[(&str, &str)]) -> Sipp {
+        Sipp::uas_filled(scenario, names, &[]).await
     }
 
     async fn answering(scenario: &str, calls: u32, extra: &[&str]) -> Sipp {
@@ -151,7 +157,8 @@ impl Sipp {
         messages.map(|path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()).collect()
     }
 
-    fn log(&self) -> String {
+    /// Every message of its calls so far, and what it says of them.
+    pub fn log(&self) -> String {
         let mut text = String::new();
         for entry in std::fs::read_dir(&self.dir).unwrap() {
             let path = entry.unwrap().path();

@@ -73,9 +73,9 @@ async fn calls_come_and_go_under_loss_and_leave_nothing() {
     let quiet =
         ["-lost", LOST, "-timeout", &lasting, "-ringbuffer_files", "2", "-ringbuffer_size", "20000000"];
     let callees =
-        Sipp::uas_filled("uas_port", &[("PORT", &port)], &[&quiet[..], &["-m", &calls]].concat()).await;
+        Sipp::uas_filled("uas_port", &[("@PORT@", &port)], &[&quiet[..], &["-m", &calls]].concat()).await;
     let script =
-        Script::new().without_summaries().with_lines(RATE as usize * 60).with_t1(Duration::from_millis(100));
+        Script::new().for_many_calls().with_lines(RATE as usize * 60).with_t1(Duration::from_millis(100));
     let rig = Rig::start(callees.address, script).await;
     let clean = Use::now();
 
@@ -83,7 +83,8 @@ async fn calls_come_and_go_under_loss_and_leave_nothing() {
     let half = RATE / 2;
     let inbound = (u64::from(half) * seconds).to_string();
     let (rate, talk) = (half.to_string(), TALK.as_millis().to_string());
-    let filled = [("FORMATS", "0"), ("LINES", "ptime:20"), ("PORT", &*port), ("PLAY", ""), ("TALK", &*talk)];
+    let filled =
+        [("@FORMATS@", "0"), ("@LINES@", "ptime:20"), ("@PORT@", &*port), ("@PLAY@", ""), ("@TALK@", &*talk)];
     let more = [&quiet[..], &["-m", &inbound, "-r", &rate, "-l", "10000"]].concat();
     let callers = Sipp::uac_filled("uac_media", &filled, rig.sip.local_address(), free_port(), &more);
 

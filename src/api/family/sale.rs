@@ -21,7 +21,8 @@ use crate::{
     store::numbers::Lease,
 };
 
-const CALL: [&str; 13] = [
+/// The last is for the operator's own calls: the schemas of the families do not have it.
+const CALL: [&str; 14] = [
     "phone_number",
     "task",
     "from",
@@ -35,6 +36,7 @@ const CALL: [&str; 13] = [
     "voicemail_action",
     "voicemail_message",
     "metadata",
+    "language",
 ];
 
 /// Where the two sell numbers.
@@ -154,13 +156,16 @@ pub(super) fn list(leases: &[Lease]) -> Value {
 enum Schema {
     /// Those of StablePhone's schema.
     NorthAmerican,
-    /// E.164. The operator's own calls, too, which take the same routes.
+    /// E.164.
     Any,
+    /// The same for the operator's own calls, which take the same routes and name their language.
+    Own,
 }
 
 impl Schema {
     fn of(family: Family, payer: &Payer) -> Schema {
         match (family, payer) {
+            (_, Payer::Operator) => Schema::Own,
             (Family::StablePhone, Payer::Wallet(_) | Payer::Unknown) => Schema::NorthAmerican,
             _ => Schema::Any,
         }
@@ -177,7 +182,8 @@ impl Schema {
 }
 
 fn request(body: Map<String, Value>, schema: Schema) -> Result<CallRequest, ApiError> {
-    let mut fields = Fields::new(body, &CALL);
+    let known = if schema == Schema::Own { &CALL[..] } else { &CALL[..CALL.len() - 1] };
+    let mut fields = Fields::new(body, known);
     let request = CallRequest {
         phone_number: fields.required_text("phone_number"),
         task: fields.required_text("task"),
@@ -192,7 +198,7 @@ fn request(body: Map<String, Value>, schema: Schema) -> Result<CallRequest, ApiE
         voicemail_action: fields.text("voicemail_action"),
         voicemail_message: fields.text("voicemail_message"),
         metadata: fields.value("metadata"),
-        language: None,
+        language: (schema == Schema::Own).then(|| fields.text("language")).flatten(),
         interruption_threshold: None,
     };
     schema.number(&mut fields, "phone_number", Some(&request.phone_number));

@@ -61,7 +61,7 @@ pub struct Args {
     /// Hang up this long after the answer
     #[arg(long, value_name = "SECS")]
     hang_up_at: Option<f64>,
-    /// Stereo WAV of the call: left what is heard, right what is said
+    /// Stereo recording of the call, WAV, or Opus if it ends in `.ogg`: left what is heard, right what is said
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     /// Exit after this many calls

@@ -170,8 +170,9 @@ impl Stage {
             .context("the phone still talks though the node has hung up")?;
         let before = std::mem::replace(&mut self.measured, self.metrics.render());
         let effort = effort(&before, &self.measured, &report);
-        let recording = self.data_dir.join("recordings").join(format!("{call}.wav"));
-        Ok(Finished { record, report, recording: recording.is_file().then_some(recording), effort })
+        let name = record["recording_url"].as_str().and_then(|url| url.rsplit('/').next());
+        let recording = name.map(|name| self.data_dir.join("recordings").join(name));
+        Ok(Finished { record, report, recording: recording.filter(|file| file.is_file()), effort })
     }
 
     pub async fn strike(self) -> anyhow::Result<()> {
@@ -190,6 +191,8 @@ fn on_loopback(mut config: NodeConfig, phone: SocketAddr) -> anyhow::Result<Node
     config.http.api_key = String::new().into();
     config.sip.bind = local;
     config.sip.public_address = None;
+    config.sip.stun_server = None;
+    config.sip.tls = callbox::sip::TlsConfig::default();
     config.sip.trunks = vec![TrunkConfig::peer(TRUNK, phone.into())];
     config.media.bind = local.ip();
     (config.media.port_min, config.media.port_max) = (0, 0);

@@ -93,7 +93,7 @@ impl Conversation<'_> {
             None => Ok(sdp::offer(&self.local)),
             Some(offer) => sdp::answer(&self.local, offer).map_err(|_| 488).map(|(answer, agreed)| {
                 // A leg that is gone needs no update.
-                let _ = self.media.update(super::update_of(&agreed));
+                let _ = self.media.update(agreed.agreed());
                 answer
             }),
         };

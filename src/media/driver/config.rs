@@ -36,7 +36,7 @@ pub struct Config {
     pub event_queue: usize,
     /// Half-second blocks of audio, over all calls, that may wait for the disk.
     pub recording_queue: usize,
-    /// Audio after which the header of a recording is brought up to date, in milliseconds.
+    /// Audio after which a recording on disk is made whole, in milliseconds: what a crash can cost.
     pub recording_flush_ms: u64,
 }
 

@@ -172,8 +172,8 @@ impl MediaHandle {
         self.send(Command::Update(update))
     }
 
-    /// Begins to record both sides to a WAV file at `path`, ending a recording under way. What goes
-    /// wrong is told by [`MediaHandle::stop_recording`].
+    /// Begins to record both sides to `path`, ending a recording under way: Opus if the name ends in `.ogg`,
+    /// else WAV. What goes wrong is told by [`MediaHandle::stop_recording`].
     pub fn record(&self, path: PathBuf) -> Result<(), MediaError> {
         self.send(Command::Record(path))
     }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use crate::{
     base::{
         audio::{Codec, Direction},
-        terms::Terms,
+        terms::{Agreed, Terms},
     },
     media::jitter,
 };
@@ -30,16 +30,8 @@ pub struct SessionConfig {
     pub seed: u64,
 }
 
-/// What a re-INVITE agreed on, in full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SessionUpdate {
-    pub codec: Codec,
-    pub payload_type: u8,
-    pub telephone_event: Option<u8>,
-    pub remote: SocketAddr,
-    pub direction: Direction,
-    pub terms: Terms,
-}
+/// What a re-INVITE agreed on.
+pub type SessionUpdate = Agreed;
 
 impl SessionUpdate {
     /// The session that begins with this.

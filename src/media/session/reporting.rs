@@ -2,7 +2,8 @@
 //!
 //! RTCP is held to the source of RTP ([`latching`](crate::media::latching)): on a port of its own it must
 //! come from the host that RTP comes from, and speak of our stream or theirs; the first such datagram
-//! fixes its port. A report cannot be forged into more than wrong figures: nothing else hangs on it.
+//! fixes its port. A report cannot be forged into more than wrong figures, nor a goodbye into more than
+//! less patience with a silence that is there: nothing else hangs on them.
 
 use std::{
     net::SocketAddr,
@@ -48,7 +49,9 @@ impl Session {
         } else {
             false
         };
-        if taken {
+        if taken && streams.heard.is_some_and(|heard| reports.goodbyes.contains(&heard)) {
+            self.left = Some(now);
+        } else if taken {
             self.reported = now;
         }
         let counter = if taken { &mut self.stats.rtcp } else { &mut self.stats.strangers };

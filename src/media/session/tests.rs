@@ -22,6 +22,7 @@ use crate::{
 };
 
 mod codecs;
+mod keys;
 mod reports;
 
 const ALICE: &str = "192.0.2.1:4000";

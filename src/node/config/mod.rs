@@ -80,6 +80,14 @@ impl NodeConfig {
             detail,
         })
     }
+
+    fn check_call(&self) -> Result<(), ConfigError> {
+        self.call.check().map_err(|(field, detail)| ConfigError::Value {
+            key: format!("call.{field}"),
+            origin: "the configuration".into(),
+            detail: detail.into(),
+        })
+    }
 }
 
 /// Where configuration comes from, beside the defaults.
@@ -118,6 +126,7 @@ impl Sources {
         }
         let config: NodeConfig = layers.extract().map_err(ConfigError::from_figment)?;
         config.check_persona()?;
+        config.check_call()?;
         Ok(Loaded { config, layers, file: self.file.clone() })
     }
 }

@@ -151,3 +151,14 @@ fn every_secret_of_the_configuration_is_redacted_in_print() {
     let wrapped = format!("{:?}", loaded.config).matches("[redacted]").count();
     assert_eq!(loaded.to_toml().matches("[redacted]").count(), wrapped);
 }
+
+#[test]
+fn a_ring_that_no_trunk_may_last_is_named_with_its_bounds() {
+    for key in ["call.ring_timeout_secs", "call.transfer_ring_secs"] {
+        for value in ["0", "171"] {
+            let error = error_of(&sources(&[], &[(key, value)]));
+            assert!(error.contains(key) && error.contains("must be 1 to 170 seconds"), "{error}");
+        }
+        assert!(sources(&[], &[(key, "170")]).load().is_ok());
+    }
+}

@@ -16,6 +16,7 @@ pub async fn trunks(config: &NodeConfig) -> Vec<Check> {
         |trunk: &TrunkConfig| TrunkConfig { register: false, options_interval_secs: 0, ..trunk.clone() };
     let probe = sip::Config {
         bind: SocketAddr::new(config.sip.bind.ip(), 0),
+        tls: sip::TlsConfig { bind: None, client_ca: None, ..config.sip.tls.clone() },
         trunks: config.sip.trunks.iter().map(quiet).collect(),
         ..config.sip.clone()
     };

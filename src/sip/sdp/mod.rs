@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use self::parse::{Description, Media};
 use crate::base::audio::{Codec, Direction};
-use crate::base::terms::{Format, Formats, OpusTerms, Rtcp, Terms};
+use crate::base::terms::{Agreed, Format, Formats, OpusTerms, Rtcp, Terms};
 
 /// Payload types we offer for telephone events, and the clocks they count at, which is the codec's
 /// (RFC 4733 section 2.1). Any dynamic ones would do; 101 is what carriers use.
@@ -72,6 +72,14 @@ pub struct Negotiated {
     /// Milliseconds per packet the peer asked for; what it sends may still differ.
     pub ptime: u16,
     pub terms: Terms,
+}
+
+impl Negotiated {
+    /// What media is told.
+    pub fn agreed(&self) -> Agreed {
+        let Negotiated { remote, codec, payload_type, telephone_event, direction, terms, .. } = *self;
+        Agreed { codec, payload_type, telephone_event, remote, direction, terms }
+    }
 }
 
 /// Whose offer it was.

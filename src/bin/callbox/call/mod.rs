@@ -44,6 +44,15 @@ pub struct Args {
     /// `base` or `turbo`
     #[arg(long)]
     model: Option<String>,
+    /// The language of the call, such as `de`
+    #[arg(long)]
+    language: Option<String>,
+    /// What to do where a machine answers: `hangup`, `leave_message` or `ignore`
+    #[arg(long, value_name = "ACTION")]
+    voicemail_action: Option<String>,
+    /// What to leave on a machine
+    #[arg(long, value_name = "TEXT")]
+    voicemail_message: Option<String>,
     /// The node's own number to show
     #[arg(long)]
     from: Option<String>,
@@ -68,6 +77,11 @@ impl Args {
         put("wait_for_greeting", self.wait_for_greeting.then_some(json!(true)));
         put("record", self.record.map(|record| json!(record)));
         put("model", self.model.as_ref().map(|name| json!(name)));
+        put("language", self.language.as_ref().map(|code| json!(code)));
+        // Who says what to leave wants it left.
+        let leaves = self.voicemail_message.as_ref().map(|_| "leave_message".to_owned());
+        put("voicemail_action", self.voicemail_action.clone().or(leaves).map(|action| json!(action)));
+        put("voicemail_message", self.voicemail_message.as_ref().map(|text| json!(text)));
         put("from", self.from.as_ref().map(|number| json!(number)));
         Value::Object(body)
     }
@@ -105,5 +119,41 @@ pub async fn follow(client: &Client, call: &str, printer: &mut Printer) -> anyho
                 client.hang_up(call).await?;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn body(flags: &[&str]) -> Value {
+        let words = ["call", "+14155550123", "--task", "Ask."].iter().chain(flags);
+        Line::try_parse_from(words).unwrap().args.body()
+    }
+
+    #[test]
+    fn only_what_is_said_is_asked_for() {
+        assert_eq!(body(&[]), json!({ "phone_number": "+14155550123", "task": "Ask." }));
+    }
+
+    #[test]
+    fn language_and_what_to_do_about_a_machine_are_passed_on() {
+        let said = body(&["--language", "de", "--voicemail-action", "ignore"]);
+        assert_eq!((&said["language"], &said["voicemail_action"]), (&json!("de"), &json!("ignore")));
+    }
+
+    #[test]
+    fn whoever_says_what_to_leave_wants_it_left() {
+        let said = body(&["--voicemail-message", "Call us back."]);
+        assert_eq!(said["voicemail_action"], "leave_message");
+        assert_eq!(said["voicemail_message"], "Call us back.");
     }
 }

@@ -139,3 +139,48 @@ fn on_hold_the_other_end_still_learns_that_we_are_there() {
     assert!(world.alice.reports.len() > 2);
     assert!(Reports::parse(last).unwrap().sender.is_none(), "nothing was sent that could be counted");
 }
+
+/// How long alice waits for bob, who falls silent, until she calls him gone.
+fn patience_with(leave: impl FnOnce(&mut World)) -> Duration {
+    let mut world = with_rtcp(Rtcp::NextPort, Link::seeded);
+    for (end, remote, seed) in [(&mut world.alice, BOB, 1), (&mut world.bob, ALICE, 2)] {
+        let config = SessionConfig { rtp_timeout: secs(10), ..config(remote, seed) };
+        end.session = Session::new(config, world.now + FRAME / 4);
+    }
+    world.run(secs(8));
+    leave(&mut world);
+    world.bob.link.loss = 1.0;
+    let silent = world.now;
+    let gone = |world: &World| world.alice.events.iter().any(|e| matches!(e, MediaEvent::RtpTimeout { .. }));
+    while !gone(&world) {
+        assert!(world.now < silent + secs(30));
+        world.run(FRAME);
+    }
+    world.now - silent
+}
+
+/// Bob's goodbye, by which `from` comes.
+fn goodbye(world: &mut World, from: &str) {
+    world.bob.session.close(world.now);
+    let said = std::iter::from_fn(|| world.bob.session.poll_output());
+    let report = said.filter_map(|output| match output {
+        Output::Report { datagram, .. } => Some(datagram),
+        _ => None,
+    });
+    let datagram = report.last().expect("he says goodbye");
+    world.alice.session.handle_rtcp(world.now, at(from), &datagram);
+}
+
+#[test]
+fn after_a_goodbye_silence_is_not_waited_out() {
+    let tolerance = Duration::from_millis(100);
+    assert!(patience_with(|_| {}).abs_diff(secs(10)) < tolerance);
+    assert!(patience_with(|world| goodbye(world, "192.0.2.2:5001")).abs_diff(secs(3)) < tolerance);
+    let stranger = patience_with(|world| goodbye(world, "198.51.100.9:5001"));
+    assert!(stranger.abs_diff(secs(10)) < tolerance, "a stranger's means nothing: {stranger:?}");
+    let goes_on = patience_with(|world| {
+        goodbye(world, "192.0.2.2:5001");
+        world.run(secs(1));
+    });
+    assert!(goes_on.abs_diff(secs(10)) < tolerance, "who speaks on has not left: {goes_on:?}");
+}

@@ -1,0 +1,136 @@
+//! The agent presses keys, to walk through a menu that a machine offers.
+//!
+//! The model says which in three ways, because small models call tools now and then: by its tool, as
+//! `[press 2]` in its words, and, after words that offer a menu, by saying that it presses a key
+//! ([`reading`]). Neither form is spoken. What else it says in the same answer is said first; then the keys
+//! go out, and what the agent says next waits in the playout until the last is sent. Nothing takes them
+//! back: a word over them stops the agent, but cuts no tone.
+
+mod reading;
+
+use std::time::{Duration, Instant};
+
+pub(super) use self::reading::{Piece, Reader};
+use self::reading::{offers_a_menu, presses};
+use crate::base::Pii;
+use crate::engine::Role;
+use crate::media::dtmf::sending_time;
+use crate::voice::Conversation;
+use crate::voice::effect::{Effect, Speaker};
+
+/// Keys and pauses pressed in one go.
+const MOST: usize = 32;
+
+/// What is pressed: digits, `*`, `#`, and `w` for half a second of pause. It may be a card number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keys(Pii<String>);
+
+impl Keys {
+    /// Keys as models write them, with spaces and dashes between them, and a comma for a pause. `None` if any
+    /// is no key of a telephone, if there is none, or if there are more than 32. The letters A to D are none:
+    /// what listens to them is no menu.
+    pub fn parse(text: &str) -> Option<Keys> {
+        let spoken = |c: &char| !matches!(c, ' ' | '-' | '.' | '(' | ')');
+        let key = |c: char| match c {
+            '0'..='9' | '*' | '#' => Some(c),
+            'w' | 'W' | ',' => Some('w'),
+            _ => None,
+        };
+        let keys: String = text.trim().chars().filter(spoken).map(key).collect::<Option<_>>()?;
+        Keys::of(keys)
+    }
+
+    fn of(keys: String) -> Option<Keys> {
+        let any = keys.chars().any(|key| key != 'w');
+        (any && keys.len() <= MOST).then(|| Keys(Pii::new(keys)))
+    }
+
+    /// What a tool call names; models write one key as a number now and then.
+    pub(super) fn of_tool_call(arguments: &serde_json::Value) -> Option<Keys> {
+        match &arguments["keys"] {
+            serde_json::Value::String(keys) => Keys::parse(keys),
+            serde_json::Value::Number(keys) => Keys::parse(&keys.to_string()),
+            _ => None,
+        }
+    }
+
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+
+    fn duration(&self) -> Duration {
+        sending_time(self.expose())
+    }
+
+    /// These, then those; those alone where both are too many.
+    fn and(self, more: Keys) -> Keys {
+        Keys::of(format!("{}{}", self.expose(), more.expose())).unwrap_or(more)
+    }
+}
+
+impl Conversation {
+    /// The far end may be a machine that wants keys.
+    pub(super) fn may_press(&self) -> bool {
+        self.setup.keys && !self.is_machine()
+    }
+
+    /// Keys that a clause of the model presses, in answer to a menu.
+    pub(super) fn pressed_by(&self, clause: &str) -> Option<Keys> {
+        let menu = self.may_press() && self.history.open_question().is_some_and(offers_a_menu);
+        if menu { presses(clause) } else { None }
+    }
+
+    /// Keys are pressed once the answer under way has been said.
+    pub(super) fn will_press(&mut self, keys: Keys) {
+        let allowed = self.may_press();
+        let Some(answer) = self.answer.as_mut().filter(|_| allowed) else { return };
+        answer.keys = Some(match answer.keys.take() {
+            Some(before) => before.and(keys),
+            None => keys,
+        });
+    }
+
+    /// The answer has been said.
+    pub(super) fn press(&mut self, now: Instant, keys: Keys) {
+        let over = now + keys.duration();
+        self.history.push(Role::Assistant, &format!("[press {}]", keys.expose()));
+        self.record_turn(Speaker::Agent, format!("[pressed {}]", keys.expose()), (now, over), false, None);
+        self.watchdog.sound(over);
+        self.effects.push_back(Effect::Press { keys });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_what_a_telephone_has() {
+        let parsed = |text| Keys::parse(text).map(|keys| keys.expose().to_owned());
+        assert_eq!(parsed("1w2#").as_deref(), Some("1w2#"));
+        assert_eq!(parsed(" 555-0123, W* ").as_deref(), Some("5550123ww*"));
+        for text in ["", "w", "A", "2B", "two", "1;2"] {
+            assert_eq!(parsed(text), None, "{text}");
+        }
+        let many = "1".repeat(33);
+        assert_eq!((parsed(&many), parsed(&many[1..]).map(|keys| keys.len())), (None, Some(32)));
+    }
+
+    #[test]
+    fn a_tool_call_may_write_a_key_as_a_number() {
+        let keys = |json: &str| Keys::of_tool_call(&serde_json::from_str(json).unwrap());
+        assert_eq!(keys(r##"{"keys": "2#"}"##), Keys::parse("2#"));
+        assert_eq!(keys(r#"{"keys": 20}"#), Keys::parse("20"));
+        for json in ["{}", "[]", "null", r#"{"keys": -1.5e3}"#, r#"{"keys": true}"#] {
+            assert!(
+                keys(json).is_none_or(|keys| keys.expose().chars().all(|c| c.is_ascii_digit())),
+                "{json}"
+            );
+        }
+    }
+
+    #[test]
+    fn keys_do_not_print() {
+        assert!(!format!("{:?}", Keys::parse("4111")).contains("4111"));
+    }
+}
