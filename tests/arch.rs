@@ -39,7 +39,7 @@ const CONFINED: [(&[&str], &[&str]); 3] = [
 
 /// Files and folders (with a `/` at their end) of logic that takes the time as an argument. Add a
 /// core here when it is written.
-const PURE: [&str; 73] = [
+const PURE: [&str; 78] = [
     "src/base/",
     "src/call/transfer.rs",
     "src/eval/buyer/offer.rs",
@@ -52,6 +52,8 @@ const PURE: [&str; 73] = [
     "src/media/codec/",
     "src/media/comfort.rs",
     "src/media/conceal.rs",
+    "src/media/demux.rs",
+    "src/media/demux/",
     "src/media/dtmf.rs",
     "src/media/inband.rs",
     "src/media/jitter.rs",
@@ -104,9 +106,9 @@ const PURE: [&str; 73] = [
     "src/voice/event.rs",
     "src/voice/greeting.rs",
     "src/voice/greeting/",
+    "src/voice/heard.rs",
     "src/voice/keys.rs",
     "src/voice/keys/",
-    "src/voice/heard.rs",
     "src/voice/latency.rs",
     "src/voice/prompt.rs",
     "src/voice/recovery.rs",

@@ -19,7 +19,9 @@ pub fn duration_of(samples: u64, rate: u32) -> Duration {
 
 /// How many samples at `rate` Hz fit in `duration`.
 pub fn samples_in(duration: Duration, rate: u32) -> u64 {
-    (duration.as_nanos() * u128::from(rate) / 1_000_000_000) as u64
+    // Whole seconds apart, so that 64 bits suffice: this runs several times for every packet.
+    duration.as_secs() * u64::from(rate)
+        + u64::from(duration.subsec_nanos()) * u64::from(rate) / 1_000_000_000
 }
 
 /// Samples of one frame at `rate` Hz.

@@ -1,28 +1,30 @@
-//! A bare RTP peer: the far end of many calls on one socket, which does nothing with a packet but count
+//! A bare RTP peer: the far ends of many calls, a socket each, which do nothing with a packet but count
 //! it. It runs in a process of its own, so that its cost is not the node's; its own use of processor
-//! time is the reference, since no media plane can cost less than receiving and sending its packets.
+//! time is the reference, since a call over a socket of its own can cost no less than to receive and to
+//! send its packets.
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 use super::figures::Spread;
 use super::machine::{Meter, Usage};
-use crate::base::audio::FRAME;
+use super::stamped::StampedSocket;
+use crate::base::audio::{FRAME, NARROWBAND_HZ};
 use crate::media::FRAME_SAMPLES;
-use crate::media::rtp::{Header, Packet, SequenceNumber, Ssrc, Timestamp};
+use crate::media::codec::g711::encode_ulaw;
+use crate::media::driver::{raise_limit, wake_on_time};
+use crate::media::rtp::{HEADER_LEN, Header, Packet, SequenceNumber, Ssrc, Timestamp};
 
 /// Packets of one frame are sent in so many bursts, as the media plane sends them.
-const PHASES: u32 = 10;
+const PHASES: usize = 10;
 /// Figures begin after this long: sockets open and streams start until then.
-pub const WARM_UP: Duration = Duration::from_secs(1);
-/// How long the receiver waits for a packet before it looks whether the end has come.
-const LOOK: Duration = Duration::from_millis(50);
+pub const WARM_UP: Duration = Duration::from_secs(2);
 
 /// What the peer saw.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,65 +34,94 @@ pub struct Seen {
     pub received: u64,
     /// Packets missing in the sequence numbers of all streams.
     pub lost: u64,
-    /// Between two packets of a stream, in milliseconds; 20 is perfect.
+    /// Between two packets of a stream as they arrive, in milliseconds; 20 is perfect.
     pub gap_ms: Option<Spread>,
     pub usage: Usage,
 }
 
 pub struct BarePeer {
-    socket: UdpSocket,
+    sockets: Vec<StampedSocket>,
 }
 
 impl BarePeer {
-    pub fn bind() -> io::Result<Self> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        socket.set_read_timeout(Some(LOOK))?;
-        Ok(BarePeer { socket })
+    pub fn bind(streams: usize) -> io::Result<Self> {
+        raise_limit();
+        let sockets = (0..streams).map(|_| StampedSocket::bind()).collect::<Result<_, _>>()?;
+        Ok(BarePeer { sockets })
     }
 
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+    /// Of the streams, in order.
+    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.sockets.iter().map(StampedSocket::address).collect()
     }
 
-    /// Sends a stream to each of `legs` for the warm-up and `lasting`, and counts what comes.
+    /// Sends each stream to its leg for the warm-up and `lasting`, and counts what comes.
     pub fn run(self, legs: &[SocketAddr], lasting: Duration) -> io::Result<Seen> {
-        let (begins, over) = (Instant::now() + WARM_UP, AtomicBool::new(false));
-        let receiver = self.socket.try_clone()?;
+        let begins = SystemTime::now() + WARM_UP;
+        let begins = begins.duration_since(SystemTime::UNIX_EPOCH).map_err(io::Error::other)?;
+        let over = AtomicBool::new(false);
         thread::scope(|scope| {
-            let receiving = scope.spawn(|| receive(&receiver, begins, &over));
-            let sending = scope.spawn(|| send(&self.socket, legs, &over));
+            let exchange = scope.spawn(|| exchange(&self.sockets, legs, begins, &over));
             thread::sleep(WARM_UP);
             let meter = Meter::start();
             thread::sleep(lasting);
             let usage = meter.read();
             over.store(true, Ordering::Relaxed);
-            let panicked = |_| io::Error::other("a thread of the peer panicked");
-            let (sent, arrivals) = (sending.join().map_err(panicked)?, receiving.join().map_err(panicked)??);
+            let panicked = |_| io::Error::other("the thread of the peer panicked");
+            let (sent, arrivals) = exchange.join().map_err(panicked)?;
             Ok(arrivals.seen(legs.len(), sent, usage))
         })
     }
 }
 
-fn send(socket: &UdpSocket, legs: &[SocketAddr], over: &AtomicBool) -> u64 {
-    let payload = [0xffu8; FRAME_SAMPLES];
+/// Every stream once a frame: reads what has come, and sends a packet.
+fn exchange(
+    sockets: &[StampedSocket],
+    legs: &[SocketAddr],
+    begins: Duration,
+    over: &AtomicBool,
+) -> (u64, Arrivals) {
+    wake_on_time();
+    let speech = second_of_sound();
+    let (mut arrivals, mut datagram) = (Arrivals::new(begins), [0u8; 1_500]);
     let began = Instant::now();
     let mut sent = 0;
     for burst in 0u32.. {
-        let due = began + FRAME / PHASES * burst;
+        let due = began + FRAME / PHASES as u32 * burst;
         thread::sleep(due.saturating_duration_since(Instant::now()));
         if over.load(Ordering::Relaxed) {
             break;
         }
-        let (frame, phase) = (burst / PHASES, (burst % PHASES) as usize);
-        for (stream, leg) in legs.iter().enumerate().skip(phase).step_by(PHASES as usize) {
+        let (frame, phase) = (burst / PHASES as u32, burst as usize % PHASES);
+        for (stream, (socket, leg)) in sockets.iter().zip(legs).enumerate().skip(phase).step_by(PHASES) {
+            // An error means that nothing is left to read, or that a leg is closed already.
+            while let Ok((length, at)) = socket.recv(&mut datagram) {
+                if let Ok(packet) = Packet::parse(&datagram[..length]) {
+                    arrivals.handle(at, packet.header);
+                }
+            }
+            let payload = &speech[frame as usize % speech.len()];
             // A full socket buffer loses the packet, as a network does.
-            sent += u64::from(socket.send_to(&packet(stream, frame, &payload), leg).is_ok());
+            sent += u64::from(socket.send_to(&packet(stream, frame, payload), *leg).is_ok());
         }
     }
-    sent
+    (sent, arrivals)
 }
 
-fn packet(stream: usize, frame: u32, payload: &[u8]) -> Vec<u8> {
+type Payload = [u8; FRAME_SAMPLES];
+
+/// A hum that swells and fades as syllables do.
+fn second_of_sound() -> Vec<Payload> {
+    let at = |n: usize| {
+        let time = n as f32 / NARROWBAND_HZ as f32 * std::f32::consts::TAU;
+        let hum = (time * 140.0).sin() + 0.5 * (time * 560.0).sin() + 0.3 * (time * 1_190.0).sin();
+        encode_ulaw((3_000.0 * hum * (1.1 - (time * 4.0).cos())) as i16)
+    };
+    let frame = |n: usize| std::array::from_fn(|k| at(n * FRAME_SAMPLES + k));
+    (0..NARROWBAND_HZ as usize / FRAME_SAMPLES).map(frame).collect()
+}
+
+fn packet(stream: usize, frame: u32, payload: &Payload) -> [u8; HEADER_LEN + FRAME_SAMPLES] {
     let header = Header {
         marker: frame == 0,
         payload_type: 0,
@@ -98,55 +129,34 @@ fn packet(stream: usize, frame: u32, payload: &[u8]) -> Vec<u8> {
         timestamp: Timestamp(frame.wrapping_mul(FRAME_SAMPLES as u32)),
         ssrc: Ssrc(stream as u32 + 1),
     };
-    [&header.to_bytes()[..], payload].concat()
-}
-
-fn receive(socket: &UdpSocket, begins: Instant, over: &AtomicBool) -> io::Result<Arrivals> {
-    let mut arrivals = Arrivals::new(begins);
-    let mut datagram = [0u8; 1_500];
-    while !over.load(Ordering::Relaxed) {
-        match socket.recv(&mut datagram) {
-            Ok(length) => {
-                let now = Instant::now();
-                if let Ok(packet) = Packet::parse(&datagram[..length]) {
-                    arrivals.handle(now, packet.header);
-                }
-            }
-            // A read timeout, or a leg that is closed already.
-            Err(error) if retriable(&error) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(arrivals)
-}
-
-fn retriable(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionRefused, Interrupted, TimedOut, WouldBlock};
-    matches!(error.kind(), ConnectionRefused | Interrupted | TimedOut | WouldBlock)
+    let mut bytes = [0; HEADER_LEN + FRAME_SAMPLES];
+    bytes[..HEADER_LEN].copy_from_slice(&header.to_bytes());
+    bytes[HEADER_LEN..].copy_from_slice(payload);
+    bytes
 }
 
 /// Counts packets by stream. Takes the time, reads no clock.
 struct Arrivals {
-    begins: Instant,
-    last: HashMap<Ssrc, (Instant, SequenceNumber)>,
+    begins: Duration,
+    last: HashMap<Ssrc, (Duration, SequenceNumber)>,
     received: u64,
     lost: u64,
     gaps_ms: Vec<f64>,
 }
 
 impl Arrivals {
-    fn new(begins: Instant) -> Self {
+    fn new(begins: Duration) -> Self {
         Arrivals { begins, last: HashMap::new(), received: 0, lost: 0, gaps_ms: Vec::new() }
     }
 
-    fn handle(&mut self, now: Instant, header: Header) {
-        let last = self.last.insert(header.ssrc, (now, header.sequence));
-        if now < self.begins {
+    fn handle(&mut self, at: Duration, header: Header) {
+        let last = self.last.insert(header.ssrc, (at, header.sequence));
+        if at < self.begins {
             return;
         }
         self.received += 1;
         if let Some((before, sequence)) = last {
-            self.gaps_ms.push((now - before).as_secs_f64() * 1_000.0);
+            self.gaps_ms.push(at.saturating_sub(before).as_secs_f64() * 1_000.0);
             self.lost += u64::try_from(header.sequence.since(sequence) - 1).unwrap_or(0);
         }
     }
@@ -174,8 +184,7 @@ mod tests {
 
     #[test]
     fn gaps_and_losses_are_counted_by_stream_and_not_while_it_warms_up() {
-        let start = Instant::now();
-        let at = |ms| start + Duration::from_millis(ms);
+        let at = |ms: u64| Duration::from_millis(1_000 + ms);
         let mut arrivals = Arrivals::new(at(100));
         for (ms, stream, sequence) in
             [(0, 1, 65_533), (60, 1, 65_535), (110, 2, 7), (115, 1, 0), (130, 2, 8), (175, 1, 3)]
@@ -183,16 +192,17 @@ mod tests {
             arrivals.handle(at(ms), header(stream, sequence));
         }
         assert_eq!((arrivals.received, arrivals.lost), (4, 2));
-        assert_eq!(arrivals.gaps_ms, [55.0, 20.0, 60.0]);
+        let gaps: Vec<f64> = arrivals.gaps_ms.iter().map(|gap| gap.round()).collect();
+        assert_eq!(gaps, [55.0, 20.0, 60.0]);
     }
 
     #[test]
     fn two_peers_hear_each_other() {
-        let (one, two) = (BarePeer::bind().unwrap(), BarePeer::bind().unwrap());
-        let (to_one, to_two) = (one.address().unwrap(), two.address().unwrap());
+        let (one, two) = (BarePeer::bind(3).unwrap(), BarePeer::bind(3).unwrap());
+        let (to_one, to_two) = (one.addresses().unwrap(), two.addresses().unwrap());
         let lasting = Duration::from_millis(300);
-        let other = thread::spawn(move || two.run(&[to_one; 3], lasting).unwrap());
-        let seen = one.run(&[to_two; 3], lasting).unwrap();
+        let other = thread::spawn(move || two.run(&to_one, lasting).unwrap());
+        let seen = one.run(&to_two, lasting).unwrap();
         assert!(seen.received > 0 && other.join().unwrap().received > 0);
         assert_eq!(seen.streams, 3);
     }

@@ -1,5 +1,7 @@
 //! What figures were measured on, and what a process uses of it (Linux `/proc`).
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -55,13 +57,11 @@ pub fn load_average() -> f64 {
     text.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(f64::NAN)
 }
 
-/// Ticks a second in `/proc`, whatever the kernel's own clock: part of Linux's interface to programs.
-const USER_HZ: u64 = 100;
-
 /// Measures what this process uses from here on.
 pub struct Meter {
     begun: Instant,
     cpu: Duration,
+    kernel: f64,
 }
 
 /// What a process used.
@@ -69,17 +69,23 @@ pub struct Meter {
 pub struct Usage {
     /// Of one core: 1.0 is a core that does nothing else.
     pub cores: f64,
+    /// The part of it that the kernel used, in a hundredth of a second's steps.
+    pub kernel_cores: f64,
     pub resident_bytes: u64,
 }
 
 impl Meter {
     pub fn start() -> Self {
-        Meter { begun: Instant::now(), cpu: cpu_time() }
+        Meter { begun: Instant::now(), cpu: cpu_time(), kernel: kernel_time() }
     }
 
     pub fn read(&self) -> Usage {
-        let spent = cpu_time().saturating_sub(self.cpu);
-        Usage { cores: spent.as_secs_f64() / self.begun.elapsed().as_secs_f64(), resident_bytes: resident() }
+        let (spent, since) = (cpu_time().saturating_sub(self.cpu), self.begun.elapsed().as_secs_f64());
+        Usage {
+            cores: spent.as_secs_f64() / since,
+            kernel_cores: (kernel_time() - self.kernel) / since,
+            resident_bytes: resident(),
+        }
     }
 }
 
@@ -92,17 +98,56 @@ pub fn resident() -> u64 {
 
 /// User and system time of all threads.
 fn cpu_time() -> Duration {
-    let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    ticks_in(&text).map_or(Duration::ZERO, |ticks| Duration::from_millis(ticks * 1_000 / USER_HZ))
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the time lives through the call. A process always has this clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 
-/// `utime` and `stime`, the 14th and 15th fields. The second is the program's name in brackets, which may
-/// hold anything.
-fn ticks_in(stat: &str) -> Option<u64> {
+/// Time that each thread ran, by its id, of those whose name begins with `prefix`.
+fn thread_times(prefix: &str) -> HashMap<OsString, Duration> {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let time = |thread: &fs::DirEntry| {
+        let read = |file| fs::read_to_string(thread.path().join(file)).ok();
+        let ran = read("schedstat")?.split_whitespace().next()?.parse().ok()?;
+        read("comm")?.starts_with(prefix).then(|| Duration::from_nanos(ran))
+    };
+    threads.filter_map(|thread| Some((thread.file_name(), time(&thread)?))).collect()
+}
+
+/// Measures what threads of this process use from here on that exist already and have names alike.
+pub struct ThreadMeter {
+    prefix: &'static str,
+    begun: Instant,
+    times: HashMap<OsString, Duration>,
+}
+
+impl ThreadMeter {
+    pub fn start(prefix: &'static str) -> Self {
+        ThreadMeter { prefix, begun: Instant::now(), times: thread_times(prefix) }
+    }
+
+    /// Of one core, all those threads together.
+    pub fn cores(&self) -> f64 {
+        let since = |(id, time): (&OsString, &Duration)| Some(time.saturating_sub(*self.times.get(id)?));
+        let spent: Duration = thread_times(self.prefix).iter().filter_map(since).sum();
+        spent.as_secs_f64() / self.begun.elapsed().as_secs_f64()
+    }
+}
+
+/// Ticks a second in `/proc`, whatever the kernel's own clock: part of Linux's interface to programs.
+const USER_HZ: f64 = 100.0;
+
+/// Seconds of system time of all threads.
+fn kernel_time() -> f64 {
+    let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    kernel_ticks(&text).map_or(0.0, |ticks| ticks as f64 / USER_HZ)
+}
+
+/// `stime`, the 15th field. The second is the program's name in brackets, which may hold anything.
+fn kernel_ticks(stat: &str) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_whitespace().skip(11);
-    let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    Some(user + system)
+    fields.split_whitespace().nth(12)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -112,18 +157,33 @@ mod tests {
     #[test]
     fn processor_time_is_read_behind_any_name() {
         let stat = "12 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 700 50 0 0 20 0 4 0 99";
-        assert_eq!(ticks_in(stat), Some(750));
-        assert_eq!(ticks_in("nonsense"), None);
+        assert_eq!(kernel_ticks(stat), Some(50));
+        assert_eq!(kernel_ticks("nonsense"), None);
     }
 
     #[test]
     fn a_busy_process_uses_processor_time_and_memory() {
         let meter = Meter::start();
-        let mut sum = 0u64;
-        while meter.read().cores == 0.0 {
-            sum = (0..1_000_000u64).fold(sum, |sum, n| sum.wrapping_mul(31).wrapping_add(n));
-        }
-        assert!(std::hint::black_box(sum) != 1 && meter.read().resident_bytes > 1 << 20);
+        let sum = (0..1_000_000u64).fold(0u64, |sum, n| sum.wrapping_mul(31).wrapping_add(n));
+        let usage = meter.read();
+        assert!(std::hint::black_box(sum) != 1 && usage.cores > 0.0 && usage.resident_bytes > 1 << 20);
+    }
+
+    #[test]
+    fn a_thread_is_measured_apart_from_the_others() {
+        let (told, ready) = std::sync::mpsc::channel();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let named = std::thread::Builder::new().name("idle-one".into());
+        let idle = named.spawn(move || {
+            told.send(()).unwrap();
+            wait.recv().unwrap_err();
+        });
+        ready.recv().unwrap();
+        let (all, one) = (Meter::start(), ThreadMeter::start("idle-one"));
+        let sum = (0..1_000_000u64).fold(0u64, |sum, n| sum.wrapping_mul(31).wrapping_add(n));
+        assert!(std::hint::black_box(sum) != 1 && all.read().cores > one.cores());
+        drop(go);
+        idle.unwrap().join().unwrap();
     }
 
     #[test]

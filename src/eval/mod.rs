@@ -6,7 +6,8 @@
 //! | file | what it is |
 //! |---|---|
 //! | [`phone`] | a softphone that speaks a script and measures how fast it is answered |
-//! | [`media_load`], [`bare_peer`] | many calls at once, and the far end that costs nothing |
+//! | [`media_load`], [`bare_peer`] | many calls at once, and far ends that do nothing with them |
+//! | [`stamped`] | a socket that tells when the kernel got a datagram |
 //! | [`sip_load`] | calls that come and go, with SIPp at the far end |
 //! | [`words`], [`wer`] | word error rate over normalised text |
 //! | [`telephone`], [`sentences`] | speech as a recogniser gets it from a telephone, and what is said |
@@ -23,6 +24,7 @@ pub mod media_load;
 pub mod phone;
 pub mod sentences;
 pub mod sip_load;
+pub mod stamped;
 pub mod telephone;
 pub mod wer;
 pub mod words;

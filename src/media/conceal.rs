@@ -24,7 +24,9 @@ const SILENT_AFTER: usize = 480;
 pub struct Concealer {
     /// Samples for each of 8 kHz: 1 or 2.
     scale: usize,
+    /// In a circle: the oldest sample is at `oldest`.
     past: Box<[i16]>,
+    oldest: usize,
     hole: Option<Hole>,
 }
 
@@ -48,7 +50,7 @@ impl Concealer {
     /// For audio at `rate` Hz, a multiple of 8 kHz.
     pub fn new(rate: u32) -> Self {
         let scale = (rate / NARROWBAND_HZ).max(1) as usize;
-        Concealer { scale, past: vec![0; HISTORY * scale].into(), hole: None }
+        Concealer { scale, past: vec![0; HISTORY * scale].into(), oldest: 0, hole: None }
     }
 
     /// Takes what was received; its beginning is changed where a hole ends.
@@ -66,7 +68,10 @@ impl Concealer {
 
     /// Fills a hole. `false` once nothing but silence is left to give.
     pub fn conceal(&mut self, out: &mut [i16]) -> bool {
-        let hole = self.hole.get_or_insert_with(|| Hole::begin(&self.past, self.scale));
+        if self.hole.is_none() {
+            self.hole = Some(Hole::begin(self.past().into(), self.scale));
+        }
+        let Some(hole) = &mut self.hole else { return false };
         let audible = !hole.is_silent();
         for sample in out.iter_mut() {
             *sample = if hole.is_silent() { 0 } else { to_sample(hole.next()) };
@@ -76,8 +81,8 @@ impl Concealer {
     }
 
     /// The last samples given, oldest first.
-    pub fn past(&self) -> &[i16] {
-        &self.past
+    pub fn past(&self) -> Vec<i16> {
+        [&self.past[self.oldest..], &self.past[..self.oldest]].concat()
     }
 
     /// Whether the last samples given were invented.
@@ -87,18 +92,19 @@ impl Concealer {
 
     /// Adds samples to the past that were given as they are.
     pub fn remember(&mut self, pcm: &[i16]) {
-        let length = self.past.len();
-        let kept = pcm.len().min(length);
-        self.past.copy_within(kept.., 0);
-        self.past[length - kept..].copy_from_slice(&pcm[pcm.len() - kept..]);
+        let kept = &pcm[pcm.len().saturating_sub(self.past.len())..];
+        let first = kept.len().min(self.past.len() - self.oldest);
+        self.past[self.oldest..self.oldest + first].copy_from_slice(&kept[..first]);
+        self.past[..kept.len() - first].copy_from_slice(&kept[first..]);
+        self.oldest = (self.oldest + kept.len()) % self.past.len();
     }
 }
 
 impl Hole {
-    fn begin(past: &[i16], scale: usize) -> Self {
-        let (pitch, last) = (pitch_of(past, scale), past.len() - 1);
+    fn begin(past: Box<[i16]>, scale: usize) -> Self {
+        let (pitch, last) = (pitch_of(&past, scale), past.len() - 1);
         let step = f32::from(past[last]) - f32::from(past[last - pitch]);
-        Hole { scale, past: past.into(), pitch, periods: 1, phase: 0, made: 0, step }
+        Hole { scale, past, pitch, periods: 1, phase: 0, made: 0, step }
     }
 
     const fn is_silent(&self) -> bool {

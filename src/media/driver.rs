@@ -2,19 +2,29 @@
 //! sessions.
 //!
 //! Sessions live on threads of their own, never on the application's runtime, so that a busy node
-//! does not disturb pacing. A thread serves hundreds of legs without a poller: legs are dealt over ten
-//! phases of 2 ms, and at its phase a leg reads its socket dry, ticks, and sends. Nothing would be
-//! done with a packet before the tick anyway, and a wake-up per packet would cost more than the packet.
+//! does not disturb pacing. A new leg goes to the thread with the fewest. A thread serves hundreds of legs
+//! without a poller: legs are dealt over ten phases of 2 ms, and at its phase a leg reads its socket dry,
+//! ticks, and sends. Nothing would be done with a packet before the tick anyway, and a wake-up per packet
+//! would cost more than the packet. A leg that panics ends alone.
+//!
+//! Legs have a pair of sockets each, or share one pair with all legs of their thread
+//! ([`SocketMode`]): that is read every 2 ms, and [`demux`](super::demux) says whose a datagram is. A thread
+//! has shared ports of its own, rather than one of several sockets on the same port, since the kernel would
+//! deal a call's packets to any thread.
 //!
 //! Queues: commands of a leg (64; [`MediaError::Busy`] when full), events of a leg
 //! ([`Config::event_queue`]; frames are dropped and counted before other events are), audio to play
 //! (60 s; [`MediaError::PlayoutFull`]), frames between bridged legs (8; lost beyond that), blocks to record ([`Config::recording_queue`]; dropped and
-//! counted).
+//! counted), a socket's buffer (the kernel drops what it does not hold).
 
+mod batch;
 mod config;
 mod crossing;
 mod handle;
 mod leg;
+mod legs;
+mod readiness;
+mod shared;
 mod sockets;
 mod worker;
 
@@ -23,7 +33,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{self as std_mpsc, SyncSender, TrySendError},
     },
     thread::{self, JoinHandle},
@@ -33,11 +43,18 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-pub use self::{config::Config, handle::MediaHandle};
+pub use self::{
+    config::{Config, SocketMode},
+    handle::MediaHandle,
+    sockets::raise_limit,
+    worker::wake_on_time,
+};
 use self::{
     leg::{EventSink, LiveLeg},
+    readiness::Readiness,
+    shared::SharedPort,
     sockets::Sockets,
-    worker::{ToWorker, Worker},
+    worker::{Line, ToWorker, Worker},
 };
 use super::{
     dtmf::DtmfError,
@@ -77,14 +94,17 @@ pub struct MediaPlane {
     config: Config,
     ports: Arc<Mutex<PortPool>>,
     workers: Vec<WorkerThread>,
+    strays: Arc<AtomicU64>,
     // Dropped after the threads that feed it are joined.
     _recorder: Arc<Recorder>,
 }
 
 struct WorkerThread {
     inbox: SyncSender<ToWorker>,
-    /// Legs on the thread.
+    /// Legs on the thread, or meant for it.
     load: Arc<AtomicUsize>,
+    /// What they share.
+    shared: Option<Arc<Sockets>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -95,11 +115,18 @@ impl MediaPlane {
         let ports = PortPool::new(config.port_min, config.port_max, config.port_rest())?;
         let recorder =
             Recorder::start(config.recording_queue, config.recording_flush()).map_err(MediaError::Start)?;
-        let recorder = Arc::new(recorder);
-        let workers: io::Result<Vec<_>> =
-            (0..config.threads).map(|n| WorkerThread::start(n, recorder.clone())).collect();
-        let workers = workers.map_err(MediaError::Start)?;
-        Ok(MediaPlane { config, ports: Arc::new(Mutex::new(ports)), workers, _recorder: recorder })
+        let mut plane = MediaPlane {
+            config,
+            ports: Arc::new(Mutex::new(ports)),
+            workers: Vec::new(),
+            strays: Arc::default(),
+            _recorder: Arc::new(recorder),
+        };
+        for n in 0..plane.config.worker_threads() {
+            let worker = plane.start_worker(n)?;
+            plane.workers.push(worker);
+        }
+        Ok(plane)
     }
 
     pub fn config(&self) -> &Config {
@@ -108,6 +135,56 @@ impl MediaPlane {
 
     /// Opens the sockets of a leg, so that its address can go into an SDP. Dropping the leg gives the port back.
     pub fn reserve(&self) -> Result<Leg, MediaError> {
+        let idlest = self.workers.iter().min_by_key(|w| w.load.load(Ordering::Relaxed));
+        let worker = idlest.expect("a plane has at least one thread");
+        let seat = match &worker.shared {
+            Some(sockets) => Seat::Shared(sockets.clone()),
+            None => {
+                let (sockets, lease) = self.open()?;
+                Seat::Own(sockets, lease)
+            }
+        };
+        let (inbox, presence) = (worker.inbox.clone(), Presence::new(worker.load.clone()));
+        Ok(Leg { seat, presence, inbox, event_queue: self.config.event_queue })
+    }
+
+    /// Legs that are live or reserved, on all threads.
+    pub fn legs(&self) -> usize {
+        self.workers.iter().map(|w| w.load.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Threads that carry legs.
+    pub fn threads(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Datagrams on shared ports that were of no leg.
+    pub fn strays(&self) -> u64 {
+        self.strays.load(Ordering::Relaxed)
+    }
+
+    fn start_worker(&self, n: usize) -> Result<WorkerThread, MediaError> {
+        let (line, shared) = match self.config.sockets {
+            SocketMode::PerCall => (Line::PerCall(Readiness::new().map_err(MediaError::Start)?), None),
+            SocketMode::Shared => {
+                let (sockets, lease) = self.open()?;
+                // Threads live as long as the plane: their ports never go back.
+                std::mem::forget(lease);
+                sockets.deepen();
+                let sockets = Arc::new(sockets);
+                let port = SharedPort::new(sockets.clone(), self.config.port_rest(), self.strays.clone());
+                (Line::Shared(Box::new(port)), Some(sockets))
+            }
+        };
+        let (inbox, theirs) = std_mpsc::sync_channel(INBOX);
+        let worker = Worker::new(theirs, self._recorder.clone(), line);
+        let named = thread::Builder::new().name(format!("media-{n}"));
+        let thread = named.spawn(move || worker.drive()).map_err(MediaError::Start)?;
+        Ok(WorkerThread { inbox, load: Arc::default(), shared, thread: Some(thread) })
+    }
+
+    /// A pair of ports of the range that nobody else has.
+    fn open(&self) -> Result<(Sockets, PortLease), MediaError> {
         let attempts = self.ports.lock().total().max(1);
         let mut last = None;
         for _ in 0..attempts {
@@ -116,25 +193,13 @@ impl MediaPlane {
             // From here on the port goes back by itself.
             let lease = PortLease { port, ports: self.ports.clone() };
             match Sockets::open(addr, self.config.dscp) {
-                Ok(sockets) => return Ok(self.leg(sockets, lease)),
+                Ok(sockets) => return Ok((sockets, lease)),
                 Err(source) if source.kind() == io::ErrorKind::AddrInUse => last = Some((addr, source)),
                 Err(source) => return Err(MediaError::Bind { addr, source }),
             }
         }
         let (addr, source) = last.expect("at least one attempt was made, and only failures get here");
         Err(MediaError::Bind { addr, source })
-    }
-
-    /// Legs that are live on all threads.
-    pub fn legs(&self) -> usize {
-        self.workers.iter().map(|w| w.load.load(Ordering::Relaxed)).sum()
-    }
-
-    fn leg(&self, sockets: Sockets, lease: PortLease) -> Leg {
-        let idlest = self.workers.iter().min_by_key(|w| w.load.load(Ordering::Relaxed));
-        let worker = idlest.expect("Config::check asks for at least one thread");
-        let (inbox, load) = (worker.inbox.clone(), worker.load.clone());
-        Leg { sockets, lease, inbox, load, event_queue: self.config.event_queue }
     }
 }
 
@@ -152,30 +217,36 @@ impl Drop for MediaPlane {
     }
 }
 
-impl WorkerThread {
-    fn start(n: usize, recorder: Arc<Recorder>) -> io::Result<Self> {
-        let (inbox, theirs) = std_mpsc::sync_channel(INBOX);
-        let load = Arc::new(AtomicUsize::new(0));
-        let worker = Worker::new(theirs, recorder);
-        let thread = thread::Builder::new().name(format!("media-{n}")).spawn(move || worker.drive())?;
-        Ok(WorkerThread { inbox, load, thread: Some(thread) })
-    }
-}
-
 /// Sockets that wait for a session.
 pub struct Leg {
-    sockets: Sockets,
-    lease: PortLease,
+    seat: Seat,
+    presence: Presence,
     inbox: SyncSender<ToWorker>,
-    load: Arc<AtomicUsize>,
     event_queue: usize,
+}
+
+/// What a leg receives and sends through.
+enum Seat {
+    /// Sockets of its own, whose port goes back once they are closed.
+    Own(Sockets, #[expect(dead_code, reason = "held to be dropped")] PortLease),
+    /// Those of its thread.
+    Shared(Arc<Sockets>),
+}
+
+impl Seat {
+    fn sockets(&self) -> &Sockets {
+        match self {
+            Seat::Own(sockets, _) => sockets,
+            Seat::Shared(sockets) => sockets,
+        }
+    }
 }
 
 impl Leg {
     /// What the SDP names; RTCP has the port above. The address is [`Config::bind`], which may be
     /// unspecified.
     pub fn local_addr(&self) -> SocketAddr {
-        self.sockets.local
+        self.seat.sockets().local
     }
 
     /// Begins to send and to listen. The leg lives until [`MediaHandle::close`], or until the last
@@ -185,10 +256,8 @@ impl Leg {
         config: SessionConfig,
     ) -> Result<(MediaHandle, mpsc::Receiver<MediaEvent>), MediaError> {
         let (events, receiver) = mpsc::channel(self.event_queue);
-        let (handle, commands) = handle::channel(self.sockets.local, config.codec.sample_rate());
-        let presence = Presence::new(self.load);
-        let leg =
-            LiveLeg::new(self.sockets, config, commands, EventSink::new(events), (self.lease, presence));
+        let (handle, commands) = handle::channel(self.local_addr(), config.codec.sample_rate());
+        let leg = LiveLeg::new(self.seat, config, commands, EventSink::new(events), self.presence);
         match self.inbox.try_send(ToWorker::Adopt(Box::new(leg))) {
             Ok(()) => Ok((handle, receiver)),
             Err(TrySendError::Full(_)) => Err(MediaError::Busy),
@@ -230,7 +299,10 @@ impl Config {
         let ensure = |ok: bool, field: &'static str, reason: &'static str| {
             if ok { Ok(()) } else { Err(MediaError::Config { field, reason }) }
         };
-        ensure((1..=64).contains(&self.threads), "threads", "must be 1 to 64")?;
+        ensure(self.threads <= 64, "threads", "must be at most 64; 0 is one a core")?;
+        let pairs = usize::from(self.port_max.saturating_sub(self.port_min).div_ceil(2));
+        let too_few = self.sockets == SocketMode::Shared && (1..self.worker_threads()).contains(&pairs);
+        ensure(!too_few, "port_max", "must leave a pair of ports for each of media.threads")?;
         let twice = (1..self.codecs.len()).any(|n| self.codecs[..n].contains(&self.codecs[n]));
         ensure(!self.codecs.is_empty() && !twice, "codecs", "must name each codec once, and one at least")?;
         ensure(self.dscp < 64, "dscp", "must be 0 to 63; 46 is expedited forwarding")?;

@@ -173,7 +173,7 @@ impl JitterBuffer {
         }
         self.delay.rescale(rate);
         (self.min_delay, self.max_delay) = limits(self.config, rate);
-        let past = stretched(self.concealer.past(), from, rate);
+        let past = stretched(&self.concealer.past(), from, rate);
         self.concealer = Concealer::new(rate);
         self.concealer.remember(&past);
         self.ring = Ring::new(scale_of(rate));
@@ -202,6 +202,9 @@ impl JitterBuffer {
 
     /// The place in the stream that a timestamp stands for.
     fn place(&self, timestamp: Timestamp) -> i64 {
+        if self.clock_rate == self.rate {
+            return timestamp.extend(self.end);
+        }
         // In 128 bits: a far end whose timestamps leap moves the end by hours at a time.
         let scaled =
             |at: i64, to: u32, from: u32| (i128::from(at) * i128::from(to) / i128::from(from)) as i64;

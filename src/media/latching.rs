@@ -64,6 +64,16 @@ impl Latch {
         self.left = self.left.and_then(|(left, packets)| Some((left, packets.checked_sub(1)?)));
     }
 
+    /// Where the SDP says that media is received.
+    pub fn expected(&self) -> SocketAddr {
+        self.sdp
+    }
+
+    /// Where media comes from, once it does.
+    pub fn latched(&self) -> Option<SocketAddr> {
+        self.latched
+    }
+
     /// Where to send: the latched source, else the SDP's address. `None` where that is no address
     /// (`0.0.0.0` or port 0: the old way to say hold, RFC 3264 §8.4).
     pub fn destination(&self) -> Option<SocketAddr> {
@@ -101,7 +111,7 @@ fn is_plausible(sdp: IpAddr, from: IpAddr) -> bool {
 }
 
 fn same(a: SocketAddr, b: SocketAddr) -> bool {
-    a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
+    a == b || a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
 }
 
 /// Whether the Internet can reach the address. Loopback counts as reachable: it only stands for

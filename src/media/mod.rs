@@ -11,6 +11,7 @@
 //! | [`driver`] | threads, sockets, ports and queues around sessions: what the rest of the node uses |
 //! | [`rtp`] | packets; numbers that wrap |
 //! | [`latching`] | whose packets are ours |
+//! | [`demux`] | whose they are, where many calls share a port |
 //! | [`reception`] | which of those are believed; loss and jitter as RFC 3550 counts them |
 //! | [`rtcp`], [`quality`] | reports both ways; how the call sounds by them |
 //! | [`jitter`] | uneven packets in, even frames out |
@@ -34,6 +35,7 @@
 pub mod codec;
 pub mod comfort;
 pub mod conceal;
+pub mod demux;
 pub mod driver;
 pub mod dtmf;
 pub mod inband;
@@ -57,7 +59,7 @@ pub mod tap;
 pub mod tone;
 
 pub use self::{
-    driver::{Config, Leg, MediaError, MediaHandle, MediaPlane},
+    driver::{Config, Leg, MediaError, MediaHandle, MediaPlane, SocketMode},
     dtmf::DtmfError,
     jitter::{FRAME_SAMPLES, FrameKind},
     playout::UtteranceId,

@@ -41,7 +41,8 @@ impl Pacer {
         let Some(late) = now.checked_duration_since(self.next) else {
             return Due { skipped: 0, first: self.next, ticks: 0 };
         };
-        let due = u32::try_from(late.as_nanos() / FRAME.as_nanos()).unwrap_or(u32::MAX - 1) + 1;
+        let missed = if late < FRAME { 0 } else { late.as_nanos() / FRAME.as_nanos() };
+        let due = u32::try_from(missed).unwrap_or(u32::MAX - 1) + 1;
         let ticks = due.min(MAX_BURST);
         let skipped = due - ticks;
         let first = self.next + frames(skipped);

@@ -187,6 +187,24 @@ fn strip_padding(rest: &[u8]) -> Result<&[u8], RtpError> {
     Ok(&rest[..rest.len() - count])
 }
 
+/// Whose a datagram says that it is, encrypted or not (RFC 3711 §3.1, §3.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    Media(Ssrc),
+    /// RTCP, with its sender.
+    Reports(Ssrc),
+}
+
+/// The stream of a datagram; none where it is neither RTP nor RTCP.
+pub fn stream_of(datagram: &[u8]) -> Option<Stream> {
+    let word = |at: usize| Some(Ssrc(u32::from_be_bytes(*datagram.get(at..)?.first_chunk()?)));
+    match datagram {
+        [first, ..] if first >> 6 != VERSION => None,
+        [_, second, ..] if is_rtcp(*second) => word(4).map(Stream::Reports),
+        _ => word(8).map(Stream::Media),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -236,6 +254,17 @@ mod tests {
         bytes[15] = 0;
         assert_eq!(parse(&bytes), RtpError::Padding);
         assert_eq!(parse(&[0x80, 201, 0, 1, 1, 2, 3, 4]), RtpError::Rtcp(201));
+    }
+
+    #[test]
+    fn the_stream_is_told_of_rtp_and_of_rtcp() {
+        let media = HEADER.to_bytes();
+        assert_eq!(stream_of(&media), Some(Stream::Media(HEADER.ssrc)));
+        assert_eq!(stream_of(&media[..11]), None);
+        assert_eq!(stream_of(&[0x80, 201, 0, 1, 0, 0, 0, 9]), Some(Stream::Reports(Ssrc(9))));
+        assert_eq!(stream_of(&[0x80, 201, 0, 1, 0]), None);
+        assert_eq!(stream_of(&[0; 20]), None);
+        assert_eq!(stream_of(&[]), None);
     }
 
     proptest! {

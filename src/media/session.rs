@@ -39,6 +39,7 @@ use self::{inlet::Inlet, outbound::Outbound, reporting::Reporting};
 use super::{
     codec::Decoder,
     comfort::ComfortNoise,
+    demux::Claim,
     dtmf::{Digit, DtmfError, DtmfReceiver},
     inband::ToneReceiver,
     jitter::{FRAME_SAMPLES, FrameKind, JitterBuffer},
@@ -327,6 +328,16 @@ impl Session {
     /// What waits to be sent, in samples of 8 kHz.
     pub fn queued(&self) -> usize {
         self.outbound.playout.queued()
+    }
+
+    /// What tells its datagrams from those of other sessions on the same port.
+    pub fn claim(&self) -> Claim {
+        Claim {
+            ours: self.outbound.ssrc(),
+            expected: self.latch.expected(),
+            latched: self.latch.latched(),
+            heard: self.reception.ssrc(),
+        }
     }
 
     /// Samples a second of the line's audio.

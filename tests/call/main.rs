@@ -43,8 +43,17 @@ pub async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_is_held_recorded_and_summed_up() {
+    is_held_recorded_and_summed_up(Script::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_over_shared_ports_is_held_recorded_and_summed_up() {
+    is_held_recorded_and_summed_up(Script::new().over_shared_ports()).await;
+}
+
+async fn is_held_recorded_and_summed_up(script: Script) {
     let callee = Callee::start(Manner::answering().speaks_after_silence(2)).await;
-    let script = Script::new()
+    let script = script
         .hears(["Lakeside Dental, good morning.", "From nine to five, goodbye."])
         .answers("When are you open on Friday?")
         .hangs_up_with("Thank you, goodbye.");

@@ -38,6 +38,7 @@ pub struct Script {
     t1: Duration,
     summary: bool,
     opus: bool,
+    sockets: media::SocketMode,
 }
 
 impl Script {
@@ -53,7 +54,14 @@ impl Script {
             t1: Duration::from_millis(500),
             summary: true,
             opus: false,
+            sockets: media::SocketMode::PerCall,
         }
+    }
+
+    /// All calls of a media thread share its ports.
+    pub fn over_shared_ports(mut self) -> Self {
+        self.sockets = media::SocketMode::Shared;
+        self
     }
 
     /// What the recogniser makes of the callee's utterances, in order.
@@ -202,7 +210,8 @@ impl Rig {
             ..sip::Config::default()
         };
         let (sip, mut incoming) = SipNode::start(config).await.unwrap();
-        let bind = media::Config { bind: [127, 0, 0, 1].into(), ..media::Config::default() };
+        let (bind, sockets) = ([127, 0, 0, 1].into(), script.sockets);
+        let bind = media::Config { bind, sockets, ..media::Config::default() };
         let media = Arc::new(MediaPlane::start(bind).unwrap());
         let recordings = tempfile::tempdir().unwrap();
         let (events, inbox) = mpsc::channel(256);

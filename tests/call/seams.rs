@@ -3,6 +3,7 @@
 use callbox::base::Pii;
 use callbox::base::audio::Codec;
 use callbox::call::record::{CallPlan, CallStatus};
+use callbox::media::SocketMode;
 
 use crate::eventually;
 use crate::exchange::share;
@@ -16,7 +17,7 @@ const WINDOW: usize = 800;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn baresip_speaks_a_law() {
-    both_hear(Codec::Pcma, 440.0).await;
+    both_hear(Codec::Pcma, 440.0, SocketMode::PerCall).await;
 }
 
 /// Windows of speech, and those among them that are not one whole tone.

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use callbox::base::audio::{Codec, rate_of_frame};
-use callbox::media::{self, MediaEvent, MediaPlane, MediaStats, UtteranceId};
+use callbox::media::{self, MediaEvent, MediaPlane, MediaStats, SocketMode, UtteranceId};
 use callbox::sip::sdp::{self, Local};
 use callbox::sip::{self, Dial, Signal, SipNode, TrunkConfig};
 
@@ -120,14 +120,14 @@ fn level(pcm: &[i16], rate: u32, hz: f64) -> f64 {
 }
 
 /// Calls a baresip in `codec`, plays `hz` for six seconds; gives what was heard and counted.
-async fn call(baresip: &Baresip, codec: Codec, hz: f64) -> (Vec<i16>, MediaStats) {
+async fn call(baresip: &Baresip, codec: Codec, hz: f64, sockets: SocketMode) -> (Vec<i16>, MediaStats) {
     let config = sip::Config {
         bind: ([127, 0, 0, 1], 0).into(),
         trunks: vec![TrunkConfig::peer("baresip", baresip.address.into())],
         ..sip::Config::default()
     };
     let (node, _incoming) = SipNode::start(config).await.unwrap();
-    let bind = media::Config { bind: [127, 0, 0, 1].into(), ..media::Config::default() };
+    let bind = media::Config { bind: [127, 0, 0, 1].into(), sockets, ..media::Config::default() };
     let plane = MediaPlane::start(bind).unwrap();
     let leg = plane.reserve().unwrap();
     let local = Local { codecs: vec![codec], ..Local::new(leg.local_addr(), 7) };
@@ -167,9 +167,9 @@ async fn call(baresip: &Baresip, codec: Codec, hz: f64) -> (Vec<i16>, MediaStats
     (heard, stats)
 }
 
-pub async fn both_hear(codec: Codec, hz: f64) {
+pub async fn both_hear(codec: Codec, hz: f64, sockets: SocketMode) {
     let baresip = Baresip::answering(codec).await;
-    let (heard, stats) = call(&baresip, codec, hz).await;
+    let (heard, stats) = call(&baresip, codec, hz, sockets).await;
     let ours = level(&heard, codec.sample_rate(), 700.0);
     assert!(ours > -20.0, "{codec:?}: we hear {ours:.1} dB at 700 Hz");
     // The header of its dump is written when the call is over.
@@ -182,17 +182,22 @@ pub async fn both_hear(codec: Codec, hz: f64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn baresip_speaks_g711_and_reports() {
-    both_hear(Codec::Pcmu, 440.0).await;
+    both_hear(Codec::Pcmu, 440.0, SocketMode::PerCall).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn baresip_speaks_and_reports_to_a_port_that_calls_share() {
+    both_hear(Codec::Pcmu, 440.0, SocketMode::Shared).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn baresip_speaks_g722() {
-    both_hear(Codec::G722, 5_500.0).await;
+    both_hear(Codec::G722, 5_500.0, SocketMode::PerCall).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn baresip_speaks_opus() {
-    both_hear(Codec::Opus, 5_500.0).await;
+    both_hear(Codec::Opus, 5_500.0, SocketMode::PerCall).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

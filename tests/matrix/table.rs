@@ -155,7 +155,11 @@ pub const ROWS: &[Row] = &[
     row("flood", &[SIPP], "sip::inbound::many_calls_at_once_leave_nothing"),
     row("scanners", &["svmap", "svwar", "svcrack", SIPSAK], "sip::scanners::scanners_hear_nothing_at_all"),
     row("scanners", &[SIPP], "sip::scanners::nothing_on_the_wire_names_the_stack"),
-    row("rate-limit", &[SIPP], "sip::scanners::flood_of_a_stranger_costs_no_parsing_and_a_trunk_is_heard_meanwhile"),
+    row(
+        "rate-limit",
+        &[SIPP],
+        "sip::scanners::flood_of_a_stranger_costs_no_parsing_and_a_trunk_is_heard_meanwhile",
+    ),
     row("digest-401", &[SIPP], "sip::auth::password_is_accepted_by_401_after_a_stale_nonce"),
     row("stale-nonce", &[SIPP], "sip::auth::password_is_accepted_by_401_after_a_stale_nonce"),
     row(
@@ -191,6 +195,8 @@ pub const ROWS: &[Row] = &[
     row("latch", &[SIPP], "call::trunk_media::only_a_reinvite_moves_latched_media"),
     row("relatch", &[SIPP], "call::trunk_media::only_a_reinvite_moves_latched_media"),
     row("media-address", &[SIPP], "call::trunk_media::media_may_come_from_another_address_than_signalling"),
+    row("shared-port", &[BARESIP], "call::wideband::baresip_speaks_and_reports_to_a_port_that_calls_share"),
+    row("recording-opus", &["opusdec"], "call::opus_recording::a_call_is_recorded_as_opus"),
     row("keys", &[SIPP], "call::keys::keys_are_events_of_the_payload_type_that_was_agreed_on"),
     row("keys", &[SIPP], "call::keys::keys_are_tones_where_no_events_were_agreed_on"),
     row("tls", &[SIPP, KAMAILIO], "sip::tls::call_goes_out_over_tls_with_a_password"),

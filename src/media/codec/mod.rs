@@ -63,7 +63,8 @@ impl Decoder {
 }
 
 pub enum Encoder {
-    G711(fn(i16) -> u8),
+    Pcmu,
+    Pcma,
     G722(Box<G722Encoder>),
     Opus(opus::Encoder),
 }
@@ -71,8 +72,8 @@ pub enum Encoder {
 impl Encoder {
     pub fn new(codec: Codec, terms: OpusTerms) -> Self {
         match codec {
-            Codec::Pcmu => Encoder::G711(g711::encode_ulaw),
-            Codec::Pcma => Encoder::G711(g711::encode_alaw),
+            Codec::Pcmu => Encoder::Pcmu,
+            Codec::Pcma => Encoder::Pcma,
             Codec::G722 => Encoder::G722(Box::default()),
             Codec::Opus => Encoder::Opus(opus::Encoder::new(terms)),
         }
@@ -81,7 +82,8 @@ impl Encoder {
     /// Appends the bytes of one frame, 20 ms at the codec's rate, to `payload`.
     pub fn encode(&mut self, pcm: &[i16], payload: &mut Vec<u8>) {
         match self {
-            Encoder::G711(law) => payload.extend(pcm.iter().map(|&sample| law(sample))),
+            Encoder::Pcmu => payload.extend(pcm.iter().map(|&sample| g711::encode_ulaw(sample))),
+            Encoder::Pcma => payload.extend(pcm.iter().map(|&sample| g711::encode_alaw(sample))),
             Encoder::G722(encoder) => {
                 let start = payload.len();
                 payload.resize(start + encoder.max_encode_bytes(pcm.len()), 0);

@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
+    thread,
     time::Duration,
 };
 
@@ -9,11 +10,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::{base::audio::Codec, media::jitter};
 
+/// What calls receive and send through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SocketMode {
+    /// A pair of ports for each call.
+    #[default]
+    PerCall,
+    /// One pair of ports for all calls of a thread, told apart by address and SSRC.
+    Shared,
+}
+
+/// Threads that are started where their number is left to the machine, at the most.
+const MOST_THREADS: usize = 8;
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Threads that carry calls, 1 to 64. One carries hundreds.
+    /// Threads that carry calls, up to 64; 0 for one a core, eight at the most. One carries hundreds.
     pub threads: usize,
+    pub sockets: SocketMode,
     /// Address that RTP sockets are bound to.
     pub bind: IpAddr,
     /// UDP ports, both ends included: even ones for RTP, the odd ones above for RTCP; 0 and 0 lets the
@@ -43,7 +59,8 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Config {
-            threads: 1,
+            threads: 0,
+            sockets: SocketMode::default(),
             bind: Ipv4Addr::UNSPECIFIED.into(),
             port_min: 0,
             port_max: 0,
@@ -60,6 +77,12 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Threads that are really started.
+    pub fn worker_threads(&self) -> usize {
+        let cores = || thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+        if self.threads == 0 { cores() } else { self.threads }
+    }
+
     pub fn rtp_timeout(&self) -> Duration {
         Duration::from_millis(self.rtp_timeout_ms)
     }

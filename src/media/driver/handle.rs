@@ -42,6 +42,9 @@ pub(super) enum Command {
     Record(PathBuf),
     StopRecording(oneshot::Sender<Result<RecordingSummary, RecordingError>>),
     Stats(oneshot::Sender<MediaStats>),
+    /// An error of ours.
+    #[cfg(test)]
+    Panic,
 }
 
 /// What a leg sends.
@@ -59,6 +62,8 @@ pub(super) struct Shared {
     /// Samples a second of the line's audio.
     pub rate: AtomicU32,
     pub closed: AtomicBool,
+    /// Commands wait: a leg looks here at every tick, and into the queue only then.
+    pub commanding: AtomicBool,
 }
 
 /// Steers one leg. Commands take effect at the leg's next tick, at most 20 ms later, in order.
@@ -82,6 +87,7 @@ pub(super) fn channel(local: SocketAddr, rate: u32) -> (MediaHandle, Commands) {
         playing: AtomicUsize::new(0),
         rate: AtomicU32::new(rate),
         closed: AtomicBool::new(false),
+        commanding: AtomicBool::new(false),
     });
     (MediaHandle { local, commands, shared: shared.clone() }, Commands { receiver, shared })
 }
@@ -192,6 +198,11 @@ impl MediaHandle {
         stats.await.map_err(|_| MediaError::Closed)
     }
 
+    #[cfg(test)]
+    pub(super) fn panic(&self) -> Result<(), MediaError> {
+        self.send(Command::Panic)
+    }
+
     /// Ends the leg at its next tick, whoever else holds a handle.
     pub fn close(&self) {
         self.shared.closed.store(true, Ordering::Relaxed);
@@ -201,7 +212,9 @@ impl MediaHandle {
         self.commands.try_send(command).map_err(|error| match error {
             TrySendError::Full(_) => MediaError::Busy,
             TrySendError::Disconnected(_) => MediaError::Closed,
-        })
+        })?;
+        self.shared.commanding.store(true, Ordering::Release);
+        Ok(())
     }
 }
 

@@ -2,20 +2,23 @@
 
 use std::{
     collections::VecDeque,
-    sync::{atomic::Ordering, mpsc::TryRecvError},
+    net::{SocketAddr, UdpSocket},
+    sync::{Arc, atomic::Ordering},
     time::Instant,
 };
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    PortLease, Presence,
+    Presence, Seat,
     crossing::Crossing,
     handle::{COMMANDS, Command, Commands, Source, narrow},
-    sockets::Sockets,
+    shared::Port,
+    worker::Line,
 };
 use crate::base::audio::NARROWBAND_HZ;
 use crate::media::{
+    demux::{Call, Claim},
     recording::{Recorder, RecordingError, RecordingSummary},
     relay::Relay,
     resample::stretched,
@@ -26,21 +29,24 @@ use crate::media::{
 
 /// Datagrams read in one tick. A flood beyond this stays in the kernel, which drops it.
 const READS_PER_TICK: usize = 32;
-/// Of RTCP: a far end sends one in seconds.
-const REPORTS_PER_TICK: usize = 4;
+/// Of RTCP, at once: a far end sends one in seconds.
+const REPORTS_AT_ONCE: usize = 4;
 /// Longer than any RTP packet that makes sense.
 pub const MAX_DATAGRAM: usize = 2_048;
 
 pub struct LiveLeg {
-    sockets: Sockets,
+    seat: Seat,
     session: State,
     commands: Commands,
     events: EventSink,
     tap: Option<Tap>,
     /// To the leg that this one is bridged with.
     crossing: Option<Crossing>,
+    reading: Reading,
     send_errors: u64,
-    _presence: (PortLease, Presence),
+    /// What the session claims may have changed.
+    moved: bool,
+    _presence: Presence,
 }
 
 enum State {
@@ -51,20 +57,22 @@ enum State {
 
 impl LiveLeg {
     pub(super) fn new(
-        sockets: Sockets,
+        seat: Seat,
         config: SessionConfig,
         commands: Commands,
         events: EventSink,
-        presence: (PortLease, Presence),
+        presence: Presence,
     ) -> Self {
         LiveLeg {
-            sockets,
+            seat,
             session: State::Waiting(Box::new(config)),
             commands,
             events,
             tap: None,
             crossing: None,
+            reading: Reading::default(),
             send_errors: 0,
+            moved: false,
             _presence: presence,
         }
     }
@@ -76,52 +84,107 @@ impl LiveLeg {
         }
     }
 
-    /// Everything that a tick does. `false` once the leg is to be closed.
-    pub fn tick(&mut self, recorder: &Recorder, buffer: &mut [u8; MAX_DATAGRAM]) -> bool {
+    /// Everything that a tick does, but for [`LiveLeg::tell`]. `false` once the leg is to be closed.
+    pub fn tick(
+        &mut self,
+        call: Call,
+        recorder: &Recorder,
+        line: &mut Line,
+        buffer: &mut [u8; MAX_DATAGRAM],
+    ) -> bool {
         if !self.take_commands(recorder) || self.commands.shared.closed.load(Ordering::Relaxed) {
             return false;
         }
+        if let (true, Line::Shared(port)) = (std::mem::take(&mut self.moved), &mut *line) {
+            port.claim(call, self);
+        }
         let State::Live(session) = &mut self.session else { return true };
         let now = Instant::now();
-        for _ in 0..READS_PER_TICK {
-            // Errors are of packets sent earlier (ICMP) or mean that nothing is left.
-            let Ok((len, from)) = self.sockets.rtp.recv_from(buffer) else { break };
-            session.handle_datagram(now, from, &buffer[..len]);
-        }
-        for _ in 0..REPORTS_PER_TICK {
-            let Ok((len, from)) = self.sockets.rtcp.recv_from(buffer) else { break };
-            session.handle_rtcp(now, from, &buffer[..len]);
+        if let Seat::Own(sockets, _) = &self.seat {
+            let mut taken = 0;
+            while taken < self.reading.limit() {
+                // Errors are of packets sent earlier (ICMP) or mean that nothing is left.
+                let Ok((len, from)) = sockets.rtp.recv_from(buffer) else { break };
+                session.handle_datagram(now, from, &buffer[..len]);
+                taken += 1;
+            }
+            self.reading.took(taken);
         }
         for frame in self.crossing.iter().flat_map(Crossing::frames) {
             session.relay(frame);
         }
         session.handle_timeout(now);
-        self.deliver();
+        self.deliver(call, line);
         true
     }
 
-    /// Ends the leg in order: the far end's media plane is told, the recording is completed.
-    pub fn close(mut self, recorder: &Recorder) {
-        if let State::Live(session) = &mut self.session {
-            session.close(Instant::now());
-            self.deliver();
-        }
-        if let Some(tap) = self.tap.take() {
-            recorder.finish(tap, None);
+    /// Takes a datagram from a port that is shared.
+    pub fn handle(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], port: Port) {
+        let State::Live(session) = &mut self.session else { return };
+        match port {
+            Port::Rtp => session.handle_datagram(now, from, datagram),
+            Port::Rtcp => session.handle_rtcp(now, from, datagram),
         }
     }
 
-    fn deliver(&mut self) {
-        let State::Live(session) = &mut self.session else { return };
+    /// Takes what came on a port for RTCP of its own.
+    pub fn read_reports(&mut self, buffer: &mut [u8; MAX_DATAGRAM]) {
+        let (State::Live(session), Seat::Own(sockets, _)) = (&mut self.session, &self.seat) else { return };
+        for _ in 0..REPORTS_AT_ONCE {
+            let Ok((len, from)) = sockets.rtcp.recv_from(buffer) else { break };
+            session.handle_rtcp(Instant::now(), from, &buffer[..len]);
+        }
+    }
+
+    /// What it reads RTCP from, unless that is shared.
+    pub fn reports_socket(&self) -> Option<&UdpSocket> {
+        if let Seat::Own(sockets, _) = &self.seat { Some(&sockets.rtcp) } else { None }
+    }
+
+    /// What tells its datagrams from others on a port that is shared.
+    pub fn claim(&self) -> Option<Claim> {
+        if let State::Live(session) = &self.session { Some(session.claim()) } else { None }
+    }
+
+    /// A datagram of it could not be sent.
+    pub fn refused(&mut self) {
+        self.send_errors += 1;
+    }
+
+    /// Ends the leg in order: the far end's media plane is told, the recording is completed.
+    pub fn close(mut self: Box<Self>, call: Call, recorder: &Recorder, line: &mut Line) {
+        if let Some(tap) = self.tap.take() {
+            recorder.finish(tap, None);
+        }
+        if let State::Live(session) = &mut self.session {
+            session.close(Instant::now());
+            self.deliver(call, line);
+            self.tell();
+        }
+    }
+
+    /// Tells its listener what happened.
+    pub fn tell(&mut self) {
+        let State::Live(session) = &self.session else { return };
         // Before the events, so that whoever learns that audio is gone finds room for more.
         self.commands.shared.playing.store(session.queued(), Ordering::Relaxed);
+        self.events.flush();
+    }
+
+    fn deliver(&mut self, call: Call, line: &mut Line) {
+        let State::Live(session) = &mut self.session else { return };
         while let Some(output) = session.poll_output() {
             match output {
-                Output::Transmit { to, datagram } => {
-                    self.send_errors += u64::from(self.sockets.rtp.send_to(&datagram, to).is_err());
-                }
+                Output::Transmit { to, datagram } => match (&self.seat, &mut *line) {
+                    (Seat::Own(sockets, _), _) => {
+                        self.send_errors += u64::from(sockets.rtp.send_to(&datagram, to).is_err());
+                    }
+                    (Seat::Shared(_), Line::Shared(port)) => port.outbox.push(call, to, datagram),
+                    (Seat::Shared(_), Line::PerCall(_)) => self.send_errors += 1,
+                },
                 Output::Report { to, mux, datagram } => {
-                    let socket = if mux { &self.sockets.rtp } else { &self.sockets.rtcp };
+                    let sockets = self.seat.sockets();
+                    let socket = if mux { &sockets.rtp } else { &sockets.rtcp };
                     // A far end without RTCP refuses every one: that is no error of the call.
                     let _ = socket.send_to(&datagram, to);
                 }
@@ -136,19 +199,23 @@ impl LiveLeg {
                 Output::Tap(frame) => self.tap.iter_mut().for_each(|tap| tap.push(&frame)),
             }
         }
-        self.events.flush();
     }
 
     /// `false` once nobody can command any more.
     fn take_commands(&mut self, recorder: &Recorder) -> bool {
+        let shared = &self.commands.shared;
+        // The last handle may have left a command behind.
+        let forsaken = Arc::strong_count(shared) == 1;
+        if !forsaken && !shared.commanding.swap(false, Ordering::Acquire) {
+            return true;
+        }
         for _ in 0..COMMANDS {
             match self.commands.receiver.try_recv() {
                 Ok(command) => self.obey(command, recorder),
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => return false,
+                Err(_) => break,
             }
         }
-        true
+        !forsaken
     }
 
     fn obey(&mut self, command: Command, recorder: &Recorder) {
@@ -177,6 +244,7 @@ impl LiveLeg {
             Command::SendDtmf(digits, reply) => drop(reply.send(session.send_dtmf(&digits))),
             Command::Update(update) => {
                 session.update(Instant::now(), update);
+                self.moved = true;
                 self.commands.shared.rate.store(session.rate(), Ordering::Relaxed);
             }
             Command::Record(path) => {
@@ -187,6 +255,8 @@ impl LiveLeg {
             }
             Command::StopRecording(reply) => self.stop_recording(recorder, reply),
             Command::Stats(reply) => drop(reply.send(self.stats())),
+            #[cfg(test)]
+            Command::Panic => panic!("a leg was told to"),
         }
     }
 
@@ -213,6 +283,24 @@ impl LiveLeg {
     }
 }
 
+/// How often a socket is read in one tick. Where one packet comes in each, to ask whether there is another
+/// costs nearly as much as to take it: then it is asked at every fourth tick only.
+#[derive(Default)]
+struct Reading {
+    /// Ticks in a row with one packet, modulo four.
+    even: usize,
+}
+
+impl Reading {
+    fn limit(&self) -> usize {
+        if self.even == 0 { READS_PER_TICK } else { 1 }
+    }
+
+    fn took(&mut self, datagrams: usize) {
+        self.even = if datagrams == 1 { (self.even + 1) % 4 } else { 0 };
+    }
+}
+
 /// Events that are not frames and found the channel full wait here.
 const PENDING: usize = 64;
 /// Places of the channel that frames leave to other events.
@@ -221,32 +309,38 @@ const RESERVED: usize = 16;
 /// The bounded way to whoever listens. Frames are what a slow listener loses first.
 pub struct EventSink {
     sender: mpsc::Sender<MediaEvent>,
+    /// Of this tick.
+    fresh: Vec<MediaEvent>,
     pending: VecDeque<MediaEvent>,
     lost: u64,
 }
 
 impl EventSink {
     pub fn new(sender: mpsc::Sender<MediaEvent>) -> Self {
-        EventSink { sender, pending: VecDeque::new(), lost: 0 }
+        EventSink { sender, fresh: Vec::with_capacity(2), pending: VecDeque::new(), lost: 0 }
     }
 
+    /// To be told at the next [`EventSink::flush`].
     fn send(&mut self, event: MediaEvent) {
-        self.flush();
-        let frame = matches!(event, MediaEvent::Frame { .. });
-        let refused = if frame {
-            !self.pending.is_empty() || self.sender.capacity() <= RESERVED
-        } else {
-            self.pending.len() >= PENDING
-        };
-        if refused {
-            self.lost += 1;
-        } else {
-            self.pending.push_back(event);
-            self.flush();
-        }
+        self.fresh.push(event);
     }
 
     fn flush(&mut self) {
+        self.retry();
+        let EventSink { sender, fresh, pending, lost } = self;
+        for event in fresh.drain(..) {
+            let frame = matches!(event, MediaEvent::Frame { .. });
+            if frame && (!pending.is_empty() || sender.capacity() <= RESERVED) {
+                *lost += 1;
+            } else if !pending.is_empty() {
+                keep(pending, lost, event);
+            } else if let Err(mpsc::error::TrySendError::Full(event)) = sender.try_send(event) {
+                keep(pending, lost, event);
+            }
+        }
+    }
+
+    fn retry(&mut self) {
         while let Some(event) = self.pending.pop_front() {
             if let Err(mpsc::error::TrySendError::Full(event)) = self.sender.try_send(event) {
                 return self.pending.push_front(event);
@@ -255,10 +349,39 @@ impl EventSink {
     }
 }
 
+fn keep(pending: &mut VecDeque<MediaEvent>, lost: &mut u64, event: MediaEvent) {
+    if pending.len() < PENDING { pending.push_back(event) } else { *lost += 1 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::media::jitter::FrameKind;
+
+    /// Reads through a stream that brings so many packets a tick; gives how many were left each time, and
+    /// how often the socket was asked in vain.
+    fn read_through(coming: &[usize]) -> (Vec<usize>, usize) {
+        let (mut reading, mut waiting, mut vain) = (Reading::default(), 0, 0);
+        let left = coming.iter().map(|packets| {
+            waiting += packets;
+            let taken = waiting.min(reading.limit());
+            vain += usize::from(taken < reading.limit());
+            reading.took(taken);
+            waiting -= taken;
+            waiting
+        });
+        (left.collect(), vain)
+    }
+
+    #[test]
+    fn an_even_stream_is_seldom_asked_for_more_and_an_uneven_one_is_read_dry() {
+        assert_eq!(read_through(&[1; 100]), (vec![0; 100], 25));
+        assert_eq!(read_through(&[2; 100]).0, vec![0; 100], "packets of 10 ms");
+        let late = [1, 1, 0, 2, 1, 1, 0, 0, 3, 1];
+        assert_eq!(read_through(&late).0, [0; 10]);
+        let early = [1, 1, 2, 1, 1, 1, 1, 1, 1];
+        assert_eq!(read_through(&early).0, [0, 0, 1, 1, 0, 0, 0, 0, 0], "for three ticks at the most");
+    }
 
     #[test]
     fn a_slow_listener_loses_frames_and_keeps_digits() {
@@ -269,6 +392,7 @@ mod tests {
             if n % 10 == 0 {
                 sink.send(MediaEvent::RtpResumed);
             }
+            sink.flush();
         }
         let (mut frames, mut others) = (0, 0);
         while let Ok(event) = receiver.try_recv() {

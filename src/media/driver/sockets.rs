@@ -1,4 +1,4 @@
-//! The two sockets of a leg: RTP on an even port, RTCP on the odd one above it.
+//! Pairs of sockets: RTP on an even port, RTCP on the odd one above it.
 
 use std::{
     io,
@@ -10,6 +10,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Pairs tried where the system chooses. It gives odd and even ports alike, and the neighbour of one it
 /// gives is seldom taken.
 const ATTEMPTS: usize = 64;
+/// What a port that many calls share may hold unread: a tenth of a second of two thousand calls, as the
+/// kernel counts small packets.
+const SHARED_BUFFER: usize = 8 << 20;
 
 pub struct Sockets {
     pub rtp: UdpSocket,
@@ -35,6 +38,19 @@ impl Sockets {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse && attempts > 0 => {}
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Lets the pair hold what comes for many calls while a thread waits for its core.
+    pub fn deepen(&self) {
+        let socket = socket2::SockRef::from(&self.rtp);
+        // Beyond `net.core.rmem_max` only with CAP_NET_ADMIN.
+        if rustix::net::sockopt::set_socket_recv_buffer_size_force(&self.rtp, SHARED_BUFFER).is_err() {
+            let _ = socket.set_recv_buffer_size(SHARED_BUFFER);
+        }
+        let held = socket.recv_buffer_size().unwrap_or(0);
+        if held < SHARED_BUFFER {
+            tracing::warn!(bytes = held, "the shared RTP port holds few packets; raise net.core.rmem_max");
         }
     }
 

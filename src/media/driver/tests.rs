@@ -21,9 +21,45 @@ use crate::{
 const LIMIT: Duration = Duration::from_secs(20);
 const A: UtteranceId = UtteranceId(1);
 
-fn plane() -> MediaPlane {
-    MediaPlane::start(Config { bind: Ipv4Addr::LOCALHOST.into(), ..Config::default() }).unwrap()
+/// The contract of the media plane, which holds for both kinds of sockets.
+macro_rules! contract {
+    ($($name:ident,)+) => {
+        mod per_call {
+            $(#[tokio::test] async fn $name() { super::$name(super::SocketMode::PerCall).await })+
+        }
+        mod shared {
+            $(#[tokio::test] async fn $name() { super::$name(super::SocketMode::Shared).await })+
+        }
+    };
 }
+
+contract!(
+    two_legs_hear_each_other_and_both_are_recorded,
+    the_far_ends_of_bridged_legs_hear_each_other_across_threads_and_codecs,
+    digits_cross_and_statistics_tell_of_it,
+    reports_cross_on_the_ports_above,
+    a_leg_that_closes_says_goodbye,
+    a_plane_that_shuts_down_says_goodbye,
+    dropping_every_handle_closes_the_leg,
+    dropping_the_plane_completes_recordings,
+    a_listener_that_sleeps_disturbs_nobody,
+    a_full_playout_takes_nothing_and_says_so,
+    a_leg_that_panics_ends_alone,
+    a_flood_to_one_leg_silences_no_other,
+    an_attacker_who_knows_the_stream_is_not_heard,
+);
+
+fn plane(sockets: SocketMode) -> MediaPlane {
+    threaded(sockets, 1)
+}
+
+fn threaded(sockets: SocketMode, threads: usize) -> MediaPlane {
+    let bind = Ipv4Addr::LOCALHOST.into();
+    MediaPlane::start(Config { bind, sockets, threads, ..Config::default() }).unwrap()
+}
+
+/// Each stream has a name of its own.
+static SEED: AtomicU64 = AtomicU64::new(1);
 
 fn config(remote: SocketAddr) -> SessionConfig {
     SessionConfig {
@@ -35,7 +71,7 @@ fn config(remote: SocketAddr) -> SessionConfig {
         terms: Terms::default(),
         jitter: Default::default(),
         rtp_timeout: Duration::from_secs(5),
-        seed: u64::from(remote.port()),
+        seed: SEED.fetch_add(1, Ordering::Relaxed),
     }
 }
 
@@ -72,11 +108,10 @@ async fn received(events: &mut Receiver<MediaEvent>, count: usize) -> Vec<i16> {
     heard
 }
 
-#[tokio::test]
-async fn two_legs_hear_each_other_and_both_are_recorded() {
+async fn two_legs_hear_each_other_and_both_are_recorded(sockets: SocketMode) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("call.wav");
-    let plane = plane();
+    let plane = plane(sockets);
     let [(alice, mut from_bob), (bob, mut from_alice)] = pair(&plane);
     alice.record(path.clone()).unwrap();
     alice.play(A, tone(400.0, 4_000.0, 8_000)).unwrap();
@@ -120,10 +155,8 @@ fn bridged(plane: &MediaPlane) -> Ends {
     [alice, hers, his, bob]
 }
 
-#[tokio::test]
-async fn the_far_ends_of_bridged_legs_hear_each_other_across_threads_and_codecs() {
-    let threads = Config { bind: Ipv4Addr::LOCALHOST.into(), threads: 3, ..Config::default() };
-    let plane = MediaPlane::start(threads).unwrap();
+async fn the_far_ends_of_bridged_legs_hear_each_other_across_threads_and_codecs(sockets: SocketMode) {
+    let plane = threaded(sockets, 3);
     let [(alice, mut to_alice), (hers, _), (_his, _), (bob, mut to_bob)] = bridged(&plane);
     alice.play(A, tone(400.0, 4_000.0, 8_000)).unwrap();
     bob.play(A, tone(1_000.0, 8_000.0, 8_000)).unwrap();
@@ -146,7 +179,7 @@ async fn the_far_ends_of_bridged_legs_hear_each_other_across_threads_and_codecs(
 #[tokio::test]
 #[ignore = "a measurement"]
 async fn delay_of_a_bridge() {
-    let plane = plane();
+    let plane = plane(SocketMode::PerCall);
     let mut delays = Vec::new();
     let mut kept = Vec::new();
     for _ in 0..20 {
@@ -180,9 +213,8 @@ async fn delay_of_a_bridge() {
     println!("added delay, ms: least {:.1}, median {:.1}, most {:.1}", delays[0], delays[10], delays[19]);
 }
 
-#[tokio::test]
-async fn digits_cross_and_statistics_tell_of_it() {
-    let plane = plane();
+async fn digits_cross_and_statistics_tell_of_it(sockets: SocketMode) {
+    let plane = plane(sockets);
     let [(alice, _events), (bob, mut from_alice)] = pair(&plane);
     timeout(LIMIT, alice.send_dtmf("42#")).await.unwrap().unwrap();
     let mut digits = String::new();
@@ -198,9 +230,8 @@ async fn digits_cross_and_statistics_tell_of_it() {
     assert!(stats.packets_received > 20 && stats.strangers == 0 && stats.lost == 0, "{stats:?}");
 }
 
-#[tokio::test]
-async fn reports_cross_on_the_ports_above() {
-    let plane = plane();
+async fn reports_cross_on_the_ports_above(sockets: SocketMode) {
+    let plane = plane(sockets);
     let [(alice, mut from_bob), (bob, mut from_alice)] = pair(&plane);
     assert_eq!(alice.local_addr().port() % 2, 0);
     let stats = loop {
@@ -214,22 +245,16 @@ async fn reports_cross_on_the_ports_above() {
     assert!(stats.iter().all(|s| s.strangers == 0), "{stats:?}");
 }
 
-#[tokio::test]
-async fn a_leg_that_closes_says_goodbye() {
-    let plane = plane();
-    let rtp = loop {
-        let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        if socket.local_addr().unwrap().port().is_multiple_of(2) {
-            break socket;
-        }
-    };
-    let above = rtp.local_addr().unwrap().port() + 1;
-    let rtcp = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, above)).await.unwrap();
-    let (handle, _events) = plane.reserve().unwrap().start(config(rtp.local_addr().unwrap())).unwrap();
+/// A far end with RTP on an even port and RTCP above it.
+fn far_end() -> (std::net::UdpSocket, tokio::net::UdpSocket) {
+    let pair = Sockets::open((Ipv4Addr::LOCALHOST, 0).into(), 0).unwrap();
+    (pair.rtp, tokio::net::UdpSocket::from_std(pair.rtcp).unwrap())
+}
+
+/// Whether a goodbye comes, behind whatever reports.
+async fn goodbye(rtcp: &tokio::net::UdpSocket) {
     let mut bytes = [0; 500];
-    timeout(LIMIT, rtcp.recv(&mut bytes)).await.expect("a report comes").unwrap();
-    handle.close();
-    let goodbye = async {
+    let search = async {
         loop {
             let length = rtcp.recv(&mut bytes).await.unwrap();
             if !Reports::parse(&bytes[..length]).unwrap().goodbyes.is_empty() {
@@ -237,12 +262,29 @@ async fn a_leg_that_closes_says_goodbye() {
             }
         }
     };
-    timeout(LIMIT, goodbye).await.expect("a goodbye comes");
+    timeout(LIMIT, search).await.expect("a goodbye comes");
 }
 
-#[tokio::test]
-async fn dropping_every_handle_closes_the_leg() {
-    let plane = plane();
+async fn a_leg_that_closes_says_goodbye(sockets: SocketMode) {
+    let plane = plane(sockets);
+    let (rtp, rtcp) = far_end();
+    let (handle, _events) = plane.reserve().unwrap().start(config(rtp.local_addr().unwrap())).unwrap();
+    timeout(LIMIT, rtcp.recv(&mut [0; 500])).await.expect("a report comes").unwrap();
+    handle.close();
+    goodbye(&rtcp).await;
+}
+
+async fn a_plane_that_shuts_down_says_goodbye(sockets: SocketMode) {
+    let plane = plane(sockets);
+    let (rtp, rtcp) = far_end();
+    let (_handle, _events) = plane.reserve().unwrap().start(config(rtp.local_addr().unwrap())).unwrap();
+    timeout(LIMIT, rtcp.recv(&mut [0; 500])).await.expect("a report comes").unwrap();
+    tokio::task::spawn_blocking(move || drop(plane)).await.unwrap();
+    goodbye(&rtcp).await;
+}
+
+async fn dropping_every_handle_closes_the_leg(sockets: SocketMode) {
+    let plane = plane(sockets);
     let [(alice, mut from_bob), (bob, mut from_alice)] = pair(&plane);
     let another = alice.clone();
     drop(alice);
@@ -256,11 +298,10 @@ async fn dropping_every_handle_closes_the_leg() {
     assert!(matches!(bob.stats().await, Err(MediaError::Closed)));
 }
 
-#[tokio::test]
-async fn dropping_the_plane_completes_recordings() {
+async fn dropping_the_plane_completes_recordings(sockets: SocketMode) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("call.wav");
-    let plane = plane();
+    let plane = plane(sockets);
     let [(alice, mut from_bob), _bob] = pair(&plane);
     alice.record(path.clone()).unwrap();
     received(&mut from_bob, 30).await;
@@ -269,18 +310,16 @@ async fn dropping_the_plane_completes_recordings() {
     assert!(matches!(alice.stop_recording().await, Err(MediaError::Closed)));
 }
 
-#[tokio::test]
-async fn a_listener_that_sleeps_disturbs_nobody() {
-    let plane = plane();
+async fn a_listener_that_sleeps_disturbs_nobody(sockets: SocketMode) {
+    let plane = plane(sockets);
     let [(alice, _unread), (_bob, mut from_alice)] = pair(&plane);
     received(&mut from_alice, 200).await;
     let stats = timeout(LIMIT, alice.stats()).await.unwrap().unwrap();
     assert!(stats.events_lost > 0 && stats.packets_sent >= 200, "{stats:?}");
 }
 
-#[tokio::test]
-async fn a_full_playout_takes_nothing_and_says_so() {
-    let plane = plane();
+async fn a_full_playout_takes_nothing_and_says_so(sockets: SocketMode) {
+    let plane = plane(sockets);
     let [(alice, mut from_bob), _bob] = pair(&plane);
     alice.play(A, vec![0; 59 * 8_000]).unwrap();
     assert!(matches!(alice.play(A, vec![0; 2 * 8_000]), Err(MediaError::PlayoutFull(_))));
@@ -311,56 +350,197 @@ fn ports_come_from_the_range_and_go_back() {
 
 #[test]
 fn bad_configurations_name_the_field() {
-    let bad: Config = toml::from_str("threads = 0").unwrap();
+    let bad: Config = toml::from_str("threads = 65").unwrap();
     let error = MediaPlane::start(bad).err().unwrap().to_string();
-    assert_eq!(error, "media.threads must be 1 to 64");
+    assert_eq!(error, "media.threads must be at most 64; 0 is one a core");
     assert!(toml::from_str::<Config>("thread = 1").is_err());
 }
 
-/// Not a test: real sockets, as many calls as `CALLS` says, both ends in this process.
+#[test]
+fn legs_are_dealt_evenly_to_all_threads() {
+    for sockets in [SocketMode::PerCall, SocketMode::Shared] {
+        let plane = threaded(sockets, 3);
+        let mut legs: Vec<_> = (0..9).map(|_| plane.reserve().unwrap()).collect();
+        let loads = || plane.workers.iter().map(|w| w.load.load(Ordering::Relaxed)).collect::<Vec<_>>();
+        assert_eq!(loads(), [3, 3, 3]);
+        let ports: std::collections::HashSet<_> = legs.iter().map(Leg::local_addr).collect();
+        assert_eq!(ports.len(), if sockets == SocketMode::Shared { 3 } else { 9 });
+        legs.drain(..2);
+        legs.extend((0..2).map(|_| plane.reserve().unwrap()));
+        assert_eq!(loads(), [3, 3, 3]);
+    }
+}
+
+#[test]
+fn threads_follow_the_cores_unless_they_are_named() {
+    let cores = thread::available_parallelism().unwrap().get();
+    assert_eq!(Config::default().worker_threads(), cores.min(8));
+    assert_eq!(Config { threads: 5, ..Config::default() }.worker_threads(), 5);
+}
+
+async fn a_leg_that_panics_ends_alone(sockets: SocketMode) {
+    let plane = plane(sockets);
+    let [(_alice, mut from_bob), (bob, mut from_alice)] = pair(&plane);
+    let (broken, mut silent) =
+        plane.reserve().unwrap().start(config((Ipv4Addr::LOCALHOST, 9).into())).unwrap();
+    broken.panic().unwrap();
+    timeout(LIMIT, async { while silent.recv().await.is_some() {} }).await.expect("the events end");
+    assert!(matches!(broken.stats().await, Err(MediaError::Closed)));
+    tokio::join!(received(&mut from_bob, 10), received(&mut from_alice, 10));
+    assert!(bob.stats().await.is_ok());
+    assert_eq!(plane.legs(), 2);
+}
+
+/// RTP of silence, or of whatever `code` means.
+fn rtp(ssrc: u32, sequence: u16, code: u8) -> Vec<u8> {
+    use crate::media::rtp::{Header, SequenceNumber, Ssrc, Timestamp};
+    let timestamp = Timestamp(u32::from(sequence) * 160);
+    let sequence = SequenceNumber(sequence);
+    let header = Header { marker: false, payload_type: 0, sequence, timestamp, ssrc: Ssrc(ssrc) };
+    [&header.to_bytes()[..], &[code; 160]].concat()
+}
+
+async fn a_flood_to_one_leg_silences_no_other(sockets: SocketMode) {
+    let plane = plane(sockets);
+    let target = plane.reserve().unwrap();
+    let at = target.local_addr();
+    let (_target, _unread) = target.start(config((Ipv4Addr::LOCALHOST, 9).into())).unwrap();
+    let [(_alice, mut from_bob), (bob, mut from_alice)] = pair(&plane);
+    let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let flood = thread::spawn({
+        let over = over.clone();
+        move || {
+            let stranger = std::net::UdpSocket::bind("127.0.0.2:0").unwrap();
+            let mut sent = 0u64;
+            while !over.load(Ordering::Relaxed) {
+                for n in 0..50 {
+                    sent += u64::from(stranger.send_to(&rtp(n, n as u16, 0), at).is_ok());
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+            sent
+        }
+    });
+    tokio::join!(received(&mut from_bob, 50), received(&mut from_alice, 50));
+    over.store(true, Ordering::Relaxed);
+    assert!(flood.join().unwrap() > 1_000);
+    let stats = bob.stats().await.unwrap();
+    assert!(stats.packets_received >= 50 && stats.strangers == 0, "{stats:?}");
+    assert!(sockets == SocketMode::PerCall || plane.strays() > 1_000);
+}
+
+/// Sends packets of one stream, one each 20 ms, until `heard` has seen what it looks for.
+async fn while_it_sends<T>(
+    from: &std::net::UdpSocket,
+    to: SocketAddr,
+    (ssrc, code): (u32, u8),
+    search: impl Future<Output = T>,
+) -> T {
+    let sending = async {
+        let mut every = tokio::time::interval(Duration::from_millis(20));
+        for sequence in 0.. {
+            every.tick().await;
+            from.send_to(&rtp(ssrc, sequence, code), to).unwrap();
+        }
+        std::future::pending().await
+    };
+    tokio::select! { found = search => found, () = sending => unreachable!() }
+}
+
+/// μ-law codes of a steady level: a quiet one and a loud one.
+const QUIET: u8 = 0xd0;
+const LOUD: u8 = 0x90;
+
+fn level(event: MediaEvent) -> Option<i16> {
+    match event {
+        MediaEvent::Frame { pcm, kind: FrameKind::Received, .. } => pcm.last().copied(),
+        _ => None,
+    }
+}
+
+async fn an_attacker_who_knows_the_stream_is_not_heard(sockets: SocketMode) {
+    let plane = plane(sockets);
+    let (phone, _) = far_end();
+    let attacker = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let (handle, mut heard) = plane.reserve().unwrap().start(config(phone.local_addr().unwrap())).unwrap();
+    let to = handle.local_addr();
+    let quiet = i16::from_le_bytes(crate::media::codec::g711::ULAW[usize::from(QUIET)].to_le_bytes());
+    while_it_sends(&phone, to, (71, QUIET), until(&mut heard, |e| level(e).filter(|l| *l == quiet))).await;
+    for sequence in 0..200 {
+        attacker.send_to(&rtp(71, sequence, LOUD), to).unwrap();
+    }
+    let mut left = 50;
+    let calm = until(&mut heard, |event| {
+        level(event).into_iter().for_each(|level| assert!(level <= quiet, "the attacker is heard"));
+        left -= 1;
+        (left == 0).then_some(())
+    });
+    while_it_sends(&phone, to, (71, QUIET), calm).await;
+    let stats = handle.stats().await.unwrap();
+    assert_eq!(stats.strangers + plane.strays(), 200, "{stats:?}");
+}
+
 #[tokio::test]
-#[ignore = "a measurement"]
-async fn cost_of_calls() {
-    let calls: usize = std::env::var("CALLS").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
-    let plane = plane();
-    let resident = || {
-        let text = std::fs::read_to_string("/proc/self/statm").unwrap();
-        text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4
+async fn a_gateway_may_send_two_calls_from_one_port_to_one_port() {
+    let plane = plane(SocketMode::Shared);
+    let (gateway, _) = far_end();
+    let far = gateway.local_addr().unwrap();
+    let (a, mut heard_by_a) = plane.reserve().unwrap().start(config(far)).unwrap();
+    let to = a.local_addr();
+    while_it_sends(&gateway, to, (71, QUIET), until(&mut heard_by_a, level)).await;
+    let (b, mut heard_by_b) = plane.reserve().unwrap().start(config(far)).unwrap();
+    assert_eq!(b.local_addr(), to);
+    while_it_sends(&gateway, to, (72, LOUD), until(&mut heard_by_b, level)).await;
+    let both = async {
+        while_it_sends(&gateway, to, (71, QUIET), async {
+            tokio::join!(until(&mut heard_by_a, level), until(&mut heard_by_b, level))
+        })
+        .await
     };
-    let before = resident();
-    let pairs: Vec<_> = (0..calls / 2).map(|_| pair(&plane)).collect();
-    tokio::time::sleep(Duration::from_secs(4)).await;
-    println!("{} KB a leg, its unread events included", (resident() - before) / calls);
-    for (n, [(a, _), (b, _)]) in pairs.iter().enumerate() {
-        for (k, handle) in [a, b].into_iter().enumerate() {
-            handle.play(A, tone(300.0 + (n + k) as f32, 5_000.0, 8_000 * 20)).unwrap();
-        }
-    }
-    let usage = || {
-        let text = std::fs::read_to_string("/proc/self/stat").unwrap();
-        let fields: Vec<u64> = text.split(' ').skip(13).take(2).map(|f| f.parse().unwrap()).collect();
-        (fields[0] + fields[1]) as f64 / 100.0
+    let (by_a, by_b) = while_it_sends(&gateway, to, (72, LOUD), both).await;
+    assert!(by_a < by_b, "each hears its own: {by_a} {by_b}");
+    assert_eq!(plane.strays(), 0);
+}
+
+#[tokio::test]
+async fn late_packets_of_a_call_are_not_heard_in_the_next_one_on_its_port() {
+    let plane = plane(SocketMode::Shared);
+    let (gateway, _) = far_end();
+    let far = gateway.local_addr().unwrap();
+    let (first, mut heard) = plane.reserve().unwrap().start(config(far)).unwrap();
+    let to = first.local_addr();
+    while_it_sends(&gateway, to, (71, LOUD), until(&mut heard, level)).await;
+    first.close();
+    timeout(LIMIT, async { while heard.recv().await.is_some() {} }).await.expect("the events end");
+    let (_second, mut heard) = plane.reserve().unwrap().start(config(far)).unwrap();
+    let next = while_it_sends(&gateway, to, (72, QUIET), until(&mut heard, level));
+    let heard = while_it_sends(&gateway, to, (71, LOUD), next).await;
+    assert!(heard < 2_000, "{heard}");
+    assert!(plane.strays() > 0);
+}
+
+#[tokio::test]
+async fn a_port_rests_after_its_call() {
+    let free = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port() & !1;
+    let (bind, port_rest_ms) = (Ipv4Addr::LOCALHOST.into(), 600_000);
+    let range = Config { bind, port_min: free, port_max: free + 1, port_rest_ms, ..Config::default() };
+    let plane = MediaPlane::start(range).unwrap();
+    let leg = plane.reserve().unwrap();
+    let (handle, mut events) = leg.start(config((Ipv4Addr::LOCALHOST, 9).into())).unwrap();
+    handle.close();
+    timeout(LIMIT, async { while events.recv().await.is_some() {} }).await.expect("the events end");
+    assert!(matches!(plane.reserve(), Err(MediaError::Ports(PortError::Exhausted { .. }))));
+}
+
+#[test]
+fn shared_ports_need_a_pair_for_each_thread() {
+    let bad = Config {
+        sockets: SocketMode::Shared,
+        threads: 3,
+        port_min: 40_000,
+        port_max: 40_003,
+        ..Config::default()
     };
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let (before, clock) = (usage(), Instant::now());
-    tokio::time::sleep(Duration::from_secs(10)).await;
-    let cores = (usage() - before) / clock.elapsed().as_secs_f64();
-    println!("{calls} legs: {:.4} % of a core a leg", cores * 100.0 / calls as f64);
-    let mut worst = Vec::new();
-    for [(a, _), (b, _)] in &pairs {
-        for handle in [a, b] {
-            worst.push(handle.stats().await.unwrap());
-        }
-    }
-    worst.sort_by_key(|s| s.worst_lateness);
-    let lateness = |share: f64| worst[((worst.len() - 1) as f64 * share) as usize].worst_lateness;
-    println!(
-        "worst lateness of a leg: median {:?}, p99 {:?}, max {:?}",
-        lateness(0.5),
-        lateness(0.99),
-        lateness(1.0)
-    );
-    let skipped: u64 = worst.iter().map(|s| s.skipped_ticks).sum();
-    let concealed: u64 = worst.iter().map(|s| s.concealed_samples).sum();
-    println!("skipped ticks {skipped}, concealed samples {concealed}");
+    let error = MediaPlane::start(bad).err().unwrap().to_string();
+    assert_eq!(error, "media.port_max must leave a pair of ports for each of media.threads");
 }

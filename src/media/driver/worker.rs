@@ -1,6 +1,8 @@
 //! A media thread: ticks its legs, phase by phase.
 
 use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
@@ -8,8 +10,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::leg::{LiveLeg, MAX_DATAGRAM};
-use crate::{base::audio::FRAME, media::recording::Recorder};
+use super::{
+    leg::{LiveLeg, MAX_DATAGRAM},
+    legs::Legs,
+    readiness::Readiness,
+    shared::SharedPort,
+};
+use crate::{
+    base::audio::FRAME,
+    media::{demux::Call, recording::Recorder},
+};
 
 /// Phases that legs are dealt over, so that the packets of hundreds of legs do not leave at once.
 const PHASES: usize = 10;
@@ -23,33 +33,51 @@ pub enum ToWorker {
     Shutdown,
 }
 
+/// The sockets of a thread's legs.
+pub enum Line {
+    /// Each has its own; this tells which have RTCP to read.
+    PerCall(Readiness),
+    Shared(Box<SharedPort>),
+}
+
 pub struct Worker {
     inbox: Receiver<ToWorker>,
     recorder: Arc<Recorder>,
-    phases: [Vec<LiveLeg>; PHASES],
+    line: Line,
+    legs: Legs,
+    phases: [Vec<Call>; PHASES],
     /// The phase that is due next, and when.
     next: (usize, Instant),
+    buffer: Box<[u8; MAX_DATAGRAM]>,
 }
 
 impl Worker {
-    pub fn new(inbox: Receiver<ToWorker>, recorder: Arc<Recorder>) -> Self {
-        Worker { inbox, recorder, phases: Default::default(), next: (0, Instant::now()) }
+    pub fn new(inbox: Receiver<ToWorker>, recorder: Arc<Recorder>, line: Line) -> Self {
+        Worker {
+            inbox,
+            recorder,
+            line,
+            legs: Legs::default(),
+            phases: Default::default(),
+            next: (0, Instant::now()),
+            buffer: Box::new([0; MAX_DATAGRAM]),
+        }
     }
 
     /// Runs until it is told to shut down.
     pub fn drive(mut self) {
         rise_above_models();
-        let mut buffer = [0; MAX_DATAGRAM];
+        wake_on_time();
         loop {
             match self.wait() {
-                Ok(ToWorker::Adopt(leg)) => self.adopt(*leg),
+                Ok(ToWorker::Adopt(leg)) => self.adopt(leg),
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(ToWorker::Shutdown) | Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.tick(Instant::now(), &mut buffer);
+            self.tick(Instant::now());
         }
-        for leg in self.phases.into_iter().flatten() {
-            leg.close(&self.recorder);
+        for call in self.legs.calls() {
+            self.end(call);
         }
     }
 
@@ -68,7 +96,7 @@ impl Worker {
     }
 
     /// Puts a leg into the emptiest phase, the soonest of those.
-    fn adopt(&mut self, mut leg: LiveLeg) {
+    fn adopt(&mut self, mut leg: Box<LiveLeg>) {
         if self.until_due().is_none() {
             self.next.1 = Instant::now();
         }
@@ -76,23 +104,92 @@ impl Worker {
         let order = (0..PHASES).map(|ahead| (self.phases[(phase + ahead) % PHASES].len(), ahead));
         let (_, ahead) = order.min().expect("there are PHASES phases");
         leg.begin(at + STEP * ahead as u32);
-        self.phases[(phase + ahead) % PHASES].push(leg);
+        let call = self.legs.insert(leg);
+        self.phases[(phase + ahead) % PHASES].push(call);
+        let Some(leg) = self.legs.get_mut(call) else { return };
+        match &mut self.line {
+            Line::Shared(port) => port.claim(call, leg),
+            Line::PerCall(readiness) => {
+                if let Some(Err(error)) = leg.reports_socket().map(|socket| readiness.watch(socket, call)) {
+                    tracing::warn!(%error, "the reports of a call are not read");
+                }
+            }
+        }
     }
 
-    fn tick(&mut self, now: Instant, buffer: &mut [u8; MAX_DATAGRAM]) {
+    fn tick(&mut self, now: Instant) {
         // After a standstill whole rounds are left out; the sessions know what they missed.
         let rounds = now.saturating_duration_since(self.next.1).as_millis() / FRAME.as_millis();
         self.next.1 += FRAME * u32::try_from(rounds).unwrap_or(0);
         while self.next.1 <= now {
-            let legs = &mut self.phases[self.next.0];
-            for n in (0..legs.len()).rev() {
-                if !legs[n].tick(&self.recorder, buffer) {
-                    legs.swap_remove(n).close(&self.recorder);
-                }
-            }
+            self.listen();
+            self.step(self.next.0);
             self.next = ((self.next.0 + 1) % PHASES, self.next.1 + STEP);
         }
     }
+
+    /// Takes what has come for many legs at once.
+    fn listen(&mut self) {
+        let broken = match &mut self.line {
+            Line::Shared(port) => port.receive(&mut self.legs),
+            Line::PerCall(readiness) => {
+                let mut broken = Vec::new();
+                for call in readiness.poll() {
+                    let Some(leg) = self.legs.get_mut(call) else { continue };
+                    if !guarded(|| leg.read_reports(&mut self.buffer)) {
+                        broken.push(call);
+                    }
+                }
+                broken
+            }
+        };
+        broken.into_iter().for_each(|call| self.end(call));
+    }
+
+    /// The tick of the legs of one phase. First all send, then all tell, so that whoever listens is woken
+    /// once for many.
+    fn step(&mut self, phase: usize) {
+        let due = std::mem::take(&mut self.phases[phase]);
+        let mut ended = Vec::new();
+        for &call in &due {
+            let Some(leg) = self.legs.get_mut(call) else { continue };
+            let mut goes_on = false;
+            let whole =
+                guarded(|| goes_on = leg.tick(call, &self.recorder, &mut self.line, &mut self.buffer));
+            if !(whole && goes_on) {
+                ended.push(call);
+            }
+        }
+        if let Line::Shared(port) = &mut self.line {
+            port.flush(&mut self.legs);
+        }
+        for &call in &due {
+            self.legs.get_mut(call).into_iter().for_each(LiveLeg::tell);
+        }
+        self.phases[phase] = due;
+        ended.into_iter().for_each(|call| self.end(call));
+    }
+
+    /// Ends a leg in order.
+    fn end(&mut self, call: Call) {
+        self.phases.iter_mut().for_each(|legs| legs.retain(|other| *other != call));
+        let Some(leg) = self.legs.remove(call) else { return };
+        guarded(|| leg.close(call, &self.recorder, &mut self.line));
+        if let Line::Shared(port) = &mut self.line {
+            port.flush(&mut self.legs);
+            port.release(call);
+        }
+    }
+}
+
+/// Runs what is done for one leg. `false` if it panicked: that is an error of ours which ends the leg, and
+/// no other.
+pub fn guarded(work: impl FnOnce()) -> bool {
+    let done = catch_unwind(AssertUnwindSafe(work)).is_ok();
+    if !done {
+        tracing::error!("the media of a call panicked; it has ended, the others go on");
+    }
+    done
 }
 
 /// Linux keeps a nice value per thread. Without CAP_SYS_NICE (or a LimitNICE) the thread runs as any
@@ -100,5 +197,13 @@ impl Worker {
 fn rise_above_models() {
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         tracing::info!(%error, "media threads run at normal priority; grant CAP_SYS_NICE for steadier pacing");
+    }
+}
+
+/// Timers of this thread are not put off to save power: usually Linux lets them be 50 µs late.
+pub fn wake_on_time() {
+    // SAFETY: takes a number of nanoseconds, and no pointer.
+    if unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong) } != 0 {
+        tracing::info!(error = %io::Error::last_os_error(), "timers of media threads keep their slack");
     }
 }

@@ -1,59 +1,144 @@
 //! Half a second of samples by their place in the stream, with holes.
 
-/// Samples the ring holds at 8 kHz: 512 ms, 8 KB a call. A power of two, as is every multiple in use.
+/// Samples the ring holds at 8 kHz: 512 ms, 8.5 KB a call. A power of two, as is every multiple in use.
 pub const CAPACITY: usize = 4_096;
-/// Marks a place where nothing is. Written samples are kept clear of it (no code of G.711 means it).
-const ABSENT: i16 = i16::MIN;
+/// Places that one word of the map stands for.
+const WORD: usize = u64::BITS as usize;
 
 /// A window `[start, start + capacity)` onto the stream; whoever owns it says where it starts.
-pub struct Ring(Box<[i16]>);
+pub struct Ring {
+    samples: Box<[i16]>,
+    /// A bit for each place: whether a sample is there.
+    present: Box<[u64]>,
+}
 
 impl Ring {
     /// `scale` samples for each of 8 kHz.
     pub fn new(scale: usize) -> Self {
-        Ring(vec![ABSENT; CAPACITY * scale.next_power_of_two()].into())
+        let capacity = CAPACITY * scale.next_power_of_two();
+        Ring { samples: vec![0; capacity].into(), present: vec![0; capacity / WORD].into() }
     }
 
     pub const fn capacity(&self) -> usize {
-        self.0.len()
-    }
-
-    fn slot(&self, at: i64) -> usize {
-        at as usize & (self.0.len() - 1)
+        self.samples.len()
     }
 
     pub fn clear(&mut self) {
-        self.0.fill(ABSENT);
+        self.present.fill(0);
     }
 
     pub fn write(&mut self, at: i64, pcm: &[i16]) {
-        for (i, &sample) in pcm.iter().enumerate() {
-            let slot = self.slot(at + i as i64);
-            self.0[slot] = sample.max(ABSENT + 1);
-        }
+        let pcm = &pcm[..pcm.len().min(self.capacity())];
+        let (slot, first) = self.split(at, pcm.len());
+        self.samples[slot..slot + first].copy_from_slice(&pcm[..first]);
+        self.samples[..pcm.len() - first].copy_from_slice(&pcm[first..]);
+        self.mark(slot, first, true);
+        self.mark(0, pcm.len() - first, true);
     }
 
     pub fn is_present(&self, at: i64) -> bool {
-        self.0[self.slot(at)] != ABSENT
+        let slot = self.slot(at);
+        self.present[slot / WORD] >> (slot % WORD) & 1 == 1
     }
 
     /// How many places from `at` on are alike: all present or all absent. At most `limit`.
     pub fn run(&self, at: i64, limit: usize) -> usize {
         let present = self.is_present(at);
-        (0..limit).take_while(|&i| self.is_present(at + i as i64) == present).count()
+        let mut run = 0;
+        while run < limit {
+            let slot = self.slot(at + run as i64);
+            let word = self.present[slot / WORD] >> (slot % WORD);
+            let alike = (if present { !word } else { word }).trailing_zeros() as usize;
+            let in_word = WORD - slot % WORD;
+            run += alike.min(in_word);
+            if alike < in_word {
+                break;
+            }
+        }
+        run.min(limit)
     }
 
-    /// Copies without removing. Holes read as [`i16::MIN`].
+    /// Copies without removing. What holes read as means nothing.
     pub fn peek(&self, at: i64, out: &mut [i16]) {
-        for (i, sample) in out.iter_mut().enumerate() {
-            *sample = self.0[self.slot(at + i as i64)];
-        }
+        let (slot, first) = self.split(at, out.len());
+        let (head, tail) = out.split_at_mut(first);
+        head.copy_from_slice(&self.samples[slot..slot + first]);
+        tail.copy_from_slice(&self.samples[..tail.len()]);
     }
 
     pub fn remove(&mut self, at: i64, samples: usize) {
-        for i in 0..samples.min(self.capacity()) {
-            let slot = self.slot(at + i as i64);
-            self.0[slot] = ABSENT;
+        let samples = samples.min(self.capacity());
+        let (slot, first) = self.split(at, samples);
+        self.mark(slot, first, false);
+        self.mark(0, samples - first, false);
+    }
+
+    fn slot(&self, at: i64) -> usize {
+        at as usize & (self.samples.len() - 1)
+    }
+
+    /// Where a piece begins, and how much of it lies before the ring's end.
+    fn split(&self, at: i64, length: usize) -> (usize, usize) {
+        let slot = self.slot(at);
+        (slot, length.min(self.capacity() - slot))
+    }
+
+    /// Marks places that do not reach over the ring's end.
+    fn mark(&mut self, slot: usize, length: usize, present: bool) {
+        let (mut from, end) = (slot, slot + length);
+        while from < end {
+            let bits = (WORD - from % WORD).min(end - from);
+            let mask = (u64::MAX >> (WORD - bits)) << (from % WORD);
+            let word = &mut self.present[from / WORD];
+            if present {
+                *word |= mask
+            } else {
+                *word &= !mask
+            }
+            from += bits;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn it_holds_what_a_list_of_places_would(
+            start in (1i64 << 40)..(1i64 << 40) + 10_000,
+            steps in proptest::collection::vec((any::<bool>(), 0i64..3_000, 0usize..600), 1..30),
+            from in 0i64..3_000, limit in 1usize..900,
+        ) {
+            let (mut ring, mut list) = (Ring::new(1), vec![None; 4_000]);
+            for (n, (writes, at, length)) in steps.into_iter().enumerate() {
+                let places = at as usize..at as usize + length;
+                if writes {
+                    let pcm: Vec<i16> = (0..length).map(|k| (n * 1_000 + k) as i16).collect();
+                    ring.write(start + at, &pcm);
+                    list[places].iter_mut().zip(pcm).for_each(|(place, sample)| *place = Some(sample));
+                } else {
+                    ring.remove(start + at, length);
+                    list[places].fill(None);
+                }
+            }
+            for (n, place) in list.iter().enumerate() {
+                let mut sample = [0];
+                ring.peek(start + n as i64, &mut sample);
+                prop_assert_eq!(ring.is_present(start + n as i64).then_some(sample[0]), *place);
+            }
+            let there = |n: usize| list[n].is_some();
+            let at = from as usize;
+            let alike = (0..limit).take_while(|k| there(at + k) == there(at)).count();
+            prop_assert_eq!(ring.run(start + from, limit), alike);
+            let mut piece = vec![0; limit];
+            ring.peek(start + from, &mut piece);
+            for (k, sample) in piece.into_iter().enumerate() {
+                prop_assert!(list[at + k].is_none_or(|expected| expected == sample));
+            }
         }
     }
 }

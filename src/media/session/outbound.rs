@@ -31,7 +31,7 @@ pub struct Datagram {
 }
 
 impl Datagram {
-    fn new(header: Header, payload: &[u8]) -> Self {
+    pub fn new(header: Header, payload: &[u8]) -> Self {
         let payload = &payload[..payload.len().min(MAX_FRAME)];
         let len = HEADER_LEN + payload.len();
         let mut bytes = [0; MAX_LEN];

@@ -2,128 +2,166 @@
 //! reference. Each figure comes from fresh processes of this program.
 
 use std::net::SocketAddr;
-use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::Context;
 use callbox::eval::bare_peer::{BarePeer, Seen, WARM_UP};
 use callbox::eval::figures::{Spread, table};
 use callbox::eval::media_load::{Cost, MediaLoad};
+use callbox::media::SocketMode;
 use clap::ValueEnum;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+use super::process::{Process, tell};
 use super::row;
 
-/// Calls at once.
-const CALLS: [usize; 3] = [1, 10, 100];
 /// How long a process may take to start and to end.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What is measured.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Load {
+    /// Calls at once, of the media section
+    #[arg(
+        long = "media-calls",
+        value_delimiter = ',',
+        default_value = "1,10,100,300,1000",
+        value_name = "N"
+    )]
+    calls: Vec<usize>,
+    /// Media threads of the media section; 0: one a core
+    #[arg(long = "media-threads", default_value_t = 0, value_name = "N")]
+    threads: usize,
+}
 
 /// What a process of this section is. It prints its addresses as a line of JSON, reads those of the other
 /// side, runs, and prints its figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Role {
-    /// The far end.
+    /// The far ends.
     Peer,
-    /// The media plane.
+    /// The media plane, with sockets for each call.
     Node,
+    /// The media plane, with ports that calls share.
+    SharedNode,
 }
 
-pub async fn play(role: Role, legs: usize, peer: Option<SocketAddr>, seconds: u64) -> anyhow::Result<()> {
-    let lasting = Duration::from_secs(seconds);
-    match role {
+/// A process of this section.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Part {
+    /// Runs as a process of the media section
+    #[arg(long, hide = true, value_enum)]
+    pub role: Option<Role>,
+    #[arg(long, hide = true, default_value_t = 1)]
+    legs: usize,
+}
+
+pub async fn play(role: Role, part: &Part, load: &Load, seconds: u64) -> anyhow::Result<()> {
+    let (legs, lasting) = (part.legs, Duration::from_secs(seconds));
+    let sockets = match role {
         Role::Peer => {
-            let peer = BarePeer::bind()?;
-            tell(&[peer.address()?])?;
-            let mut line = String::new();
-            std::io::stdin().read_line(&mut line)?;
-            let legs: Vec<SocketAddr> = serde_json::from_str(&line)?;
-            tell(&tokio::task::spawn_blocking(move || peer.run(&legs, lasting)).await??)
+            let peer = BarePeer::bind(legs)?;
+            tell(&peer.addresses()?)?;
+            let others = hear_others()?;
+            return tell(&tokio::task::spawn_blocking(move || peer.run(&others, lasting)).await??);
         }
-        Role::Node => {
-            let load = MediaLoad::reserve(legs)?;
-            tell(&load.addresses())?;
-            tell(&load.run(peer.context("--peer is missing")?, lasting).await?)
-        }
-    }
+        Role::Node => SocketMode::PerCall,
+        Role::SharedNode => SocketMode::Shared,
+    };
+    let calls = MediaLoad::reserve(legs, sockets, load.threads)?;
+    tell(&calls.addresses())?;
+    tell(&calls.run(&hear_others()?, lasting).await?)
 }
 
-fn tell(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string(value)?);
-    Ok(())
+fn hear_others() -> anyhow::Result<Vec<SocketAddr>> {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok(serde_json::from_str(&line)?)
 }
 
-pub async fn run(seconds: u64) -> anyhow::Result<Value> {
+pub async fn run(load: &Load, seconds: u64) -> anyhow::Result<Value> {
     let mut rows = vec![row![
         "calls",
         "core %",
-        "core % a call",
-        "KiB a call",
+        "a call",
+        "kernel",
+        "media",
+        "KiB",
         "gap p50",
-        "gap p99",
-        "gap max",
+        "p99",
+        "max",
         "lost",
         "skipped",
-        "peer core %",
+        "set-up ms",
     ]];
-    let mut figures = Vec::new();
-    for calls in CALLS {
-        let (cost, seen) = measure(calls, seconds).await?;
-        rows.push(line(&cost, &seen));
-        figures.push(json!({ "cost": cost, "peer": seen }));
+    let (mut figures, mut bare) = (Vec::new(), Vec::new());
+    for &calls in &load.calls {
+        for role in [Role::Node, Role::SharedNode] {
+            let (cost, seen) = measure(role, calls, load.threads, seconds).await?;
+            rows.push(line(&cost, &seen));
+            figures.push(json!({ "cost": cost, "peer": seen }));
+        }
+        let reference = echo(calls, seconds).await?;
+        rows.push(bare_line(&reference));
+        bare.push(reference);
     }
-    let reference = bare(CALLS[2], seconds).await?;
-    rows.push(bare_line(&reference));
     print!("{}", table(&rows));
     println!(
-        "over {seconds} s each; core % is of one core, user and system, of the process with the calls; gaps \
-         between two packets in ms, as they reach the peer, 20 is even; lost: packets that never reached the \
-         peer; skipped: 20 ms frames in which the node stood still; bare: the peer against itself, which \
-         receives and sends the same packets and does nothing else"
+        "over {seconds} s each; own: sockets for each call, shared: ports that calls share, bare: the load \
+         generator against itself, which receives and sends the same packets over a socket for each stream and \
+         does nothing else; core %: of one core, user and system, of the process with the calls alone; of that, \
+         for each call: all, the kernel's part, the media threads' part; KiB: memory a call, without the \
+         kernel's; gaps between two packets in ms as they reach the far end, 20 is even; lost: packets that \
+         never did; skipped: 20 ms frames in which the node stood still; set-up: from the start of a call to \
+         its first frame, p99"
     );
-    Ok(json!({ "calls": figures, "bare": reference }))
+    Ok(json!({ "calls": figures, "bare": bare }))
 }
 
 fn percent(cores: f64) -> String {
     format!("{:.1}", cores * 100.0)
 }
 
+/// Percent of a core for each call, with the digits that mean something.
+fn each(cores: f64, calls: usize) -> String {
+    format!("{:.4}", cores * 100.0 / calls.max(1) as f64)
+}
+
 fn line(cost: &Cost, seen: &Seen) -> Vec<String> {
     let [p50, p99, max] = gaps(seen.gap_ms);
-    let each = format!("{:.3}", cost.usage.cores * 100.0 / cost.calls as f64);
-    let (share, memory) = (percent(cost.usage.cores), cost.bytes_a_call / 1_024);
+    let sockets = if cost.sockets == SocketMode::Shared { "shared" } else { "own" };
+    let started = cost.started_ms.map_or("–".to_owned(), |wait| format!("{:.1}", wait.p99));
     row![
-        cost.calls,
-        share,
-        each,
-        memory,
+        format!("{} {sockets}", cost.calls),
+        percent(cost.usage.cores),
+        each(cost.usage.cores, cost.calls),
+        each(cost.usage.kernel_cores, cost.calls),
+        each(cost.media_cores, cost.calls),
+        cost.bytes_a_call / 1_024,
         p50,
         p99,
         max,
         seen.lost,
         cost.skipped_ticks,
-        percent(seen.usage.cores)
+        started,
     ]
 }
 
 fn bare_line(seen: &Seen) -> Vec<String> {
     let [p50, p99, max] = gaps(seen.gap_ms);
-    let each = format!("{:.3}", seen.usage.cores * 100.0 / seen.streams as f64);
     row![
-        format!("bare {}", seen.streams),
+        format!("{} bare", seen.streams),
         percent(seen.usage.cores),
-        each,
+        each(seen.usage.cores, seen.streams),
+        each(seen.usage.kernel_cores, seen.streams),
+        "–",
         "–",
         p50,
         p99,
         max,
         seen.lost,
         "–",
-        "–"
+        "–",
     ]
 }
 
@@ -134,58 +172,40 @@ fn gaps(gap: Option<Spread>) -> [String; 3] {
     }
 }
 
-async fn measure(calls: usize, seconds: u64) -> anyhow::Result<(Cost, Seen)> {
-    let mut peer = Process::start(Role::Peer, seconds, &[])?;
-    let address: Vec<SocketAddr> = peer.hear(PATIENCE).await?;
-    let to = address.first().context("the peer told no address")?.to_string();
-    let mut node = Process::start(Role::Node, seconds, &["--legs", &calls.to_string(), "--peer", &to])?;
-    peer.say(&node.hear::<Vec<SocketAddr>>(PATIENCE).await?).await?;
-    let all = PATIENCE + WARM_UP + Duration::from_secs(seconds);
-    tokio::try_join!(node.hear::<Cost>(all), peer.hear::<Seen>(all))
+async fn measure(role: Role, calls: usize, threads: usize, seconds: u64) -> anyhow::Result<(Cost, Seen)> {
+    exchange([role, Role::Peer], calls, threads, seconds).await
 }
 
 /// A peer against another peer.
-async fn bare(streams: usize, seconds: u64) -> anyhow::Result<Seen> {
-    let mut one = Process::start(Role::Peer, seconds, &[])?;
-    let mut two = Process::start(Role::Peer, seconds, &[])?;
+async fn echo(streams: usize, seconds: u64) -> anyhow::Result<Seen> {
+    let (one, _) = exchange::<Seen, Seen>([Role::Peer, Role::Peer], streams, 0, seconds).await?;
+    Ok(one)
+}
+
+/// Runs two processes against each other.
+async fn exchange<A: DeserializeOwned, B: DeserializeOwned>(
+    roles: [Role; 2],
+    legs: usize,
+    threads: usize,
+    seconds: u64,
+) -> anyhow::Result<(A, B)> {
+    let start = |role| start(role, legs, threads, seconds);
+    let (mut one, mut two) = (start(roles[0])?, start(roles[1])?);
     let to_one: Vec<SocketAddr> = one.hear(PATIENCE).await?;
     let to_two: Vec<SocketAddr> = two.hear(PATIENCE).await?;
-    one.say(&to_two.repeat(streams)).await?;
-    two.say(&to_one.repeat(streams)).await?;
+    one.say(&to_two).await?;
+    two.say(&to_one).await?;
     let all = PATIENCE + WARM_UP + Duration::from_secs(seconds);
-    let (seen, _) = tokio::try_join!(one.hear::<Seen>(all), two.hear::<Seen>(all))?;
-    Ok(seen)
+    tokio::try_join!(one.hear::<A>(all), two.hear::<B>(all))
 }
 
-/// This program in another role. It ends with this value.
-struct Process {
-    _child: Child,
-    input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
-}
-
-impl Process {
-    fn start(role: Role, seconds: u64, more: &[&str]) -> anyhow::Result<Self> {
-        let role = if role == Role::Peer { "peer" } else { "node" };
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["bench", "--role", role, "--seconds", &seconds.to_string()])
-            .args(more)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let input = child.stdin.take().context("a process without an input")?;
-        let output = child.stdout.take().context("a process without an output")?;
-        Ok(Process { _child: child, input, output: BufReader::new(output).lines() })
-    }
-
-    async fn hear<T: DeserializeOwned>(&mut self, within: Duration) -> anyhow::Result<T> {
-        let line = tokio::time::timeout(within, self.output.next_line()).await;
-        let line = line.context("a process of the bench does not answer")??;
-        serde_json::from_str(&line.context("a process of the bench has ended early")?).context("its answer")
-    }
-
-    async fn say(&mut self, value: &impl Serialize) -> anyhow::Result<()> {
-        Ok(self.input.write_all((serde_json::to_string(value)? + "\n").as_bytes()).await?)
-    }
+/// This program in another role.
+fn start(role: Role, legs: usize, threads: usize, seconds: u64) -> anyhow::Result<Process> {
+    let role = match role {
+        Role::Peer => "peer",
+        Role::Node => "node",
+        Role::SharedNode => "shared-node",
+    };
+    let [legs, threads, seconds] = [legs.to_string(), threads.to_string(), seconds.to_string()];
+    Process::start(&["--role", role, "--seconds", &seconds, "--legs", &legs, "--media-threads", &threads])
 }

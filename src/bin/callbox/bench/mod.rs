@@ -7,7 +7,6 @@ mod process;
 mod sip;
 mod wer;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -48,20 +47,17 @@ pub struct Args {
     /// Write all figures to this file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Runs as a process of the media section
-    #[arg(long, hide = true, value_enum)]
-    role: Option<media::Role>,
-    #[arg(long, hide = true, default_value_t = 1)]
-    legs: usize,
-    #[arg(long, hide = true)]
-    peer: Option<SocketAddr>,
+    #[command(flatten)]
+    load: media::Load,
+    #[command(flatten)]
+    part: media::Part,
     #[command(flatten)]
     sip: sip::Part,
 }
 
 pub async fn run(args: Args, loaded: Loaded, sources: Sources) -> anyhow::Result<ExitCode> {
-    if let Some(role) = args.role {
-        media::play(role, args.legs, args.peer, args.seconds).await?;
+    if let Some(role) = args.part.role {
+        media::play(role, &args.part, &args.load, args.seconds).await?;
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(role) = args.sip.sip_role {
@@ -77,7 +73,7 @@ pub async fn run(args: Args, loaded: Loaded, sources: Sources) -> anyhow::Result
     figures.insert("date".into(), json!(date));
     // The quietest first: engines stay in memory once they are there.
     if wanted(Section::Media) {
-        figures.insert("media".into(), section("media", media::run(args.seconds)).await?);
+        figures.insert("media".into(), section("media", media::run(&args.load, args.seconds)).await?);
     }
     if wanted(Section::Sip) {
         figures.insert("sip".into(), section("sip", sip::run(args.seconds)).await?);
