@@ -37,6 +37,7 @@ pub struct Script {
     transfer_ring_secs: u64,
     t1: Duration,
     summary: bool,
+    rtp_timeout_ms: u64,
     opus: bool,
     sockets: media::SocketMode,
 }
@@ -53,6 +54,7 @@ impl Script {
             transfer_ring_secs: 20,
             t1: Duration::from_millis(500),
             summary: true,
+            rtp_timeout_ms: media::Config::default().rtp_timeout_ms,
             opus: false,
             sockets: media::SocketMode::PerCall,
         }
@@ -106,9 +108,10 @@ impl Script {
     }
 
     /// The one scripted model would speak and sum up for many calls one after the other: it takes no time, and
-    /// sums up nothing.
+    /// sums up nothing. A far end that is gone is given up soon.
     pub fn for_many_calls(mut self) -> Self {
         self.summary = false;
+        self.rtp_timeout_ms = 5_000;
         self
     }
 
@@ -211,7 +214,8 @@ impl Rig {
         };
         let (sip, mut incoming) = SipNode::start(config).await.unwrap();
         let (bind, sockets) = ([127, 0, 0, 1].into(), script.sockets);
-        let bind = media::Config { bind, sockets, ..media::Config::default() };
+        let rtp_timeout_ms = script.rtp_timeout_ms;
+        let bind = media::Config { bind, sockets, rtp_timeout_ms, ..media::Config::default() };
         let media = Arc::new(MediaPlane::start(bind).unwrap());
         let recordings = tempfile::tempdir().unwrap();
         let (events, inbox) = mpsc::channel(256);
