@@ -9,9 +9,11 @@ FEATURES ?= solana
 BIN := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter release,$(PROFILE)),release,debug)
 # What follows `callbox bench`, such as: make eval ARGS="--calls 20 --json figures.json"
 ARGS ?=
+# How long calls come in `make soak`.
+SECONDS ?= 1800
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test bench eval lint models fuzz deny clean
+.PHONY: help setup build demo test bench eval soak lint models fuzz deny clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -36,13 +38,19 @@ test: ## Everything a change must pass: tools, build, models, format, lints, tes
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets --features "$(FEATURES)" -- -D warnings
 	$(CARGO) clippy --locked -- -D warnings
+	rm -rf $(or $(CARGO_TARGET_DIR),target)/traces
 	$(CARGO) test --locked --no-fail-fast --features "$(FEATURES)"
+	$(CARGO) test --locked --features "$(FEATURES)" --test matrix -- --ignored
 
 bench: models ## Measure media, recognition and whole calls on a quiet machine
 	$(BIN)/callbox bench $(ARGS)
 
 eval: models ## Call this node as a stranger would; measure latency, words and interruptions
 	$(BIN)/callbox bench latency wer $(ARGS)
+
+soak: ## Half an hour of calls on a bad network, after which nothing may be left (SECONDS=1800)
+	./deploy/setup.sh test
+	SOAK_SECS=$(SECONDS) $(CARGO) test --locked --features "$(FEATURES)" --test soak -- --nocapture
 
 lint: ## Format and lints alone
 	$(CARGO) fmt --check

@@ -8,6 +8,7 @@
 //! | [`phone`] | a softphone that speaks a script and measures how fast it is answered |
 //! | [`media_load`], [`bare_peer`] | many calls at once, and far ends that do nothing with them |
 //! | [`stamped`] | a socket that tells when the kernel got a datagram |
+//! | [`sip_load`] | calls that come and go, with SIPp at the far end |
 //! | [`words`], [`wer`] | word error rate over normalised text |
 //! | [`telephone`], [`sentences`] | speech as a recogniser gets it from a telephone, and what is said |
 //! | [`buyer`], [`chain`] | an agent with a wallet that pays by x402, and a chain with USDC on this machine |
@@ -22,6 +23,7 @@ pub mod machine;
 pub mod media_load;
 pub mod phone;
 pub mod sentences;
+pub mod sip_load;
 pub mod stamped;
 pub mod telephone;
 pub mod wer;

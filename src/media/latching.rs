@@ -7,7 +7,9 @@
 //!   SDP names none that the Internet can reach (private, carrier-grade NAT, link-local, unspecified);
 //! * once latched, only that very address and port is heard;
 //! * only a re-INVITE opens the latch again: one that moves the far end's media, any one when the
-//!   latched source has gone silent (a rebound NAT), or the one that begins to encrypt.
+//!   latched source has gone silent (a rebound NAT), or the one that begins to encrypt. After a move the
+//!   source that was latched must wait for a while: its last packets, or an announcement that goes on after
+//!   the answer, would else win against the one that the SDP names.
 //!
 //! A trunk that sends media from another public address than its SDP names is not heard.
 
@@ -20,6 +22,8 @@ pub enum Source {
     Known,
     /// Plausible: the first valid packet from it closes the latch.
     Plausible,
+    /// Ours before a re-INVITE moved it; see [`Latch::hold_off`].
+    Left,
     Stranger,
 }
 
@@ -27,17 +31,23 @@ pub struct Latch {
     /// Where the SDP says that media is received.
     sdp: SocketAddr,
     latched: Option<SocketAddr>,
+    /// The source that a re-INVITE moved media away from, and how many packets of it are still thrown away.
+    left: Option<(SocketAddr, u32)>,
 }
+
+/// Packets of a source that was left behind before it counts as plausible again: a second of them.
+const LEFT_BEHIND: u32 = 50;
 
 impl Latch {
     pub fn new(sdp: SocketAddr) -> Self {
-        Latch { sdp, latched: None }
+        Latch { sdp, latched: None, left: None }
     }
 
     pub fn judge(&self, from: SocketAddr) -> Source {
         match self.latched {
             Some(latched) if same(latched, from) => Source::Known,
             Some(_) => Source::Stranger,
+            None if self.left.is_some_and(|(left, _)| same(left, from)) => Source::Left,
             None if is_plausible(self.sdp.ip(), from.ip()) => Source::Plausible,
             None => Source::Stranger,
         }
@@ -45,7 +55,13 @@ impl Latch {
 
     /// Closes the latch on `from`.
     pub fn latch(&mut self, from: SocketAddr) {
-        self.latched = Some(from);
+        (self.latched, self.left) = (Some(from), None);
+    }
+
+    /// Counts a packet of [`Source::Left`]: after a second of them, with nobody else to hear, the far end has
+    /// stayed where it was.
+    pub fn hold_off(&mut self) {
+        self.left = self.left.and_then(|(left, packets)| Some((left, packets.checked_sub(1)?)));
     }
 
     /// Where the SDP says that media is received.
@@ -87,7 +103,11 @@ impl Latch {
     pub fn update(&mut self, sdp: SocketAddr, silent: bool) -> bool {
         let moved = !same(sdp, self.sdp) && !sdp.ip().is_unspecified() && !self.sdp.ip().is_unspecified();
         self.sdp = sdp;
-        (moved || silent) && self.open()
+        let opens = self.latched.is_some() && (moved || silent);
+        if opens {
+            self.left = self.latched.take().filter(|_| moved).map(|left| (left, LEFT_BEHIND));
+        }
+        opens
     }
 }
 
@@ -154,6 +174,24 @@ mod tests {
         latch.latch(at("203.0.113.7:6666"));
         assert!(latch.update(at("203.0.113.8:4000"), false));
         assert_eq!(latch.destination(), Some(at("203.0.113.8:4000")));
+    }
+
+    #[test]
+    fn the_source_that_was_left_waits_until_it_is_clear_that_nobody_else_speaks() {
+        let (early, answered) = (at("203.0.113.7:4000"), at("203.0.113.7:5000"));
+        let mut latch = Latch::new(early);
+        latch.latch(early);
+        assert!(latch.update(answered, false));
+        assert_eq!((latch.judge(early), latch.judge(answered)), (Source::Left, Source::Plausible));
+        assert_eq!(latch.destination(), Some(answered));
+        for _ in 0..=LEFT_BEHIND {
+            assert_eq!(latch.judge(early), Source::Left);
+            latch.hold_off();
+        }
+        assert_eq!(latch.judge(early), Source::Plausible);
+        assert!(!latch.update(early, false));
+        latch.latch(answered);
+        assert_eq!(latch.judge(early), Source::Stranger);
     }
 
     #[test]

@@ -156,6 +156,8 @@ pub struct Session {
     reporting: Reporting,
     /// When RTP was last heard, or expected to begin.
     heard: Instant,
+    /// When it last reported by RTCP: it lives, though it may say nothing.
+    reported: Instant,
     /// When the far end's stream ended by a goodbye.
     left: Option<Instant>,
     timed_out: bool,
@@ -193,6 +195,7 @@ impl Session {
             outbound,
             reporting,
             heard: now,
+            reported: now,
             left: None,
             timed_out: false,
             tapped: false,
@@ -218,7 +221,10 @@ impl Session {
             Err(_) => return self.stats.malformed += 1,
         };
         let source = self.latch.judge(from);
-        if source == Source::Stranger {
+        if source == Source::Left {
+            self.latch.hold_off();
+        }
+        if matches!(source, Source::Left | Source::Stranger) {
             return self.stats.strangers += 1;
         }
         let Some(kind) = self.kind_of(packet.header.payload_type) else {
@@ -436,7 +442,7 @@ impl Session {
             self.heard = now;
             return;
         }
-        let silent_for = now.saturating_duration_since(self.heard);
+        let silent_for = now.saturating_duration_since(self.heard.max(self.reported));
         let left = self.left.is_some_and(|left| self.heard <= left + STRAGGLERS);
         let patience = if left { self.rtp_timeout.min(AFTER_GOODBYE) } else { self.rtp_timeout };
         if !self.timed_out && silent_for >= patience {

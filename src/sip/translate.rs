@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use rsipstack::{
     sip::{
-        Header, Method, Response, SipMessage, StatusCode, StatusCodeKind,
-        prelude::{HasHeaders, HeadersExt},
+        Header, Method, Param, Response, SipMessage, StatusCode, StatusCodeKind, Transport,
+        prelude::{HasHeaders, HeadersExt, ToTypedHeader},
     },
     transaction::endpoint::MessageInspector,
     transport::SipAddr,
@@ -32,6 +32,9 @@ impl MessageInspector for Translator {
     }
 
     fn after_received(&self, mut message: SipMessage, from: Option<&SipAddr>) -> SipMessage {
+        if let Some(from) = from {
+            reach_by_flow(message.headers_mut().iter_mut(), from);
+        }
         if let SipMessage::Response(response) = &mut message {
             challenge::settle(response);
         }
@@ -45,6 +48,24 @@ impl MessageInspector for Translator {
             }
         }
         self.digest.after_received(message, from)
+    }
+}
+
+/// A phone behind a WebSocket or a NAT that cannot name itself writes a host in `.invalid` (RFC 7118 section
+/// 5.2) and relies on the flow it came by. Nothing resolves that name: its place takes the flow's address.
+fn reach_by_flow<'a>(headers: impl Iterator<Item = &'a mut Header>, from: &SipAddr) {
+    for header in headers {
+        let Header::Contact(contact) = header else { continue };
+        let Ok(typed) = contact.typed() else { continue };
+        let host = typed.uri.host_with_port.host.to_string();
+        if !host.to_ascii_lowercase().ends_with(".invalid") {
+            continue;
+        }
+        let mut uri = typed.uri.clone();
+        uri.host_with_port = from.addr.clone();
+        uri.params.retain(|param| !matches!(param, Param::Transport(_)));
+        uri.params.extend(from.r#type.filter(|kind| *kind != Transport::Udp).map(Param::Transport));
+        *header = Header::Contact(format!("<{uri}>").into());
     }
 }
 
@@ -89,6 +110,22 @@ mod tests {
         assert!(!reliable.header_contains_token("Require", RELIABLE));
         let stray = received("183 Session Progress", "INVITE", "RSeq: 5\r\n");
         assert_eq!(stray.rseq_value(), None);
+    }
+
+    #[test]
+    fn contact_that_nothing_resolves_becomes_the_flow_it_came_by() {
+        let contact = |text: &str, kind| {
+            let mut headers = [Header::Contact(text.into())];
+            let from = SipAddr { r#type: Some(kind), addr: "192.0.2.7:5071".try_into().unwrap() };
+            reach_by_flow(headers.iter_mut(), &from);
+            headers[0].value().to_owned()
+        };
+        let invalid = "<sip:bob@df7jal23ls0d.invalid;transport=ws;ob>;expires=60";
+        assert_eq!(contact(invalid, Transport::Udp), "<sip:bob@192.0.2.7:5071;ob>");
+        assert_eq!(contact(invalid, Transport::Tcp), "<sip:bob@192.0.2.7:5071;ob;transport=TCP>");
+        for kept in ["<sip:bob@192.0.2.9:5060>", "<sip:bob@pbx.example;transport=tcp>", "*", "garbage <"] {
+            assert_eq!(contact(kept, Transport::Udp), kept);
+        }
     }
 
     #[test]

@@ -2,20 +2,19 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use callbox::base::audio::Codec;
-use tempfile::TempDir;
 
 use crate::eventually;
-use crate::peers::{Group, free_port, spawn};
+use crate::peers::{Group, free_port, spawn, traces};
 
 /// A baresip that answers in one codec, plays a tone and keeps what it hears.
 pub struct Baresip {
     _process: Group,
     pub address: SocketAddr,
-    dir: TempDir,
+    dir: PathBuf,
 }
 
 /// What a baresip plays: this many seconds of silence, then of a tone.
@@ -48,29 +47,30 @@ impl Baresip {
     }
 
     async fn with(number: &str, codec: Codec, plays: Plays, extra: &[&str], account: &str) -> Baresip {
-        let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
-        let at = dir.path().display();
+        // Its paths are relative: baresip cuts long ones off.
+        let (dir, port) = (traces::folder("baresip"), free_port());
         let (module, name, rate) = match codec {
-            Codec::Pcmu | Codec::Pcma => ("g711", "PCMU/8000/1", 8_000),
+            Codec::Pcmu => ("g711", "PCMU/8000/1", 8_000),
+            Codec::Pcma => ("g711", "PCMA/8000/1", 8_000),
             Codec::G722 => ("g722", "G722/16000/1", 16_000),
             Codec::Opus => ("opus", "opus/48000/2", 48_000),
         };
-        write_tone(&dir.path().join("mic.wav"), rate, plays);
+        write_tone(&dir.join("mic.wav"), rate, plays);
         let config = format!(
             "net_interface 127.0.0.1\nsip_listen 127.0.0.1:{port}\nmodule_path /usr/lib/baresip/modules\n\
              module {module}.so\nmodule srtp.so\nmodule aufile.so\nmodule sndfile.so\nmodule_tmp account.so\n\
-             module_app menu.so\naudio_source aufile,{at}/mic.wav\naudio_player aufile,{at}/heard.wav\n\
-             ausrc_srate {rate}\nauplay_srate {rate}\nausrc_channels 1\nauplay_channels 1\nsnd_path {at}\n"
+             module_app menu.so\naudio_source aufile,./mic.wav\naudio_player aufile,./heard.wav\n\
+             ausrc_srate {rate}\nauplay_srate {rate}\nausrc_channels 1\nauplay_channels 1\nsnd_path .\n"
         );
         let account = format!(
             "<sip:{number}@127.0.0.1:{port}>;regint=0;answermode=auto;audio_codecs={name};auth_pass=x{account}\n"
         );
         for (file, text) in [("config", config.as_str()), ("accounts", account.as_str()), ("contacts", "")] {
-            fs::write(dir.path().join(file), text).unwrap();
+            fs::write(dir.join(file), text).unwrap();
         }
-        let log = File::create(dir.path().join("log")).unwrap();
+        let log = File::create(dir.join("log")).unwrap();
         let mut command = Command::new("baresip");
-        command.args(["-4", "-f", ".", "-s"]).args(extra).current_dir(dir.path());
+        command.args(["-4", "-f", ".", "-s"]).args(extra).current_dir(&dir);
         command.stdout(log.try_clone().unwrap()).stderr(log);
         let process = spawn("baresip", "baresip", &mut command);
         let address: SocketAddr = (Ipv4Addr::LOCALHOST, port).into();
@@ -78,9 +78,21 @@ impl Baresip {
         Baresip { _process: process, address, dir }
     }
 
+    /// What it decoded, complete once it has hung up, and its rate.
+    pub fn decoded(&self) -> (Vec<i16>, u32) {
+        let mut files = fs::read_dir(&self.dir).unwrap().map(|entry| entry.unwrap().path());
+        let dump = files.find(|path| path.to_string_lossy().ends_with("-dec.wav"));
+        let Some(wav) = dump.and_then(|dump| hound::WavReader::open(dump).ok()) else {
+            return (vec![], 8_000);
+        };
+        let (rate, channels) = (wav.spec().sample_rate, usize::from(wav.spec().channels));
+        let pcm = wav.into_samples().step_by(channels).map_while(Result::ok).collect();
+        (pcm, rate)
+    }
+
     /// Power at `hz` of what it decoded in any of its calls so far, in dB below full scale.
     pub fn heard(&self, hz: f64) -> f64 {
-        let files = fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap().path());
+        let files = fs::read_dir(&self.dir).unwrap().map(|entry| entry.unwrap().path());
         let dumps = files.filter(|path| path.to_string_lossy().ends_with("-dec.wav"));
         dumps.filter_map(|dump| level_of(&dump, hz)).fold(-180.0, f64::max)
     }
@@ -90,7 +102,7 @@ impl Baresip {
 impl Drop for Baresip {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = fs::read(self.dir.path().join("log")).unwrap_or_default();
+            let log = fs::read(self.dir.join("log")).unwrap_or_default();
             eprintln!("--- baresip\n{}", String::from_utf8_lossy(&log));
         }
     }

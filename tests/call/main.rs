@@ -5,18 +5,24 @@
 
 mod baresip;
 mod callee;
+mod capture;
 mod exchange;
+mod far_end;
 #[path = "../sip/kamailio.rs"]
 mod kamailio;
 mod keys;
 mod opus_recording;
+#[allow(dead_code)] // some peers are for the tests of the SIP module
 #[path = "../sip/peers.rs"]
 mod peers;
 mod refer;
+#[allow(dead_code)] // the soak uses the rest
 mod rig;
+mod seams;
 mod secure;
 mod switchboard;
 mod transfer;
+mod trunk_media;
 mod warm;
 mod wideband;
 

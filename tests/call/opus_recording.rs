@@ -5,6 +5,7 @@ use std::process::Command;
 use callbox::call::record::Speaker;
 
 use crate::callee::{Callee, Manner};
+use crate::peers::traces;
 use crate::rig::{Recording, Rig, Script, plan};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -17,7 +18,7 @@ async fn a_call_is_recorded_as_opus() {
     assert_eq!(story.said(Speaker::Caller), ["Good morning."]);
     let file = rig.recording_file(&story);
     assert!(file.extension().is_some_and(|extension| extension == "ogg"), "{file:?}");
-    let wav = file.with_extension("wav");
+    let wav = traces::folder("opusdec").join("decoded.wav");
     let decoded = Command::new("opusdec").args(["--quiet", "--rate", "8000"]).arg(&file).arg(&wav).status();
     assert!(decoded.expect("opusdec starts: install the package `opus-tools`").success());
     let recording = Recording::read(&wav);

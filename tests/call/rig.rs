@@ -40,6 +40,9 @@ pub struct Script {
     transfer_by: TransferBy,
     /// What the recogniser makes of the utterances of whoever a call is transferred to, who is asked first.
     target: Option<Vec<String>>,
+    t1: Duration,
+    summary: bool,
+    rtp_timeout_ms: u64,
     opus: bool,
     sockets: media::SocketMode,
 }
@@ -57,6 +60,9 @@ impl Script {
             srtp: Srtp::Off,
             transfer_by: TransferBy::Bridge,
             target: None,
+            t1: Duration::from_millis(500),
+            summary: true,
+            rtp_timeout_ms: media::Config::default().rtp_timeout_ms,
             opus: false,
             sockets: media::SocketMode::PerCall,
         }
@@ -100,6 +106,20 @@ impl Script {
 
     pub fn with_lines(mut self, lines: usize) -> Self {
         self.lines = lines;
+        self
+    }
+
+    /// T1 of SIP's timers: on a lossy line a short one ends sooner what must be given up.
+    pub fn with_t1(mut self, t1: Duration) -> Self {
+        self.t1 = t1;
+        self
+    }
+
+    /// The one scripted model would speak and sum up for many calls one after the other: it takes no time, and
+    /// sums up nothing. A far end that is gone is given up soon.
+    pub fn for_many_calls(mut self) -> Self {
+        self.summary = false;
+        self.rtp_timeout_ms = 5_000;
         self
     }
 
@@ -155,7 +175,7 @@ impl Script {
         let utterances: Vec<toml::Value> = utterances.iter().map(says).collect();
         let asr = toml::Table::from_iter([("utterances".to_owned(), utterances.into())]);
         let mut llm = toml::Table::from_iter([("answers".to_owned(), self.answers.clone().into())]);
-        llm.insert("token_ms".into(), 5.into());
+        llm.insert("token_ms".into(), if self.summary { 5 } else { 0 }.into());
         let tts = toml::from_str("ms_a_character = 25").unwrap();
         let config = registry::Config {
             asr: scripted(asr),
@@ -214,12 +234,15 @@ impl Rig {
         let config = sip::Config {
             bind: ([127, 0, 0, 1], 0).into(),
             setup_timeout: Duration::from_secs(5),
+            t1: script.t1,
+            max_calls: script.lines.max(200),
             trunks: vec![carrier],
             ..sip::Config::default()
         };
         let (sip, mut incoming) = SipNode::start(config).await.unwrap();
         let (bind, sockets) = ([127, 0, 0, 1].into(), script.sockets);
-        let bind = media::Config { bind, sockets, ..media::Config::default() };
+        let rtp_timeout_ms = script.rtp_timeout_ms;
+        let bind = media::Config { bind, sockets, rtp_timeout_ms, ..media::Config::default() };
         let media = Arc::new(MediaPlane::start(bind).unwrap());
         let recordings = tempfile::tempdir().unwrap();
         let (events, inbox) = mpsc::channel(256);
@@ -241,7 +264,7 @@ impl Rig {
                 transfer_ring_secs: script.transfer_ring_secs,
                 transfer: manner,
                 inbound_persona: "test".into(),
-                summary: true,
+                summary: script.summary,
                 recording_format: if script.opus { RecordingFormat::Opus } else { RecordingFormat::Wav },
                 ..call::Config::default()
             },
@@ -289,6 +312,27 @@ impl Rig {
         self.story(call).await
     }
 
+    /// The stories of calls that have closed since the last look, with their recordings removed.
+    pub fn take_closed(&self) -> Vec<Story> {
+        let is_closed = |changes: &[CallChange]| matches!(changes.last(), Some(CallChange::Closed));
+        let mut told = self.told.lock();
+        let closed: Vec<Story> =
+            told.extract_if(|_, changes| is_closed(changes)).map(|(_, changes)| Story(changes)).collect();
+        for story in &closed {
+            if let Some(file) = story.recording_file() {
+                let _ = std::fs::remove_file(self.recordings.path().join(file));
+            }
+        }
+        closed
+    }
+
+    /// Calls of which something is left: dialled or answered, in the media plane, or told of and not closed.
+    pub fn open(&self) -> usize {
+        let stats = self.sip.stats();
+        let held = self.directory.live() + stats.calls + stats.dialogs + stats.transactions;
+        held + self.media.legs() + self.told.lock().len()
+    }
+
     /// Waits until the call has told a change of some kind.
     pub async fn until(&self, call: CallId, wanted: impl Fn(&CallChange) -> bool) {
         let mut news = self.news.clone();
@@ -303,11 +347,7 @@ impl Rig {
     }
 
     pub fn recording_file(&self, story: &Story) -> PathBuf {
-        let file = story.find(|change| match change {
-            CallChange::Recording { file } => Some(file.clone()),
-            _ => None,
-        });
-        self.recordings.path().join(file.expect("the call is recorded"))
+        self.recordings.path().join(story.recording_file().expect("the call is recorded"))
     }
 
     /// Nothing of any call is left: no dialog, no leg, no line in use.
@@ -340,6 +380,13 @@ pub struct Story(Vec<CallChange>);
 impl Story {
     fn find<T>(&self, pick: impl Fn(&CallChange) -> Option<T>) -> Option<T> {
         self.0.iter().rev().find_map(pick)
+    }
+
+    fn recording_file(&self) -> Option<String> {
+        self.find(|change| match change {
+            CallChange::Recording { file } => Some(file.clone()),
+            _ => None,
+        })
     }
 
     pub fn statuses(&self) -> Vec<CallStatus> {

@@ -62,7 +62,7 @@ async fn call(baresip: &Baresip, codec: Codec, hz: f64, sockets: SocketMode) -> 
     (heard, stats)
 }
 
-async fn both_hear(codec: Codec, hz: f64, sockets: SocketMode) {
+pub async fn both_hear(codec: Codec, hz: f64, sockets: SocketMode) {
     let baresip = Baresip::answering(codec).await;
     let (heard, stats) = call(&baresip, codec, hz, sockets).await;
     let ours = level(&heard, codec.sample_rate(), 700.0);

@@ -10,6 +10,7 @@ mod deaths;
 mod errors;
 mod hostile;
 mod node;
+mod numbers;
 #[allow(dead_code)] // the proxy is for the tests of the SIP module
 #[path = "../sip/peers.rs"]
 mod peers;

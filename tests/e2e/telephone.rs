@@ -7,11 +7,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use tempfile::TempDir;
-
 use crate::{
     NUMBER, eventually,
-    peers::free_port,
+    peers::{free_port, traces},
     program::Owned,
     sound::{self, Part},
 };
@@ -19,30 +17,30 @@ use crate::{
 pub struct Telephone {
     _process: Owned,
     pub address: SocketAddr,
-    dir: TempDir,
+    dir: PathBuf,
 }
 
 impl Telephone {
     /// Says these parts in each call that it answers.
     pub async fn answering(parts: &[Part<'_>]) -> Telephone {
-        let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
-        let at = dir.path().display();
-        sound::write(parts, &dir.path().join("mic.wav"));
+        let (dir, port) = (traces::folder("baresip"), free_port());
+        // Its paths are relative: baresip cuts long ones off.
+        sound::write(parts, &dir.join("mic.wav"));
         let config = format!(
             "net_interface 127.0.0.1\nsip_listen 127.0.0.1:{port}\n\
              module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule aufile.so\nmodule sndfile.so\n\
-             module_tmp account.so\nmodule_app menu.so\naudio_source aufile,{at}/mic.wav\n\
-             audio_player aufile,{at}/heard.wav\nausrc_srate 8000\nauplay_srate 8000\nsnd_path {at}\n"
+             module_tmp account.so\nmodule_app menu.so\naudio_source aufile,./mic.wav\n\
+             audio_player aufile,./heard.wav\nausrc_srate 8000\nauplay_srate 8000\nsnd_path .\n"
         );
         let account = format!(
             "<sip:{NUMBER}@127.0.0.1:{port}>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1;auth_pass=x\n"
         );
         for (name, text) in [("config", config.as_str()), ("accounts", account.as_str()), ("contacts", "")] {
-            fs::write(dir.path().join(name), text).unwrap();
+            fs::write(dir.join(name), text).unwrap();
         }
-        let log = File::create(dir.path().join("log")).unwrap();
+        let log = File::create(dir.join("log")).unwrap();
         let mut command = Command::new("baresip");
-        command.args(["-4", "-f", ".", "-s"]).current_dir(dir.path()).stdin(Stdio::null());
+        command.args(["-4", "-f", ".", "-s"]).current_dir(&dir).stdin(Stdio::null());
         let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn();
         let child =
             child.unwrap_or_else(|e| panic!("baresip does not start ({e}): install the package `baresip`"));
@@ -58,7 +56,7 @@ impl Telephone {
     }
 
     fn dumps(&self) -> Vec<PathBuf> {
-        let files = fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap().path());
+        let files = fs::read_dir(&self.dir).unwrap().map(|entry| entry.unwrap().path());
         files.filter(|path| path.to_string_lossy().ends_with("-dec.wav")).collect()
     }
 }
@@ -67,7 +65,7 @@ impl Telephone {
 impl Drop for Telephone {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = fs::read(self.dir.path().join("log")).unwrap_or_default();
+            let log = fs::read(self.dir.join("log")).unwrap_or_default();
             let text = String::from_utf8_lossy(&log).chars().take(6_000).collect::<String>();
             eprintln!("--- baresip\n{text}");
         }

@@ -3,18 +3,17 @@
 use std::{
     fs::File,
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     process::Command,
     time::Duration,
 };
 
-use tempfile::TempDir;
-
-use crate::peers::{Group, free_port, spawn};
+use crate::peers::{Group, free_port, spawn, traces};
 
 pub struct Kamailio {
     _process: Group,
     pub address: SocketAddr,
-    _dir: TempDir,
+    dir: PathBuf,
 }
 
 impl Kamailio {
@@ -25,20 +24,20 @@ impl Kamailio {
 
     /// The same at `port`, with a list of gateways for its dispatcher.
     pub async fn at(port: u16, config: &str, words: &[(&str, &str)], gateways: &str) -> Kamailio {
-        let dir = tempfile::tempdir().unwrap();
-        let list = dir.path().join("dispatcher.list");
+        let dir = traces::folder("kamailio");
+        let list = dir.join("dispatcher.list");
         std::fs::write(&list, gateways).unwrap();
         let config = config.replace("@PORT@", &port.to_string()).replace("@LIST@", &list.to_string_lossy());
         let config = words.iter().fold(config, |text, (from, to)| text.replace(from, to));
-        let file = dir.path().join("trunk.cfg");
+        let file = dir.join("trunk.cfg");
         std::fs::write(&file, config).unwrap();
-        let log = File::create(dir.path().join("log")).unwrap();
+        let log = File::create(dir.join("log")).unwrap();
         let mut command = Command::new("kamailio");
-        command.arg("-f").arg(file).args(["-DD", "-E", "-m", "32", "-M", "4", "-Y"]).arg(dir.path());
+        command.arg("-f").arg(file).args(["-DD", "-E", "-m", "32", "-M", "4", "-Y"]).arg(&dir);
         command.stdout(log.try_clone().unwrap()).stderr(log);
         let process = spawn("kamailio", "kamailio", &mut command);
         let address = (Ipv4Addr::LOCALHOST, port).into();
-        let kamailio = Kamailio { _process: process, address, _dir: dir };
+        let kamailio = Kamailio { _process: process, address, dir };
         kamailio.answers().await;
         kamailio
     }
@@ -65,6 +64,6 @@ impl Kamailio {
     }
 
     fn log(&self) -> String {
-        std::fs::read_to_string(self._dir.path().join("log")).unwrap_or_default()
+        std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
 }

@@ -15,12 +15,14 @@ mod nat;
 mod offers;
 mod ours;
 mod outbound;
+#[allow(dead_code)] // some peers are for tests of calls
 mod peers;
 mod refer;
 mod registrar;
 mod scanners;
 mod tls;
 mod torture;
+mod trunk_rules;
 mod trunks;
 
 use std::{net::SocketAddr, time::Duration};

@@ -13,7 +13,7 @@ use tokio::{net::UdpSocket, task::JoinSet};
 
 use super::{
     kamailio::Kamailio,
-    peers::{Group, Sipp, free_port, spawn},
+    peers::{Group, Sipp, free_port, spawn, traces},
     *,
 };
 
@@ -83,13 +83,13 @@ impl Nat {
 }
 
 /// coturn as a plain STUN server.
-fn stun_server() -> (Group, SocketAddr, tempfile::TempDir) {
-    let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
+fn stun_server() -> (Group, SocketAddr) {
+    let (dir, port) = (traces::folder("coturn"), free_port());
     let mut command = Command::new("turnserver");
     command.args(["-n", "--stun-only", "-L", "127.0.0.1", "-p", &port.to_string(), "--log-file", "stdout"]);
-    command.args(["--no-tcp", "--no-tls", "--no-dtls", "--no-cli", "--pidfile"]).arg(dir.path().join("pid"));
-    command.stdout(Stdio::null()).stderr(Stdio::null()).current_dir(dir.path());
-    (spawn("turnserver", "coturn", &mut command), (Ipv4Addr::LOCALHOST, port).into(), dir)
+    command.args(["--no-tcp", "--no-tls", "--no-dtls", "--no-cli", "--pidfile"]).arg(dir.join("pid"));
+    command.stdout(Stdio::null()).stderr(Stdio::null()).current_dir(&dir);
+    (spawn("turnserver", "coturn", &mut command), (Ipv4Addr::LOCALHOST, port).into())
 }
 
 fn behind(nat: &Nat, stun: SocketAddr, trunks: Vec<TrunkConfig>) -> Config {
@@ -103,7 +103,7 @@ async fn public_address_becomes(node: &SipNode, wanted: IpAddr) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn public_address_is_learned_told_and_followed() {
-    let (_server, stun, _dir) = stun_server();
+    let (_server, stun) = stun_server();
     let callees = [Sipp::uas("uas_answer", 1, &[]).await, Sipp::uas("uas_answer", 1, &[]).await];
     let nat = Nat::start("127.0.0.50", &[stun, callees[0].address, callees[1].address]).await;
     let trunks = callees.iter().enumerate();
@@ -130,7 +130,7 @@ async fn public_address_is_learned_told_and_followed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn change_of_address_registers_anew() {
-    let (_server, stun, _dir) = stun_server();
+    let (_server, stun) = stun_server();
     let registrar = Kamailio::start("www", "MD5", ([127, 0, 0, 1], 9).into()).await;
     let nat = Nat::start("127.0.0.52", &[stun, registrar.address]).await;
     let way = nat.way_to(registrar.address);

@@ -2,18 +2,26 @@
 
 use std::{
     fs::File,
-    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::unix::process::CommandExt,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
 };
-
-use tempfile::TempDir;
 
 use crate::eventually;
 
+#[path = "../support/traces.rs"]
+pub mod traces;
+
 /// A process in its own group, killed with all its children.
 pub struct Group(Child);
+
+impl Group {
+    /// How it ended, once it has.
+    pub fn finished(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().unwrap()
+    }
+}
 
 impl Drop for Group {
     fn drop(&mut self) {
@@ -54,10 +62,15 @@ fn scenario_text(name: &str) -> String {
     std::fs::read_to_string(folder.join(name).with_extension("xml")).unwrap()
 }
 
+fn fill(scenario: &str, filled: &[(&str, &str)]) -> String {
+    let fill = |text: String, (name, value): &(&str, &str)| text.replace(name, value);
+    filled.iter().fold(scenario_text(scenario), fill)
+}
+
 pub struct Sipp {
     process: Group,
     pub address: SocketAddr,
-    dir: TempDir,
+    dir: PathBuf,
 }
 
 impl Sipp {
@@ -72,9 +85,32 @@ impl Sipp {
         Sipp::answering(&text, calls, &[]).await
     }
 
+    /// Waits for one call over TCP.
+    pub async fn uas_over_tcp(scenario: &str) -> Sipp {
+        let sipp = Sipp::start(free_port(), &scenario_text(scenario), 1, None, &["-t", "t1"]);
+        eventually("the peer listens", || TcpStream::connect(sipp.address).is_ok()).await;
+        sipp
+    }
+
     /// Waits for a call and refuses it with `status` and its reason.
     pub async fn refusing(status: &str) -> Sipp {
         Sipp::filled_in("uas_reject", &[("@STATUS@", status)]).await
+    }
+
+    /// Waits for a call and plays `scenario`, with what is `filled` in.
+    pub async fn uas_filled(scenario: &str, filled: &[(&str, &str)], extra: &[&str]) -> Sipp {
+        Sipp::answering(&fill(scenario, filled), 1, extra).await
+    }
+
+    /// Places a call likewise.
+    pub fn uac_filled(
+        scenario: &str,
+        filled: &[(&str, &str)],
+        to: SocketAddr,
+        port: u16,
+        extra: &[&str],
+    ) -> Sipp {
+        Sipp::start(port, &fill(scenario, filled), 1, Some(to), extra)
     }
 
     /// Places `calls` calls from `port` to `to`.
@@ -90,8 +126,7 @@ impl Sipp {
 
     /// Waits for a call and plays `scenario`, in which these names are replaced.
     pub async fn filled_in(scenario: &str, names: &[(&str, &str)]) -> Sipp {
-        let fill = |text: String, (name, value): &(&str, &str)| text.replace(name, value);
-        Sipp::answering(&names.iter().fold(scenario_text(scenario), fill), 1, &[]).await
+        Sipp::uas_filled(scenario, names, &[]).await
     }
 
     async fn answering(scenario: &str, calls: u32, extra: &[&str]) -> Sipp {
@@ -101,15 +136,15 @@ impl Sipp {
     }
 
     fn start(port: u16, scenario: &str, calls: u32, to: Option<SocketAddr>, extra: &[&str]) -> Sipp {
-        let dir = TempDir::with_prefix_in("sipp-", env!("CARGO_TARGET_TMPDIR")).unwrap();
-        std::fs::write(dir.path().join("scenario.xml"), scenario).unwrap();
+        let dir = traces::folder("sipp");
+        std::fs::write(dir.join("scenario.xml"), scenario).unwrap();
         let mut command = Command::new("sipp");
-        command.args(to.map(|to| to.to_string())).current_dir(dir.path());
+        command.args(to.map(|to| to.to_string())).current_dir(&dir);
         let (port_text, calls) = (port.to_string(), calls.to_string());
         command.args(["-sf", "scenario.xml", "-i", "127.0.0.1", "-p", &port_text, "-m", &calls, "-nostdin"]);
         command.args(["-s", "+14155550123", "-timeout", "40", "-timeout_error", "-recv_timeout", "20000"]);
         command.args(["-trace_err", "-trace_msg"]).args(extra);
-        let log = File::create(dir.path().join("screen")).unwrap();
+        let log = File::create(dir.join("screen")).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log);
         let process = spawn("sipp", "sip-tester", &mut command);
         Sipp { process, address: (Ipv4Addr::LOCALHOST, port).into(), dir }
@@ -118,19 +153,26 @@ impl Sipp {
     /// Waits for the end and panics with what SIPp says if a call went off script.
     pub async fn succeeds(mut self) {
         let mut status = None;
-        let process = &mut self.process.0;
+        let process = &mut self.process;
         eventually("SIPp finishes", || {
-            status = process.try_wait().unwrap();
+            status = process.finished();
             status.is_some()
         })
         .await;
         assert!(status.unwrap().success(), "SIPp: {:?}\n{}", status.unwrap(), self.log());
     }
 
+    /// The messages so far.
+    pub fn trace(&self) -> String {
+        let files = std::fs::read_dir(&self.dir).unwrap().map(|entry| entry.unwrap().path());
+        let messages = files.filter(|path| path.to_string_lossy().ends_with("_messages.log"));
+        messages.map(|path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()).collect()
+    }
+
     /// Every message of its calls so far, and what it says of them.
     pub fn log(&self) -> String {
         let mut text = String::new();
-        for entry in std::fs::read_dir(self.dir.path()).unwrap() {
+        for entry in std::fs::read_dir(&self.dir).unwrap() {
             let path = entry.unwrap().path();
             let content = std::fs::read(&path).unwrap_or_default();
             let tail = String::from_utf8_lossy(&content).chars().take(12_000).collect::<String>();
@@ -140,12 +182,11 @@ impl Sipp {
     }
 }
 
-/// A test that fails shows what its peer saw, and keeps it.
+/// A test that fails shows what its peer saw.
 impl Drop for Sipp {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.dir.disable_cleanup(true);
-            eprintln!("{}\nSIPp's trace is kept in {}", self.log(), self.dir.path().display());
+            eprintln!("{}", self.log());
         }
     }
 }

@@ -60,9 +60,9 @@ impl Relay {
 /// Runs a scanner against `target` to its end.
 async fn scan(target: SocketAddr, program: &str, package: &str, arguments: &str) -> String {
     let arguments = arguments.replace("PORT", &target.port().to_string());
-    let home = tempfile::tempdir().unwrap();
+    let home = peers::traces::folder(program);
     let mut command = Command::new(program);
-    command.args(arguments.split(' ')).stdin(Stdio::null()).env("HOME", home.path()).current_dir(home.path());
+    command.args(arguments.split(' ')).stdin(Stdio::null()).env("HOME", &home).current_dir(&home);
     let package = package.to_owned();
     let run = tokio::task::spawn_blocking(move || {
         command

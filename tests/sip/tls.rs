@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     net::Ipv4Addr,
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -16,7 +17,7 @@ use tokio::{
 use super::{
     certificates::{Authority, Certificate},
     inbound::{answer, take},
-    peers::{Group, Sipp, free_port, spawn},
+    peers::{Group, Sipp, free_port, spawn, traces},
     *,
 };
 
@@ -24,7 +25,7 @@ use super::{
 struct Carrier {
     process: Option<Group>,
     address: SocketAddr,
-    dir: tempfile::TempDir,
+    dir: PathBuf,
 }
 
 /// What a carrier is made of.
@@ -45,15 +46,15 @@ impl<'a> Setup<'a> {
     }
 
     fn start(&self) -> Carrier {
-        let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
-        let path = dir.path().display().to_string();
+        let (dir, port) = (traces::folder("kamailio"), free_port());
+        let path = dir.display().to_string();
         let node = self.node.map(|node| node.to_string()).unwrap_or_default();
         let config = include_str!("kamailio/tls.cfg")
             .replace("@PORT@", &port.to_string())
             .replace("@CALLEE@", &self.callee.port().to_string())
             .replace("@NODE@", &node)
             .replace("@DIR@", &path);
-        std::fs::write(dir.path().join("trunk.cfg"), config).unwrap();
+        std::fs::write(dir.join("trunk.cfg"), config).unwrap();
         let Certificate { certificate, key } = self.shows;
         let tls = format!(
             "[server:default]\nmethod = TLSv1.2+\nprivate_key = {key}\ncertificate = {certificate}\n{}\n\
@@ -63,7 +64,7 @@ impl<'a> Setup<'a> {
             key = key.display(),
             certificate = certificate.display(),
         );
-        std::fs::write(dir.path().join("tls.cfg"), tls).unwrap();
+        std::fs::write(dir.join("tls.cfg"), tls).unwrap();
         let address = (Ipv4Addr::LOCALHOST, port).into();
         let mut carrier = Carrier { process: None, address, dir };
         carrier.start();
@@ -73,10 +74,10 @@ impl<'a> Setup<'a> {
 
 impl Carrier {
     fn start(&mut self) {
-        let log = File::options().create(true).append(true).open(self.dir.path().join("log")).unwrap();
+        let log = File::options().create(true).append(true).open(self.dir.join("log")).unwrap();
         let mut command = Command::new("kamailio");
-        command.arg("-f").arg(self.dir.path().join("trunk.cfg"));
-        command.args(["-DD", "-E", "-m", "64", "-M", "8", "-Y"]).arg(self.dir.path());
+        command.arg("-f").arg(self.dir.join("trunk.cfg"));
+        command.args(["-DD", "-E", "-m", "64", "-M", "8", "-Y"]).arg(&self.dir);
         command.stdout(log.try_clone().unwrap()).stderr(log);
         self.process = Some(spawn("kamailio", "kamailio-tls-modules", &mut command));
     }
@@ -89,7 +90,7 @@ impl Carrier {
 impl Drop for Carrier {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+            let log = std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
             eprintln!("--- kamailio\n{log}");
         }
     }
@@ -345,7 +346,7 @@ async fn call_ends_in_time_where_its_connection_is_gone() {
 async fn baresip_is_called_over_tls() {
     let authority = Authority::new();
     let shown = authority.sign("baresip");
-    let (_process, address, _dir) = baresip(&shown);
+    let (_process, address) = baresip(&shown);
     let (node, _) = node(vec![tls_trunk(address, &authority)]).await;
     answers(&node).await;
     let mut call = node.dial(dial()).await.unwrap();
@@ -356,27 +357,27 @@ async fn baresip_is_called_over_tls() {
 }
 
 /// A telephone that answers at once, by TLS.
-fn baresip(shows: &Certificate) -> (Group, SocketAddr, tempfile::TempDir) {
+fn baresip(shows: &Certificate) -> (Group, SocketAddr) {
     // It serves TLS at the port above the one that it is given.
     let is_free = |port: &u16| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port + 1)).is_ok();
     let port = std::iter::repeat_with(|| free_port().min(65_534)).find(is_free).unwrap();
-    let dir = tempfile::tempdir().unwrap();
+    let dir = traces::folder("baresip");
     let pem = [&shows.certificate, &shows.key].map(|file| std::fs::read_to_string(file).unwrap()).concat();
-    std::fs::write(dir.path().join("own.pem"), pem).unwrap();
+    std::fs::write(dir.join("own.pem"), pem).unwrap();
     let config = format!(
         "net_interface 127.0.0.1\nsip_listen 127.0.0.1:{port}\nsip_certificate {pem}\n\
          module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule_tmp account.so\nmodule_app menu.so\n",
-        pem = dir.path().join("own.pem").display(),
+        pem = dir.join("own.pem").display(),
     );
-    std::fs::write(dir.path().join("config"), config).unwrap();
+    std::fs::write(dir.join("config"), config).unwrap();
     let account =
         "<sip:+14155550123@127.0.0.1;transport=tls>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1\n";
-    std::fs::write(dir.path().join("accounts"), account).unwrap();
-    std::fs::write(dir.path().join("contacts"), "").unwrap();
-    let log = File::create(dir.path().join("log")).unwrap();
+    std::fs::write(dir.join("accounts"), account).unwrap();
+    std::fs::write(dir.join("contacts"), "").unwrap();
+    let log = File::create(dir.join("log")).unwrap();
     let mut command = Command::new("baresip");
-    command.args(["-4", "-f"]).arg(dir.path()).stdout(log.try_clone().unwrap()).stderr(log);
-    (spawn("baresip", "baresip", &mut command), (Ipv4Addr::LOCALHOST, port + 1).into(), dir)
+    command.args(["-4", "-s", "-f"]).arg(&dir).stdout(log.try_clone().unwrap()).stderr(log);
+    (spawn("baresip", "baresip", &mut command), (Ipv4Addr::LOCALHOST, port + 1).into())
 }
 
 #[tokio::test(flavor = "multi_thread")]

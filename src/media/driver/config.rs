@@ -45,7 +45,8 @@ pub struct Config {
     /// Differentiated services code point of what is sent over IPv4; 46 is expedited forwarding.
     pub dscp: u8,
     pub jitter: jitter::Config,
-    /// Silence on the wire that is reported, in milliseconds.
+    /// Silence on the wire, RTCP included, that is reported, in milliseconds. Phones that detect voice send
+    /// nothing while nobody speaks, so it is long.
     pub rtp_timeout_ms: u64,
     /// Events a call may leave unread before frames are dropped, at least 32; 50 a second come.
     pub event_queue: usize,
@@ -67,7 +68,7 @@ impl Default for Config {
             codecs: vec![Codec::Pcmu, Codec::Pcma, Codec::G722],
             dscp: 46,
             jitter: jitter::Config::default(),
-            rtp_timeout_ms: 10_000,
+            rtp_timeout_ms: 60_000,
             event_queue: 128,
             recording_queue: 4_096,
             recording_flush_ms: 1_000,

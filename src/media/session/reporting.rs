@@ -51,6 +51,8 @@ impl Session {
         };
         if taken && streams.heard.is_some_and(|heard| reports.goodbyes.contains(&heard)) {
             self.left = Some(now);
+        } else if taken {
+            self.reported = now;
         }
         let counter = if taken { &mut self.stats.rtcp } else { &mut self.stats.strangers };
         *counter += 1;

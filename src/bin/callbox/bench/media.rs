@@ -2,21 +2,17 @@
 //! reference. Each figure comes from fresh processes of this program.
 
 use std::net::SocketAddr;
-use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::Context;
 use callbox::eval::bare_peer::{BarePeer, Seen, WARM_UP};
 use callbox::eval::figures::{Spread, table};
 use callbox::eval::media_load::{Cost, MediaLoad};
 use callbox::media::SocketMode;
 use clap::ValueEnum;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+use super::process::{Process, tell};
 use super::row;
 
 /// How long a process may take to start and to end.
@@ -81,11 +77,6 @@ fn hear_others() -> anyhow::Result<Vec<SocketAddr>> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
     Ok(serde_json::from_str(&line)?)
-}
-
-fn tell(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string(value)?);
-    Ok(())
 }
 
 pub async fn run(load: &Load, seconds: u64) -> anyhow::Result<Value> {
@@ -198,7 +189,7 @@ async fn exchange<A: DeserializeOwned, B: DeserializeOwned>(
     threads: usize,
     seconds: u64,
 ) -> anyhow::Result<(A, B)> {
-    let start = |role| Process::start(role, legs, threads, seconds);
+    let start = |role| start(role, legs, threads, seconds);
     let (mut one, mut two) = (start(roles[0])?, start(roles[1])?);
     let to_one: Vec<SocketAddr> = one.hear(PATIENCE).await?;
     let to_two: Vec<SocketAddr> = two.hear(PATIENCE).await?;
@@ -208,39 +199,13 @@ async fn exchange<A: DeserializeOwned, B: DeserializeOwned>(
     tokio::try_join!(one.hear::<A>(all), two.hear::<B>(all))
 }
 
-/// This program in another role. It ends with this value.
-struct Process {
-    _child: Child,
-    input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
-}
-
-impl Process {
-    fn start(role: Role, legs: usize, threads: usize, seconds: u64) -> anyhow::Result<Self> {
-        let role = match role {
-            Role::Peer => "peer",
-            Role::Node => "node",
-            Role::SharedNode => "shared-node",
-        };
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["bench", "--role", role, "--seconds", &seconds.to_string()])
-            .args(["--legs", &legs.to_string(), "--media-threads", &threads.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let input = child.stdin.take().context("a process without an input")?;
-        let output = child.stdout.take().context("a process without an output")?;
-        Ok(Process { _child: child, input, output: BufReader::new(output).lines() })
-    }
-
-    async fn hear<T: DeserializeOwned>(&mut self, within: Duration) -> anyhow::Result<T> {
-        let line = tokio::time::timeout(within, self.output.next_line()).await;
-        let line = line.context("a process of the bench does not answer")??;
-        serde_json::from_str(&line.context("a process of the bench has ended early")?).context("its answer")
-    }
-
-    async fn say(&mut self, value: &impl Serialize) -> anyhow::Result<()> {
-        Ok(self.input.write_all((serde_json::to_string(value)? + "\n").as_bytes()).await?)
-    }
+/// This program in another role.
+fn start(role: Role, legs: usize, threads: usize, seconds: u64) -> anyhow::Result<Process> {
+    let role = match role {
+        Role::Peer => "peer",
+        Role::Node => "node",
+        Role::SharedNode => "shared-node",
+    };
+    let [legs, threads, seconds] = [legs.to_string(), threads.to_string(), seconds.to_string()];
+    Process::start(&["--role", role, "--seconds", &seconds, "--legs", &legs, "--media-threads", &threads])
 }

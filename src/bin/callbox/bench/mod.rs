@@ -3,6 +3,8 @@
 mod latency;
 mod media;
 mod payments;
+mod process;
+mod sip;
 mod wer;
 
 use std::path::PathBuf;
@@ -18,6 +20,8 @@ use serde_json::{Map, Value, json};
 pub enum Section {
     /// Cost, memory and pacing of calls without engines
     Media,
+    /// Calls set up a second, how long that takes and what it costs
+    Sip,
     /// Challenges and paid calls a second, and what payment adds before a call is dialled
     Payments,
     /// Word error rate of the installed recognisers on telephone-band speech
@@ -34,7 +38,7 @@ pub struct Args {
     /// Calls of the latency section
     #[arg(long, default_value_t = 3, value_name = "N")]
     calls: usize,
-    /// Seconds each figure of the media and payments sections is taken over
+    /// Seconds each figure of the media, sip and payments sections is taken over
     #[arg(long, default_value_t = 10, value_name = "SECS")]
     seconds: u64,
     /// Voices of flite that speak in the wer section
@@ -47,11 +51,17 @@ pub struct Args {
     load: media::Load,
     #[command(flatten)]
     part: media::Part,
+    #[command(flatten)]
+    sip: sip::Part,
 }
 
 pub async fn run(args: Args, loaded: Loaded, sources: Sources) -> anyhow::Result<ExitCode> {
     if let Some(role) = args.part.role {
         media::play(role, &args.part, &args.load, args.seconds).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(role) = args.sip.sip_role {
+        sip::play(role, &args.sip, args.seconds).await?;
         return Ok(ExitCode::SUCCESS);
     }
     let wanted = |section| args.sections.is_empty() || args.sections.contains(&section);
@@ -64,6 +74,9 @@ pub async fn run(args: Args, loaded: Loaded, sources: Sources) -> anyhow::Result
     // The quietest first: engines stay in memory once they are there.
     if wanted(Section::Media) {
         figures.insert("media".into(), section("media", media::run(&args.load, args.seconds)).await?);
+    }
+    if wanted(Section::Sip) {
+        figures.insert("sip".into(), section("sip", sip::run(args.seconds)).await?);
     }
     if wanted(Section::Payments) {
         let measured = payments::run(loaded.config.clone(), args.seconds);

@@ -1,0 +1,101 @@
+//! The media of a call whose signalling is SIPp's: a socket that speaks A-law or μ-law and notes what comes.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use callbox::media::codec::g711;
+use callbox::media::rtp::{Header, Packet, SequenceNumber, Ssrc, Timestamp};
+use parking_lot::Mutex;
+use tokio::net::UdpSocket;
+use tokio::task::JoinHandle;
+
+use crate::eventually;
+
+/// One packet that came.
+#[derive(Debug, Clone, Copy)]
+pub struct Came {
+    pub at: Instant,
+    pub from: SocketAddr,
+    pub header: Header,
+}
+
+pub struct FarEnd {
+    socket: Arc<UdpSocket>,
+    came: Arc<Mutex<Vec<Came>>>,
+    hearing: JoinHandle<()>,
+    speaking: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl FarEnd {
+    pub async fn new() -> FarEnd {
+        let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
+        let came = Arc::new(Mutex::new(Vec::new()));
+        let hearing = tokio::spawn(hear(socket.clone(), came.clone()));
+        FarEnd { socket, came, hearing, speaking: Mutex::new(None) }
+    }
+
+    pub fn port(&self) -> String {
+        self.socket.local_addr().unwrap().port().to_string()
+    }
+
+    /// Everything so far.
+    pub fn came(&self) -> Vec<Came> {
+        self.came.lock().clone()
+    }
+
+    /// Waits until `count` more packets have come, and gives the last.
+    pub async fn hears(&self, count: usize) -> Came {
+        let wanted = self.came.lock().len() + count;
+        eventually("packets come", || self.came.lock().len() >= wanted).await;
+        *self.came.lock().last().unwrap()
+    }
+
+    /// Sends μ-law every 20 ms until it is told to be silent.
+    pub fn speaks(&self, to: SocketAddr) {
+        *self.speaking.lock() = Some(tokio::spawn(speak(self.socket.clone(), to)));
+    }
+
+    pub fn is_silent(&self) {
+        self.speaking.lock().take().inspect(JoinHandle::abort);
+    }
+}
+
+impl Drop for FarEnd {
+    fn drop(&mut self) {
+        self.hearing.abort();
+        self.is_silent();
+    }
+}
+
+async fn hear(socket: Arc<UdpSocket>, came: Arc<Mutex<Vec<Came>>>) {
+    let mut datagram = [0; 1_500];
+    while let Ok((length, from)) = socket.recv_from(&mut datagram).await {
+        if let Ok(Packet { header, .. }) = Packet::parse(&datagram[..length]) {
+            came.lock().push(Came { at: Instant::now(), from, header });
+        }
+    }
+}
+
+async fn speak(socket: Arc<UdpSocket>, to: SocketAddr) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(20));
+    for n in 0u32.. {
+        ticks.tick().await;
+        let header = Header {
+            marker: n == 0,
+            payload_type: 0,
+            sequence: SequenceNumber(n as u16),
+            timestamp: Timestamp(n * 160),
+            ssrc: Ssrc(9),
+        };
+        let voice = tone(700.0, n as usize * 160, 160).into_iter().map(g711::encode_ulaw);
+        let packet: Vec<u8> = header.to_bytes().into_iter().chain(voice).collect();
+        let _ = socket.send_to(&packet, to).await;
+    }
+}
+
+/// `length` samples at 8 kHz from sample `start` on.
+pub fn tone(hz: f64, start: usize, length: usize) -> Vec<i16> {
+    let step = std::f64::consts::TAU * hz / 8_000.0;
+    (start..start + length).map(|n| ((step * n as f64).sin() * 8_000.0) as i16).collect()
+}
