@@ -103,9 +103,10 @@ impl Latch {
     pub fn update(&mut self, sdp: SocketAddr, silent: bool) -> bool {
         let moved = !same(sdp, self.sdp) && !sdp.ip().is_unspecified() && !self.sdp.ip().is_unspecified();
         self.sdp = sdp;
-        let opens = self.latched.is_some() && (moved || silent);
+        let before = self.latched;
+        let opens = (moved || silent) && self.open();
         if opens {
-            self.left = self.latched.take().filter(|_| moved).map(|left| (left, LEFT_BEHIND));
+            self.left = before.filter(|_| moved).map(|left| (left, LEFT_BEHIND));
         }
         opens
     }

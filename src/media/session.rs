@@ -442,8 +442,10 @@ impl Session {
             self.heard = now;
             return;
         }
-        let silent_for = now.saturating_duration_since(self.heard.max(self.reported));
         let left = self.left.is_some_and(|left| self.heard <= left + STRAGGLERS);
+        // The report that brings a goodbye is no sign of life.
+        let alive = if left { self.heard } else { self.heard.max(self.reported) };
+        let silent_for = now.saturating_duration_since(alive);
         let patience = if left { self.rtp_timeout.min(AFTER_GOODBYE) } else { self.rtp_timeout };
         if !self.timed_out && silent_for >= patience {
             self.timed_out = true;

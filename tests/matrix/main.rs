@@ -89,7 +89,9 @@ fn passed() -> HashMap<String, HashSet<String>> {
 #[ignore = "after all other tests: make test"]
 fn every_row_ran_with_its_peers() {
     let passed = passed();
-    let missing = ROWS.iter().filter_map(|row| match passed.get(row.test) {
+    // A peer of our own leaves no trace; that its test exists is all that is known here.
+    let with_peers = ROWS.iter().filter(|row| !row.peers.is_empty());
+    let missing = with_peers.filter_map(|row| match passed.get(row.test) {
         None => Some(format!("{} did not run to its end", row.test)),
         Some(peers) => {
             let absent = row.peers.iter().find(|peer| !peers.contains(**peer))?;
@@ -123,7 +125,7 @@ fn page() -> String {
             let file = source_of(row).map_or_else(|_| String::new(), |(file, _)| file.display().to_string());
             let link = file.strip_prefix("tests/").unwrap_or(&file);
             let name = row.test.rsplit("::").next().unwrap_or_default();
-            let peers = if row.peers.is_empty() { "our own telephone".into() } else { row.peers.join(", ") };
+            let peers = if row.peers.is_empty() { "our own".into() } else { row.peers.join(", ") };
             writeln!(page, "| {what} | {source} | {peers} | [`{name}`]({link}) |").unwrap();
             (what, source) = ("", "");
         }

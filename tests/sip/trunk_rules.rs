@@ -1,10 +1,10 @@
 //! What trunks require of single messages: how numbers are written, what an answer may name, by which flow
 //! requests go, who is answered.
 
-use std::process::Command;
+use std::{process::Command, time::Instant};
 
 use callbox::base::audio::Codec;
-use callbox::sip::Transport;
+use callbox::sip::{IdentityHeader, Transport};
 
 use super::{
     inbound::{answer, called, take},
@@ -28,6 +28,30 @@ async fn is_had(scenario: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn numbers_and_identity_are_written_as_trunks_want_them() {
     is_had("uas_identity").await;
+}
+
+/// What SIPp gets of a call by a trunk with these habits, which it answers.
+async fn messages_of(habits: impl FnOnce(TrunkConfig) -> TrunkConfig) -> String {
+    let peer = Sipp::uas("uas_answer", 2, &[]).await;
+    let (node, _) = node(vec![habits(trunk(peer.address))]).await;
+    let mut call = node.dial(dial()).await.unwrap();
+    answered(&mut call).await;
+    call.handle.hang_up();
+    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
+    settled(&node).await;
+    peer.trace()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn caller_is_preferred_or_withheld_as_the_trunk_is_told() {
+    let preferring = |trunk| TrunkConfig { identity: IdentityHeader::Ppi, ..trunk };
+    let messages = messages_of(preferring).await;
+    assert!(messages.contains("\nP-Preferred-Identity: <sip:+14155550100@127.0.0.1>"), "{messages}");
+    assert!(!messages.contains("P-Asserted-Identity"), "{messages}");
+    let withholding = |trunk| TrunkConfig { withhold_caller_id: true, ..trunk };
+    let messages = messages_of(withholding).await;
+    assert!(messages.contains("\nPrivacy: id"), "{messages}");
+    assert!(messages.contains("\nFrom: \"Anonymous\" <sip:anonymous@anonymous.invalid>"), "{messages}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,6 +88,28 @@ async fn answers_name_one_offered_codec_and_its_events_alone() {
     ];
     assert_eq!(agreed, expected);
     assert_eq!(end, SipEnd::RemoteHangup);
+    peer.succeeds().await;
+    settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trunk_gets_no_more_calls_a_second_than_it_takes() {
+    const CALLS: u32 = 5;
+    let peer = Sipp::uas("uas_answer", CALLS, &[]).await;
+    let (node, _) = node(vec![TrunkConfig { cps: 4.0, ..trunk(peer.address) }]).await;
+    let mut waiting = Vec::new();
+    for _ in 0..CALLS {
+        waiting.push(node.dial(dial()).await.unwrap());
+    }
+    let mut came = Vec::new();
+    for call in &mut waiting {
+        answered(call).await;
+        came.push(Instant::now());
+        call.handle.hang_up();
+    }
+    // Four turns of a quarter of a second follow the first; a loaded machine may be late with that one.
+    let all = came[came.len() - 1] - came[0];
+    assert!(all > Duration::from_millis(500), "{CALLS} calls within {all:?}");
     peer.succeeds().await;
     settled(&node).await;
 }

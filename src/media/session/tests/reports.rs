@@ -149,7 +149,7 @@ fn patience_with(leave: impl FnOnce(&mut World)) -> Duration {
     }
     world.run(secs(8));
     leave(&mut world);
-    world.bob.link.loss = 1.0;
+    (world.bob.link.loss, world.bob.rtcp_link.loss) = (1.0, 1.0);
     let silent = world.now;
     let gone = |world: &World| world.alice.events.iter().any(|e| matches!(e, MediaEvent::RtpTimeout { .. }));
     while !gone(&world) {
