@@ -1,7 +1,9 @@
 //! The softphone on real sockets: two phones with each other, and a bare SIP node with a phone. The
-//! voices hum; no model is needed.
+//! voices hum; no model is needed. And the bench, as it is run.
 
 #![allow(clippy::unwrap_used)] // a test may panic
+
+mod bench;
 
 use std::time::Duration;
 

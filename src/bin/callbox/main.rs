@@ -45,6 +45,8 @@ enum Command {
     Doctor,
     /// Measure this build on this machine: media, recognition, whole calls
     Bench(bench::Args),
+    #[command(hide = true, subcommand)]
+    BenchPart(bench::Part),
     /// Show payments, add them up, compare them with the chain, and book refunds
     Ledger(ledger::Args),
     /// Hold a whole call on this machine, paid on a chain of its own, and show what it took
@@ -82,6 +84,7 @@ async fn main() -> ExitCode {
 async fn run(command: Command, loaded: anyhow::Result<Loaded>, sources: Sources) -> anyhow::Result<ExitCode> {
     match command {
         Command::Bench(args) => bench::run(args, loaded?, sources).await,
+        Command::BenchPart(part) => bench::play(part).await,
         Command::Call(args) => call::run(args, &loaded?.config).await,
         Command::Config => config::run(&loaded?),
         Command::Demo(args) => demo::run(args, loaded?, sources).await,
@@ -92,5 +95,17 @@ async fn run(command: Command, loaded: anyhow::Result<Loaded>, sources: Sources)
         Command::Phone(args) => phone::run(args, &loaded?.config).await,
         Command::Policy(args) => policy::run(args, loaded?.config).await,
         Command::Serve => serve::run(loaded?, sources).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn no_subcommand_has_an_option_twice() {
+        Cli::command().debug_assert();
     }
 }

@@ -22,16 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone, clap::Args)]
 pub struct Load {
     /// Calls at once, of the media section
-    #[arg(
-        long = "media-calls",
-        value_delimiter = ',',
-        default_value = "1,10,100,300,1000",
-        value_name = "N"
-    )]
-    calls: Vec<usize>,
+    #[arg(long, value_delimiter = ',', default_value = "1,10,100,300,1000", value_name = "N")]
+    media_calls: Vec<usize>,
     /// Media threads of the media section; 0: one a core
-    #[arg(long = "media-threads", default_value_t = 0, value_name = "N")]
-    threads: usize,
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    media_threads: usize,
 }
 
 /// What a process of this section is. It prints its addresses as a line of JSON, reads those of the other
@@ -49,15 +44,18 @@ pub enum Role {
 /// A process of this section.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Part {
-    /// Runs as a process of the media section
-    #[arg(long, hide = true, value_enum)]
-    pub role: Option<Role>,
-    #[arg(long, hide = true, default_value_t = 1)]
+    role: Role,
+    #[arg(long)]
     legs: usize,
+    #[arg(long)]
+    threads: usize,
+    #[arg(long)]
+    seconds: u64,
 }
 
-pub async fn play(role: Role, part: &Part, load: &Load, seconds: u64) -> anyhow::Result<()> {
-    let (legs, lasting) = (part.legs, Duration::from_secs(seconds));
+pub async fn play(part: Part) -> anyhow::Result<()> {
+    let Part { role, legs, threads, seconds } = part;
+    let lasting = Duration::from_secs(seconds);
     let sockets = match role {
         Role::Peer => {
             let peer = BarePeer::bind(legs)?;
@@ -68,7 +66,7 @@ pub async fn play(role: Role, part: &Part, load: &Load, seconds: u64) -> anyhow:
         Role::Node => SocketMode::PerCall,
         Role::SharedNode => SocketMode::Shared,
     };
-    let calls = MediaLoad::reserve(legs, sockets, load.threads)?;
+    let calls = MediaLoad::reserve(legs, sockets, threads)?;
     tell(&calls.addresses())?;
     tell(&calls.run(&hear_others()?, lasting).await?)
 }
@@ -95,9 +93,9 @@ pub async fn run(load: &Load, seconds: u64) -> anyhow::Result<Value> {
         "set-up ms",
     ]];
     let (mut figures, mut bare) = (Vec::new(), Vec::new());
-    for &calls in &load.calls {
+    for &calls in &load.media_calls {
         for role in [Role::Node, Role::SharedNode] {
-            let (cost, seen) = measure(role, calls, load.threads, seconds).await?;
+            let (cost, seen) = measure(role, calls, load.media_threads, seconds).await?;
             rows.push(line(&cost, &seen));
             figures.push(json!({ "cost": cost, "peer": seen }));
         }
@@ -207,5 +205,5 @@ fn start(role: Role, legs: usize, threads: usize, seconds: u64) -> anyhow::Resul
         Role::SharedNode => "shared-node",
     };
     let [legs, threads, seconds] = [legs.to_string(), threads.to_string(), seconds.to_string()];
-    Process::start(&["--role", role, "--seconds", &seconds, "--legs", &legs, "--media-threads", &threads])
+    Process::start(&["media", role, "--legs", &legs, "--threads", &threads, "--seconds", &seconds])
 }

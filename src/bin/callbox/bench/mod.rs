@@ -49,21 +49,25 @@ pub struct Args {
     json: Option<PathBuf>,
     #[command(flatten)]
     load: media::Load,
-    #[command(flatten)]
-    part: media::Part,
-    #[command(flatten)]
-    sip: sip::Part,
+}
+
+/// A process that a section starts: this program in another role. The two tell each other lines of JSON.
+#[derive(clap::Subcommand)]
+pub enum Part {
+    Media(media::Part),
+    #[command(subcommand)]
+    Sip(sip::Part),
+}
+
+pub async fn play(part: Part) -> anyhow::Result<ExitCode> {
+    match part {
+        Part::Media(part) => media::play(part).await?,
+        Part::Sip(part) => sip::play(part).await?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 pub async fn run(args: Args, loaded: Loaded, sources: Sources) -> anyhow::Result<ExitCode> {
-    if let Some(role) = args.part.role {
-        media::play(role, &args.part, &args.load, args.seconds).await?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    if let Some(role) = args.sip.sip_role {
-        sip::play(role, &args.sip, args.seconds).await?;
-        return Ok(ExitCode::SUCCESS);
-    }
     let wanted = |section| args.sections.is_empty() || args.sections.contains(&section);
     let mut figures = Map::new();
     let machine = Machine::here();

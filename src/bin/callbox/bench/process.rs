@@ -23,10 +23,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// `callbox bench` with `args`.
+    /// `callbox bench-part` with `args`.
     pub fn start(args: &[&str]) -> anyhow::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
-            .arg("bench")
+            .arg("bench-part")
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

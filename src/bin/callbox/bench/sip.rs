@@ -8,7 +8,7 @@ use anyhow::Context;
 use callbox::eval::figures::table;
 use callbox::eval::sip_load::sipp::{self, Answering};
 use callbox::eval::sip_load::{LASTING, LoadedNode, Outcome, Spent};
-use clap::ValueEnum;
+
 use serde_json::{Value, json};
 use tokio::io::AsyncBufReadExt;
 
@@ -22,37 +22,35 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// Where nobody is called.
 const NOWHERE: &str = "127.0.0.1:9";
 
-/// What the node does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Role {
-    /// Answers, until a line comes in.
+/// A process of this section: a node.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Part {
+    /// Prints its address and answers, until a line comes in.
     Answers,
     /// Dials.
-    Dials,
+    Dials {
+        #[arg(long)]
+        to: SocketAddr,
+        /// Calls a second.
+        #[arg(long)]
+        rate: u32,
+        #[arg(long)]
+        seconds: u64,
+    },
 }
 
-/// The process of the node.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Part {
-    /// Runs as a process of the sip section
-    #[arg(long, hide = true, value_enum)]
-    pub sip_role: Option<Role>,
-    #[arg(long, hide = true, default_value_t = 1)]
-    sip_rate: u32,
-    #[arg(long, hide = true)]
-    sip_peer: Option<SocketAddr>,
-}
-
-/// The node's process: it prints its address or nothing, then its figures.
-pub async fn play(role: Role, part: &Part, seconds: u64) -> anyhow::Result<()> {
-    let node = LoadedNode::start(part.sip_peer.unwrap_or(NOWHERE.parse()?)).await?;
-    match role {
-        Role::Answers => {
+pub async fn play(part: Part) -> anyhow::Result<()> {
+    match part {
+        Part::Answers => {
+            let node = LoadedNode::start(NOWHERE.parse()?).await?;
             tell(&node.address())?;
             let mut lines = tokio::io::BufReader::new(tokio::io::stdin()).lines();
             tell(&node.answer(async { drop(lines.next_line().await) }).await)
         }
-        Role::Dials => tell(&node.dial(part.sip_rate, Duration::from_secs(seconds)).await),
+        Part::Dials { to, rate, seconds } => {
+            let node = LoadedNode::start(to).await?;
+            tell(&node.dial(rate, Duration::from_secs(seconds)).await)
+        }
     }
 }
 
@@ -116,7 +114,7 @@ async fn bare(rate: u32, lasting: Duration) -> anyhow::Result<Outcome> {
 }
 
 async fn calls_in(rate: u32, seconds: u64, with_sipp: bool) -> anyhow::Result<(Outcome, Spent)> {
-    let mut node = Process::start(&["--sip-role", "answers"])?;
+    let mut node = Process::start(&["sip", "answers"])?;
     let address: SocketAddr = node.hear(PATIENCE).await?;
     let outcome = if with_sipp {
         sipp::call(address, rate, Duration::from_secs(seconds)).await?
@@ -132,14 +130,14 @@ async fn calls_out(rate: u32, seconds: u64, with_sipp: bool) -> anyhow::Result<(
         let peer = Answering::start().await?;
         return dials(rate, seconds, peer.address()).await;
     }
-    let mut peer = Process::start(&["--sip-role", "answers"])?;
+    let mut peer = Process::start(&["sip", "answers"])?;
     let address: SocketAddr = peer.hear(PATIENCE).await?;
     dials(rate, seconds, address).await
 }
 
 async fn dials(rate: u32, seconds: u64, to: SocketAddr) -> anyhow::Result<(Outcome, Spent)> {
     let (rate, lasting, to) = (rate.to_string(), seconds.to_string(), to.to_string());
-    let args = ["--sip-role", "dials", "--sip-rate", &rate, "--seconds", &lasting, "--sip-peer", &to];
+    let args = ["sip", "dials", "--to", &to, "--rate", &rate, "--seconds", &lasting];
     let mut node = Process::start(&args)?;
     node.hear(PATIENCE + Duration::from_secs(seconds)).await.context("the node that dials")
 }
