@@ -18,7 +18,7 @@ use crate::call::briefing::{brief, words};
 use crate::call::directory::{Parts, Place, Wanted};
 use crate::call::event::CallChange;
 use crate::call::leg::Leg;
-use crate::call::record::{CallDirection, CallPlan, TransferStatus, TurnRecord};
+use crate::call::record::{CallPlan, TransferStatus, TurnRecord};
 use crate::call::target::{Lent, Target, press};
 use crate::call::transfer::{Happening, Step, Transfer};
 use crate::engine::worker::LlmHandle;
@@ -46,7 +46,8 @@ pub(super) enum Wish {
 pub(super) struct Bridge<'a> {
     pub(super) parts: &'a Parts,
     pub(super) plan: &'a CallPlan,
-    pub(super) direction: CallDirection,
+    /// Name of the trunk that carries the first leg.
+    pub(super) trunk: Option<String>,
     pub(super) place: &'a Place,
     /// The first leg's signalling and media.
     pub(super) signalling: CallHandle,
@@ -176,11 +177,13 @@ impl Bridge<'_> {
                 return Some(target.end(None));
             }
         };
+        let (from, home) = self.shown();
         let request = Dial {
             trunk: None,
             to,
-            from: self.plan.from.clone(),
-            diverted: self.own_number(),
+            diverted: from.clone(),
+            from,
+            home,
             offer: leg.dialled(),
             ring_timeout: Some(self.parts.config.transfer_ring()),
         };
@@ -196,11 +199,14 @@ impl Bridge<'_> {
         }
     }
 
-    /// The number by which this node is in the call: it is the one that sends it on.
-    fn own_number(&self) -> Option<E164> {
-        match self.direction {
-            CallDirection::Inbound => self.plan.to.clone(),
-            CallDirection::Outbound => self.plan.from.clone(),
+    /// The number that the call shows, and the trunk that it came from: the second leg shows it, too, and it is
+    /// the number that sends the call on.
+    fn shown(&self) -> (Option<E164>, Option<String>) {
+        match &self.plan.from {
+            Some(from) => (Some(from.clone()), self.plan.home.clone()),
+            None => {
+                (self.trunk.as_deref().and_then(|trunk| self.parts.sip.caller_id(trunk)), self.trunk.clone())
+            }
         }
     }
 

@@ -117,7 +117,7 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, place: &Place, session: 
     let bridge = Bridge {
         parts,
         plan,
-        direction,
+        trunk: call.trunk.borrow().clone(),
         place,
         signalling: signalling.clone(),
         caller: media.clone(),

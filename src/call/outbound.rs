@@ -53,6 +53,7 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
         trunk: None,
         to,
         from: plan.from.clone(),
+        home: plan.home.clone(),
         diverted: None,
         offer: leg.dialled(),
         ring_timeout: Some(ring_timeout),

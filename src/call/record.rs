@@ -87,6 +87,9 @@ pub struct CallPlan {
     pub to: Option<E164>,
     /// The number to show; the trunk's own where none is given.
     pub from: Option<E164>,
+    /// Name of the trunk that carries this number, where it is one of the node's stock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<String>,
     pub task: Pii<String>,
     pub first_sentence: Option<Pii<String>>,
     /// The voice asked for.

@@ -249,7 +249,8 @@ impl Handset {
         let leg = self.plane.reserve().map_err(|error| error.to_string())?;
         let local = self.local(&leg);
         let offer = local.clone();
-        let dial = Dial { trunk: None, to, from: None, diverted: None, offer, ring_timeout: None };
+        let dial =
+            Dial { trunk: None, to, from: None, home: None, diverted: None, offer, ring_timeout: None };
         let mut call = self.sip.dial(dial).await.map_err(|error| error.to_string())?;
         let answer = loop {
             match call.signals.recv().await {

@@ -204,7 +204,7 @@ struct Lines {
 impl Calls for Lines {
     fn place(&self, plan: CallPlan) -> Result<CallId, PlaceError> {
         if let Some(to) = &plan.to {
-            let road = self.sip.road(to, plan.from.as_ref());
+            let road = self.sip.road(to, plan.from.as_ref(), plan.home.as_deref());
             if let Some(retry_after) = road.map_err(|error| PlaceError::NoTrunk(error.to_string()))? {
                 return Err(PlaceError::Congested { retry_after });
             }

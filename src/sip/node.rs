@@ -46,7 +46,7 @@ use super::{
     registration::{self, RegistrationState},
     resolver::Resolver,
     router,
-    routes::{self, Candidate},
+    routes::{self, Candidate, Wish},
     sdp::Local,
     setup, tls,
     translate::Translator,
@@ -78,6 +78,8 @@ pub struct Dial {
     pub to: E164,
     /// Number to show; the trunk's `caller_id` if `None`.
     pub from: Option<E164>,
+    /// Name of the trunk that this number came from: it goes by that one, and by others that name it.
+    pub home: Option<String>,
     /// The number that was called before, where this is the second leg of a transfer.
     pub diverted: Option<E164>,
     /// Our side of the session. Whether it is offered encrypted is the trunk's affair, and
@@ -85,6 +87,12 @@ pub struct Dial {
     pub offer: Local,
     /// `sip.ring_timeout_secs` if `None`.
     pub ring_timeout: Option<Duration>,
+}
+
+impl Dial {
+    fn wish(&self) -> Wish<'_> {
+        Wish { to: &self.to, from: self.from.as_ref(), home: self.home.as_deref() }
+    }
 }
 
 /// A trunk's answer to OPTIONS.
@@ -248,7 +256,7 @@ impl SipNode {
 
     /// Places a call. Everything that can go wrong on the network comes as the call's end.
     pub async fn dial(&self, dial: Dial) -> Result<SipCall, SipError> {
-        let trunks = self.routes(dial.trunk.as_deref(), &dial.to, dial.from.as_ref())?;
+        let trunks = self.routes(dial.trunk.as_deref(), dial.wish())?;
         let ring = dial.ring_timeout.unwrap_or(self.core.config.ring_timeout);
         if !ring_timeout_is_valid(ring) {
             return Err(SipError::RingTimeout);
@@ -256,12 +264,22 @@ impl SipNode {
         setup::dial(&self.core, trunks, dial, ring)
     }
 
-    /// Whether a trunk may call `to` and show `from`; and if so, after how long the call would find a place
-    /// in a trunk's queue (`cps`) if it finds none now.
-    pub fn road(&self, to: &E164, from: Option<&E164>) -> Result<Option<Duration>, SipError> {
-        let trunks = self.routes(None, to, from)?;
+    /// Whether a trunk may call `to` and show `from`, which came from the trunk `home`; and if so, after how
+    /// long the call would find a place in a trunk's queue (`cps`) if it finds none now.
+    pub fn road(
+        &self,
+        to: &E164,
+        from: Option<&E164>,
+        home: Option<&str>,
+    ) -> Result<Option<Duration>, SipError> {
+        let trunks = self.routes(None, Wish { to, from, home })?;
         let waits = trunks.iter().map(|trunk| trunk.turns.as_ref().and_then(Turns::refusal));
         Ok(waits.collect::<Option<Vec<_>>>().and_then(|waits| waits.into_iter().min()))
+    }
+
+    /// The number that calls by a trunk show if they name none.
+    pub fn caller_id(&self, trunk: &str) -> Option<E164> {
+        self.trunk(Some(trunk)).ok()?.config.caller_id.clone()
     }
 
     /// Calls that wait for their turn at a trunk.
@@ -310,12 +328,7 @@ impl SipNode {
     }
 
     /// The trunks that may carry a call, the first to be tried first.
-    fn routes(
-        &self,
-        pinned: Option<&str>,
-        to: &E164,
-        from: Option<&E164>,
-    ) -> Result<Vec<Arc<Trunk>>, SipError> {
+    fn routes(&self, pinned: Option<&str>, wish: Wish<'_>) -> Result<Vec<Arc<Trunk>>, SipError> {
         let trunks = match pinned {
             Some(_) => vec![self.trunk(pinned)?],
             None => self.core.trunks.clone(),
@@ -326,7 +339,7 @@ impl SipNode {
         let now = Instant::now();
         let candidates: Vec<_> =
             trunks.iter().map(|t| Candidate { config: &t.config, ready: t.is_ready(now) }).collect();
-        let order = routes::trunks(&candidates, to, from, |most| rand::random_range(0..=most));
+        let order = routes::trunks(&candidates, wish, |most| rand::random_range(0..=most));
         if order.is_empty() {
             Err(SipError::NoRoute)
         } else {

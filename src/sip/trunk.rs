@@ -322,10 +322,12 @@ impl TrunkConfig {
 
     /// Whether it may show `number`; its own it always may.
     pub fn may_show(&self, number: Option<&E164>) -> bool {
-        let Some(number) = number else { return true };
-        self.caller_ids.is_empty()
-            || self.caller_id.as_ref() == Some(number)
-            || self.caller_ids.contains(number)
+        number.is_none_or(|number| self.caller_ids.is_empty() || self.names(number))
+    }
+
+    /// Whether its configuration says that it may show `number`.
+    pub(super) fn names(&self, number: &E164) -> bool {
+        self.caller_id.as_ref() == Some(number) || self.caller_ids.contains(number)
     }
 
     /// `number` as this trunk writes it.

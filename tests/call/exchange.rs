@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use callbox::base::E164;
 use callbox::base::audio::Codec;
 use callbox::media::{self, MediaEvent, MediaHandle, MediaPlane, SessionConfig, UtteranceId};
 use callbox::sip::sdp::{self, Local, Negotiated};
@@ -59,6 +60,8 @@ pub struct Party {
 struct Life {
     calls: u32,
     shown: Option<String>,
+    /// The number that sent the call on.
+    redirected_from: Option<String>,
     heard: Vec<i16>,
     digits: String,
     end: Option<SipEnd>,
@@ -137,6 +140,11 @@ impl Party {
         self.life.lock().shown.clone()
     }
 
+    /// The number that sent the last call on, as its Diversion says.
+    pub fn redirected_from(&self) -> Option<String> {
+        self.life.lock().redirected_from.clone()
+    }
+
     pub fn digits(&self) -> String {
         self.life.lock().digits.clone()
     }
@@ -151,6 +159,7 @@ impl Party {
             let mut life = self.life.lock();
             life.calls += 1;
             life.end = None;
+            life.redirected_from = call.redirected_from.as_ref().map(E164::to_string);
             life.shown = match &call.from {
                 Some(Called::Number(number)) => Some(number.to_string()),
                 _ => None,

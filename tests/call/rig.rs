@@ -18,7 +18,7 @@ use callbox::call::{self, RecordingFormat, TransferManner};
 use callbox::engine::EngineError;
 use callbox::engine::registry::{self, EngineConfig, Engines, Surroundings};
 use callbox::media::{self, MediaPlane};
-use callbox::sip::{self, SipNode, Srtp, TransferBy, TrunkConfig};
+use callbox::sip::{self, DiversionHeader, SipNode, Srtp, TransferBy, TrunkConfig};
 use callbox::voice::driver::Voices;
 use callbox::voice::mouth::VoiceChoice;
 use parking_lot::Mutex;
@@ -190,10 +190,14 @@ impl Script {
     }
 }
 
+/// The number that calls show if they name none.
+pub const TRUNKS_OWN: &str = "+14155550190";
+
 pub fn plan() -> CallPlan {
     CallPlan {
         to: Some("+14155550123".parse().unwrap()),
         from: None,
+        home: None,
         task: Pii::new("Ask for the opening hours on Friday.".into()),
         first_sentence: Some(Pii::new("I have a question.".into())),
         voice: "tone-0".into(),
@@ -225,6 +229,8 @@ impl Rig {
     /// A node whose only trunk is `trunk`.
     pub async fn start(trunk: SocketAddr, script: Script) -> Rig {
         let mut carrier = TrunkConfig::peer("test", trunk.to_string().parse().unwrap());
+        carrier.caller_id = TRUNKS_OWN.parse().ok();
+        carrier.diversion = DiversionHeader::Diversion;
         carrier.srtp = script.srtp;
         carrier.transfer = script.transfer_by;
         if let Some(password) = &script.password {

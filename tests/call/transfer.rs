@@ -9,7 +9,7 @@ use callbox::sip::SipEnd;
 
 use crate::eventually;
 use crate::exchange::{Exchange, Manner, Party, share};
-use crate::rig::{Rig, Script, Story, plan};
+use crate::rig::{Rig, Script, Story, TRUNKS_OWN, plan};
 
 const CALLEE: &str = "+14155550123";
 const OFFICE: &str = "+14155550142";
@@ -99,7 +99,9 @@ async fn the_model_hands_over_by_its_tool_to_a_leg_of_another_codec() {
     let script = Script::new().hears(["I have a question about my bill."]);
     let script = script.calls_tool("Our billing team knows.", "transfer");
     let scene = Scene::new(1, Party::new(Manner::Rings).speaking(Codec::Pcma), script).await;
-    let call = scene.joined(transferable()).await;
+    let call = scene.joined(CallPlan { from: None, ..transferable() }).await;
+    assert_eq!(scene.office.shown().as_deref(), Some(TRUNKS_OWN), "what the first leg shows");
+    assert_eq!(scene.office.redirected_from().as_deref(), Some(TRUNKS_OWN));
     scene.caller.sings(700.0).await;
     scene.office.sings(1_100.0).await;
     scene.office.hears(700.0).await;

@@ -249,6 +249,7 @@ async fn takes_a_call_with_sound(node: &SipNode, calls: &mut mpsc::Receiver<Inco
         trunk: None,
         to: number("+14155550123"),
         from: Some(number("+14155550100")),
+        home: None,
         offer: local.clone(),
         ring_timeout: None,
         diverted: None,

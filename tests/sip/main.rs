@@ -76,6 +76,7 @@ fn dial() -> Dial {
         trunk: None,
         to: number("+14155550123"),
         from: Some(number("+14155550100")),
+        home: None,
         diverted: None,
         offer: local(),
         ring_timeout: None,

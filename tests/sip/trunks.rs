@@ -362,13 +362,13 @@ async fn full_queue_goes_to_the_next_trunk_or_says_when_to_come_back() {
     assert!(retry_after <= Duration::from_secs(100) && retry_after > Duration::from_secs(50));
     assert_eq!(by(&call), None, "it never left");
     let (to, from) = (dial().to, dial().from);
-    assert!(only.road(&to, from.as_ref()).unwrap().is_some());
+    assert!(only.road(&to, from.as_ref(), None).unwrap().is_some());
     let (address, _came) = busy_line(1).await;
     let paced = TrunkConfig { server: address.into(), ..paced };
     let both = hunter(vec![paced, named("free", free.address, 2)], vec![]).await;
     let mut call = both.dial(dial()).await.unwrap();
     assert!(matches!(end(&mut call).await, SipEnd::Rejected { status: 486, .. }));
-    assert_eq!(both.road(&to, from.as_ref()).unwrap(), None, "the other trunk takes it");
+    assert_eq!(both.road(&to, from.as_ref(), None).unwrap(), None, "the other trunk takes it");
     assert_eq!(answered_and_hung_up(&both).await.as_deref(), Some("free"));
     free.succeeds().await;
 }
