@@ -1,6 +1,6 @@
 //! What the end of a call means: its final status, who ended it, and whose fault it was.
 
-use crate::base::Fault;
+use crate::base::{Fault, Pii};
 use crate::call::event::Ending;
 use crate::call::record::{CallDirection, CallStatus, EndedBy};
 use crate::sip::SipEnd;
@@ -124,7 +124,7 @@ const fn far_end(direction: CallDirection) -> EndedBy {
 
 fn describe(end: &SipEnd) -> String {
     match end {
-        SipEnd::Rejected { status, reason } => format!("{} ({status})", reason.to_lowercase()),
+        SipEnd::Rejected { status, reason } => format!("{} ({status})", reason.expose().to_lowercase()),
         SipEnd::NoAnswer => "nobody answered".into(),
         SipEnd::Cancelled => "taken back before it was answered".into(),
         SipEnd::RemoteHangup => "the other side hung up".into(),
@@ -164,7 +164,8 @@ mod tests {
 
     #[test]
     fn a_refusal_names_its_status_and_whose_fault_it_was() {
-        let rejected = |status, reason: &str| unanswered(SipEnd::Rejected { status, reason: reason.into() });
+        let rejected =
+            |status, reason: &str| unanswered(SipEnd::Rejected { status, reason: Pii::new(reason.into()) });
         let busy = rejected(486, "Busy Here");
         assert_eq!((busy.status, busy.fault), (CallStatus::Busy, Some(Fault::Callee)));
         assert_eq!(busy.reason, "busy here (486)");

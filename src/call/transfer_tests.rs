@@ -1,7 +1,8 @@
 use super::*;
+use crate::base::Pii;
 
 fn rejected(status: u16) -> Happening {
-    Happening::TargetEnded(Some(SipEnd::Rejected { status, reason: "No".into() }))
+    Happening::TargetEnded(Some(SipEnd::Rejected { status, reason: Pii::new("No".into()) }))
 }
 
 /// A transfer that has gone through all of these, and what the last one led to.

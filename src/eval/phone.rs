@@ -35,7 +35,7 @@ use tokio::sync::mpsc;
 use self::call::Conversation;
 pub use self::report::{CallReport, HungUpBy};
 pub use self::script::{Line, LineError, Step, speak_lines};
-use crate::base::E164;
+use crate::base::{E164, Pii};
 use crate::engine::worker::VadHandle;
 use crate::media::{self, MediaError, MediaPlane, SessionConfig};
 use crate::sip::sdp::{self, Local, Negotiated};
@@ -215,7 +215,10 @@ impl Handset {
         match self.config.answer {
             Answering::Reject(status) => {
                 let _ = call.reject(status).await;
-                return CallReport::unanswered(SipEnd::Rejected { status, reason: "by the script".into() });
+                return CallReport::unanswered(SipEnd::Rejected {
+                    status,
+                    reason: Pii::new("by the script".into()),
+                });
             }
             Answering::Never => {
                 let _ = call.ring().await;

@@ -169,7 +169,8 @@ fn watch_trunks(config: &NodeConfig, sip: &SipNode, health: &HealthBoard) {
             let (registration, liveness) = (registration.borrow().clone(), liveness.borrow().clone());
             async move {
                 match registration {
-                    RegistrationState::NotConfigured if matches!(liveness, Liveness::Dead { .. }) => {
+                    // A registrar may answer where calls do not, and the other way round.
+                    _ if matches!(liveness, Liveness::Dead { .. }) => {
                         Err("does not answer OPTIONS (if it never does, set options_interval_secs = 0)"
                             .to_owned())
                     }

@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use super::{end::SipEnd, routes};
+use crate::base::Pii;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limits {
@@ -257,7 +258,7 @@ impl Call {
                 vec![Effect::SendAnswer { sdp }]
             }
             Event::Refuse { status } => {
-                self.refuse(status, SipEnd::Rejected { status, reason: "refused here".into() })
+                self.refuse(status, SipEnd::Rejected { status, reason: Pii::new("refused here".into()) })
             }
             Event::HangUp => self.refuse(480, SipEnd::LocalHangup),
             Event::Unacknowledged => {
@@ -472,7 +473,7 @@ mod tests {
     #[test]
     fn refused_and_unreachable_calls_end_at_once() {
         let now = Instant::now();
-        let busy = SipEnd::Rejected { status: 486, reason: "Busy Here".into() };
+        let busy = SipEnd::Rejected { status: 486, reason: Pii::new("Busy Here".into()) };
         let mut call = invited(now);
         assert_eq!(call.handle(now, Event::Failed(busy.clone())), [Effect::TellEnd(busy)]);
         assert_eq!(call.state(), State::Closed);
@@ -546,7 +547,7 @@ mod tests {
     #[test]
     fn what_another_trunk_may_do_better_is_tried_there_until_it_rings() {
         let now = Instant::now();
-        let full = SipEnd::Rejected { status: 503, reason: String::new() };
+        let full = SipEnd::Rejected { status: 503, reason: Pii::default() };
         let mut call = Call::outbound(now, LIMITS);
         call.handle(now, Event::Sent { last: false });
         call.handle(now, Event::Trying);
@@ -564,7 +565,7 @@ mod tests {
     fn busy_callee_is_busy_by_any_trunk() {
         let now = Instant::now();
         for status in [404, 486, 603] {
-            let end = SipEnd::Rejected { status, reason: String::new() };
+            let end = SipEnd::Rejected { status, reason: Pii::default() };
             let mut call = Call::outbound(now, LIMITS);
             call.handle(now, Event::Sent { last: false });
             assert_eq!(call.handle(now, Event::Failed(end.clone())), [Effect::TellEnd(end)]);

@@ -127,6 +127,7 @@ impl Aside {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Pii;
 
     fn trunk(name: &str, priority: u16, weight: u16) -> TrunkConfig {
         TrunkConfig { priority, weight, ..TrunkConfig::peer(name, "sip.example.com".parse().unwrap()) }
@@ -213,7 +214,7 @@ mod tests {
 
     #[test]
     fn only_what_another_trunk_may_do_better_goes_on() {
-        let rejected = |status| SipEnd::Rejected { status, reason: String::new() };
+        let rejected = |status| SipEnd::Rejected { status, reason: Pii::default() };
         for status in [408, 500, 502, 503, 504] {
             assert!(goes_on_after(&rejected(status)), "{status}");
         }

@@ -37,11 +37,12 @@ pub(super) fn redirected_from(request: &Request) -> Option<E164> {
     }
 }
 
-/// The verdict in the header that the trunk's configuration names; `None` if there is none, or if two
+/// The verdict in the headers that the trunk's configuration names; `None` if there is none, or if two
 /// differ: one of them is then not the trunk's.
 pub(super) fn verification(request: &Request, trunk: &TrunkConfig) -> Option<Verification> {
     let header = trunk.verification_header.as_deref()?;
-    let attested = values(request, "P-Attestation-Indicator").next().map(str::trim);
+    let attested = trunk.attestation_header.as_deref();
+    let attested = attested.and_then(|header| values(request, header).next()).map(str::trim);
     let verdicts = values(request, header).flat_map(entries).filter_map(|entry| verdict(entry, attested));
     let mut found = None;
     for verdict in verdicts {
