@@ -11,6 +11,7 @@ mod far_end;
 #[path = "../sip/kamailio.rs"]
 mod kamailio;
 mod keys;
+mod open_line;
 mod opus_recording;
 #[allow(dead_code)] // some peers are for the tests of the SIP module
 #[path = "../sip/peers.rs"]
