@@ -36,6 +36,8 @@ use callbox::{
 };
 use tokio::sync::mpsc;
 
+use peers::Sipp;
+
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -102,7 +104,7 @@ async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// Waits until SIPp's trace has a request, such as `ACK`.
-async fn hears(peer: &peers::Sipp, request: &str) {
+async fn hears(peer: &Sipp, request: &str) {
     let begins = format!("\n{request} sip:");
     eventually("the request comes", || peer.log().contains(&begins)).await;
 }
@@ -146,4 +148,34 @@ async fn settled(node: &SipNode) {
     };
     let settled = tokio::time::timeout(PATIENCE, holds_nothing).await;
     assert!(settled.is_ok(), "the node still holds {:?}", node.stats());
+}
+
+/// A call to SIPp playing `scenario`, and the node that places it.
+async fn call_to(scenario: &str) -> (Sipp, SipNode, SipCall) {
+    let peer = Sipp::uas(scenario, 1, &[]).await;
+    let (node, _) = node(vec![trunk(peer.address)]).await;
+    let call = node.dial(dial()).await.unwrap();
+    (peer, node, call)
+}
+
+/// A call to SIPp playing `scenario` that is answered, hung up, and leaves nothing.
+async fn is_had(scenario: &str) {
+    let (peer, node, mut call) = call_to(scenario).await;
+    answered(&mut call).await;
+    hangs_up(&node, call, peer).await;
+}
+
+/// The same with a node that is there.
+async fn has_a_call(node: &SipNode, peer: Sipp) {
+    let mut call = node.dial(dial()).await.unwrap();
+    answered(&mut call).await;
+    hangs_up(node, call, peer).await;
+}
+
+/// Ends a call with `peer`, whose scenario ends, too; nothing is left.
+async fn hangs_up(node: &SipNode, mut call: SipCall, peer: Sipp) {
+    call.handle.hang_up();
+    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
+    peer.succeeds().await;
+    settled(node).await;
 }
