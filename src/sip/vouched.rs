@@ -159,8 +159,13 @@ mod tests {
     }
 
     fn verified(header: Option<&str>, headers: &[&str]) -> Option<&'static str> {
+        attested(header, None, headers)
+    }
+
+    fn attested(header: Option<&str>, letter: Option<&str>, headers: &[&str]) -> Option<&'static str> {
         let trunk = TrunkConfig {
             verification_header: header.map(Into::into),
+            attestation_header: letter.map(Into::into),
             ..TrunkConfig::peer("a", "x".parse().unwrap())
         };
         verification(&invite(headers), &trunk).map(Verification::as_str)
@@ -178,11 +183,14 @@ mod tests {
         assert_eq!(twilio("whatever"), None);
         let asserted = |value: &str, more: &str| {
             let header = format!("P-Asserted-Identity: {value}");
-            verified(Some("P-Asserted-Identity"), &[&header, more])
+            attested(Some("P-Asserted-Identity"), Some("P-Attestation-Indicator"), &[&header, more])
         };
         let number = "<sip:+14155550123;verstat=TN-Validation-Passed@carrier;user=phone>";
         assert_eq!(asserted(number, "X: y"), Some("passed"));
         assert_eq!(asserted(number, "P-Attestation-Indicator: B"), Some("passed_b"));
+        let headers = [&format!("P-Asserted-Identity: {number}"), "P-Attestation-Indicator: A"];
+        let unnamed = verified(Some("P-Asserted-Identity"), &headers);
+        assert_eq!(unnamed, Some("passed"), "a header that the caller may have written");
         assert_eq!(asserted("<tel:+14155550123;verstat=TN-Validation-Failed>", "X: y"), Some("failed"));
         assert_eq!(asserted("<sip:+14155550123@carrier>;verstat=No-TN-Validation", "X: y"), Some("unsigned"));
         assert_eq!(asserted("<sip:+14155550123@carrier>", "P-Attestation-Indicator: A"), None);

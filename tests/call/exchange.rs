@@ -10,13 +10,12 @@ use callbox::base::E164;
 use callbox::base::audio::Codec;
 use callbox::media::{self, MediaEvent, MediaHandle, MediaPlane, SessionConfig, UtteranceId};
 use callbox::sip::sdp::{self, Local, Negotiated};
-use callbox::sip::{
-    self, IncomingCall, Party as Called, Signal, SipCall, SipEnd, SipNode, Srtp, TrunkConfig,
-};
+use callbox::sip::{IncomingCall, Party as Called, Signal, SipCall, SipEnd, SipNode, Srtp};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::eventually;
+use crate::open_line::open_line;
 
 const RATE: f32 = 8_000.0;
 /// Silence of the other side after which a party speaks.
@@ -272,14 +271,8 @@ pub struct Exchange {
 
 impl Exchange {
     pub async fn start<const N: usize>(parties: [(&str, &Party); N]) -> Exchange {
-        let mut anyone = TrunkConfig::peer("caller", "127.0.0.1:9".parse().unwrap());
-        anyone.allow = vec!["127.0.0.0/8".parse().unwrap()];
-        anyone.srtp = Srtp::Optional;
-        let config =
-            sip::Config { bind: ([127, 0, 0, 1], 0).into(), trunks: vec![anyone], ..sip::Config::default() };
-        let (sip, mut incoming) = SipNode::start(config).await.unwrap();
-        let bind = media::Config { bind: [127, 0, 0, 1].into(), ..media::Config::default() };
-        let media = Arc::new(MediaPlane::start(bind).unwrap());
+        let (sip, mut incoming, media) = open_line(Srtp::Optional).await;
+        let media = Arc::new(media);
         let parties: HashMap<String, Party> =
             parties.into_iter().map(|(number, party)| (number.to_owned(), party.clone())).collect();
         tokio::spawn(async move {

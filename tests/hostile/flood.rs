@@ -27,7 +27,7 @@ use crate::{
     eventually,
     mutate::{mutated, numbered, torture, traffic},
     peers::Sipp,
-    within,
+    settled, within,
 };
 
 /// `CALLBOX_MUTATIONS` makes it another number.
@@ -166,21 +166,6 @@ fn resident() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
-async fn settled(node: &SipNode) {
-    let mut ticks = tokio::time::interval(Duration::from_millis(10));
-    let holds_nothing = async {
-        loop {
-            let stats = node.stats();
-            if (stats.calls, stats.dialogs, stats.transactions) == (0, 0, 0) {
-                return;
-            }
-            ticks.tick().await;
-        }
-    };
-    let settled = tokio::time::timeout(Duration::from_secs(60), holds_nothing).await;
-    assert!(settled.is_ok(), "the node still holds {:?}", node.stats());
 }
 
 /// Sends `count` messages by all ways at once, and waits until the node has let go of them.

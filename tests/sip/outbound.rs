@@ -13,10 +13,7 @@ async fn answered_call_is_ended_by_our_bye() {
     let mut call = node.dial(dial()).await.unwrap();
     let answer = answered(&mut call).await;
     assert_eq!(sdp::accept(&local(), &answer).unwrap().telephone_event, Some(101));
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
-    peer.succeeds().await;
-    settled(&node).await;
+    hangs_up(&node, call, peer).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -40,9 +40,9 @@ pub struct Script {
     transfer_by: TransferBy,
     /// What the recogniser makes of the utterances of whoever a call is transferred to, who is asked first.
     target: Option<Vec<String>>,
-    t1: Duration,
-    summary: bool,
-    rtp_timeout_ms: u64,
+    pub t1: Duration,
+    pub summary: bool,
+    pub rtp_timeout_ms: u64,
     opus: bool,
     sockets: media::SocketMode,
 }
@@ -106,20 +106,6 @@ impl Script {
 
     pub fn with_lines(mut self, lines: usize) -> Self {
         self.lines = lines;
-        self
-    }
-
-    /// T1 of SIP's timers: on a lossy line a short one ends sooner what must be given up.
-    pub fn with_t1(mut self, t1: Duration) -> Self {
-        self.t1 = t1;
-        self
-    }
-
-    /// The one scripted model would speak and sum up for many calls one after the other: it takes no time, and
-    /// sums up nothing. A far end that is gone is given up soon.
-    pub fn for_many_calls(mut self) -> Self {
-        self.summary = false;
-        self.rtp_timeout_ms = 5_000;
         self
     }
 
@@ -219,10 +205,10 @@ pub fn plan() -> CallPlan {
 pub struct Rig {
     pub directory: Directory,
     pub sip: SipNode,
-    media: Arc<MediaPlane>,
-    told: Arc<Mutex<HashMap<CallId, Vec<CallChange>>>>,
+    pub media: Arc<MediaPlane>,
+    pub told: Arc<Mutex<HashMap<CallId, Vec<CallChange>>>>,
     news: watch::Receiver<u64>,
-    recordings: TempDir,
+    pub recordings: TempDir,
 }
 
 impl Rig {
@@ -318,27 +304,6 @@ impl Rig {
         self.story(call).await
     }
 
-    /// The stories of calls that have closed since the last look, with their recordings removed.
-    pub fn take_closed(&self) -> Vec<Story> {
-        let is_closed = |changes: &[CallChange]| matches!(changes.last(), Some(CallChange::Closed));
-        let mut told = self.told.lock();
-        let closed: Vec<Story> =
-            told.extract_if(|_, changes| is_closed(changes)).map(|(_, changes)| Story(changes)).collect();
-        for story in &closed {
-            if let Some(file) = story.recording_file() {
-                let _ = std::fs::remove_file(self.recordings.path().join(file));
-            }
-        }
-        closed
-    }
-
-    /// Calls of which something is left: dialled or answered, in the media plane, or told of and not closed.
-    pub fn open(&self) -> usize {
-        let stats = self.sip.stats();
-        let held = self.directory.live() + stats.calls + stats.dialogs + stats.transactions;
-        held + self.media.legs() + self.told.lock().len()
-    }
-
     /// Waits until the call has told a change of some kind.
     pub async fn until(&self, call: CallId, wanted: impl Fn(&CallChange) -> bool) {
         let mut news = self.news.clone();
@@ -381,14 +346,14 @@ fn listen(
 }
 
 /// The changes a call went through.
-pub struct Story(Vec<CallChange>);
+pub struct Story(pub Vec<CallChange>);
 
 impl Story {
     fn find<T>(&self, pick: impl Fn(&CallChange) -> Option<T>) -> Option<T> {
         self.0.iter().rev().find_map(pick)
     }
 
-    fn recording_file(&self) -> Option<String> {
+    pub fn recording_file(&self) -> Option<String> {
         self.find(|change| match change {
             CallChange::Recording { file } => Some(file.clone()),
             _ => None,
