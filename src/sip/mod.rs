@@ -84,7 +84,7 @@ mod vouched;
 mod wire;
 
 pub use self::{
-    call::{CallHandle, IncomingCall, Party, Refer, Reoffer, Signal, SipCall},
+    call::{CallHandle, IncomingCall, Party, Refer, Reoffer, Signal, SipCall, Way},
     config::{Config, InvalidConfig, ring_timeout_is_valid},
     end::SipEnd,
     error::SipError,

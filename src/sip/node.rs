@@ -80,8 +80,8 @@ pub struct Dial {
     pub from: Option<E164>,
     /// The number that was called before, where this is the second leg of a transfer.
     pub diverted: Option<E164>,
-    /// Our side of the session. Whether it is offered encrypted is the trunk's affair, and
-    /// [`CallHandle::srtp`] tells.
+    /// Our side of the session, as the first trunk or address is offered it. Whether encrypted is the trunk's
+    /// affair, and each that is tried after the first has a session of its own: [`CallHandle::fit`] tells.
     pub offer: Local,
     /// `sip.ring_timeout_secs` if `None`.
     pub ring_timeout: Option<Duration>,
