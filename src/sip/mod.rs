@@ -58,6 +58,7 @@ mod message;
 mod node;
 mod nonce;
 mod pace;
+mod party;
 mod provisional;
 mod rate;
 mod refer;
