@@ -68,6 +68,7 @@ mod registrar;
 mod registration;
 mod reliable;
 mod renegotiation;
+mod renewal;
 mod resolver;
 mod router;
 mod routes;

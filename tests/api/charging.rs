@@ -31,7 +31,7 @@ fn failed(ended_by: EndedBy, fault: Fault) -> CallChange {
 /// Somebody buys a call; `happens` to it what the test wants.
 async fn bought(node: &Node, happens: impl AsyncFnOnce(CallId)) -> Answer {
     let mut placed = node.calls.placed.subscribe();
-    let wallet = Wallet::new();
+    let (wallet, body) = (Wallet::new(), least());
     let story = async {
         placed.changed().await.unwrap();
         let call = placed.borrow().expect("it was placed");
@@ -41,7 +41,7 @@ async fn bought(node: &Node, happens: impl AsyncFnOnce(CallId)) -> Answer {
         }
         happens(call).await;
     };
-    tokio::join!(buy(node, &wallet, "/api/x402/call", &least()), story).0
+    tokio::join!(buy(node, &wallet, "/api/x402/call", &body), story).0
 }
 
 async fn nothing_is_charged(node: &Node, answer: &Answer) {

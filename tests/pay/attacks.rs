@@ -261,7 +261,8 @@ async fn a_call_is_not_charged_while_it_waits_for_its_turn() {
     let first = node.post("/api/call", &[(operator.0, &operator.1)], &call_body()).await;
     assert_eq!(first.status, StatusCode::OK, "{}", first.json);
     let payer = Payer::funded(&chain).await;
-    let mut buying = pin!(payer.pay(&node, &Cheque::new(&node, CALL), "/api/x402/call", &call_body()));
+    let (cheque, body) = (Cheque::new(&node, CALL), call_body());
+    let mut buying = pin!(payer.pay(&node, &cheque, "/api/x402/call", &body));
     // Who waits after a look at the payments has waited before it.
     let state = async || {
         tokio::time::sleep(Duration::from_millis(200)).await;

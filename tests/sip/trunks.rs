@@ -187,7 +187,9 @@ async fn each_trunk_is_offered_a_session_and_keys_of_its_own() {
     let setup_timeout = Duration::from_secs(10);
     let trunks = sockets.iter().enumerate().map(trunk).collect();
     let (node, _) = SipNode::start(Config { setup_timeout, ..config(trunks) }).await.unwrap();
-    let mut call = node.dial(dial()).await.unwrap();
+    let dial = dial();
+    let dialled = dial.offer.clone();
+    let mut call = node.dial(dial).await.unwrap();
     let mut told = Vec::new();
     for socket in &sockets {
         let (invite, from) = received(socket).await;
@@ -196,7 +198,7 @@ async fn each_trunk_is_offered_a_session_and_keys_of_its_own() {
         assert_eq!(secrets.len(), 3, "two suites and an id: {invite}");
         told.push(secrets);
         // Our side is the one that was offered last, and no other.
-        let mut ours = dial().offer;
+        let mut ours = dialled.clone();
         call.handle.fit(&mut ours);
         let offered = sdp::offer(&ours);
         assert!(told.last().unwrap().iter().all(|secret| offered.contains(secret)), "{offered}");
