@@ -147,7 +147,12 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, place: &Place, session: 
         tokio::join!(converse, signals, book.keep(&mut notices), bridge.drive(inputs));
     let closing = closing.or_else(|| taken_over(transfer, stop));
     let talked_secs = Some(talked.as_secs_f64());
-    let known = Circumstances { direction, talked_secs, closing, stopped_by: stop.asked_by(), signalled };
+    let known = Circumstances {
+        talked_secs,
+        closing,
+        stopped_by: stop.asked_by(),
+        ..Circumstances::unanswered(direction, signalled)
+    };
     teller.ended(known).await;
     if let Ok(stats) = audio.handle.stats().await {
         teller.tell(CallChange::Quality { quality: quality::of(&stats) }).await;

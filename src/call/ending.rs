@@ -18,12 +18,14 @@ pub struct Circumstances {
     pub stopped_by: Option<EndedBy>,
     /// What signalling said; `None` if the call never got so far.
     pub signalled: Option<SipEnd>,
+    /// Whether the far end rang, or played something, before that.
+    pub rang: bool,
 }
 
 impl Circumstances {
-    /// Of a call that nobody answered.
+    /// Of a call that rang, and that nobody answered.
     pub const fn unanswered(direction: CallDirection, signalled: Option<SipEnd>) -> Self {
-        Circumstances { direction, talked_secs: None, closing: None, stopped_by: None, signalled }
+        Circumstances { direction, talked_secs: None, closing: None, stopped_by: None, signalled, rang: true }
     }
 }
 
@@ -32,7 +34,7 @@ pub fn ending(known: Circumstances) -> Ending {
     let (status, ended_by, fault, reason) = match (length_secs, known.stopped_by) {
         (Some(_), _) => had(&known),
         (None, Some(by)) => taken_back(by),
-        (None, None) => never_had(known.signalled),
+        (None, None) => never_had(known.signalled, known.rang),
     };
     Ending { status, ended_by, fault, reason, length_secs }
 }
@@ -97,10 +99,15 @@ fn taken_back(by: EndedBy) -> Verdict {
     verdict(CallStatus::Failed, by, Some(fault), "taken back before it was answered")
 }
 
-fn never_had(end: Option<SipEnd>) -> Verdict {
+fn never_had(end: Option<SipEnd>, rang: bool) -> Verdict {
     let Some(end) = end else {
         return verdict(CallStatus::Failed, EndedBy::Node, Some(Fault::Us), "the call could not be set up");
     };
+    // Nobody says that the callee was ever asked.
+    if !rang && matches!(end, SipEnd::NoAnswer | SipEnd::Rejected { status: 408, .. }) {
+        let reason = format!("the carrier never said that it rings: {}", describe(&end));
+        return verdict(CallStatus::Failed, EndedBy::Carrier, Some(Fault::Carrier), reason);
+    }
     let status = match end {
         SipEnd::Rejected { status: 486 | 600, .. } => CallStatus::Busy,
         SipEnd::NoAnswer | SipEnd::Rejected { status: 408 | 480 | 487, .. } => CallStatus::NoAnswer,
@@ -159,6 +166,7 @@ mod tests {
             closing,
             stopped_by,
             signalled: Some(SipEnd::RemoteHangup),
+            rang: true,
         })
     }
 
@@ -180,6 +188,21 @@ mod tests {
         assert_eq!(unanswered(SipEnd::AuthRejected).fault, Some(Fault::Us));
         let down = unanswered(SipEnd::Unreachable { detail: "no response".into() });
         assert_eq!((down.status, down.fault), (CallStatus::Failed, Some(Fault::Carrier)));
+    }
+
+    #[test]
+    fn nobody_answered_where_it_rang_and_the_carrier_failed_where_it_did_not() {
+        let timeout = || SipEnd::Rejected { status: 408, reason: "Request Timeout".into() };
+        for end in [SipEnd::NoAnswer, timeout()] {
+            assert_eq!(unanswered(end.clone()).status, CallStatus::NoAnswer);
+            let known = Circumstances::unanswered(CallDirection::Outbound, Some(end));
+            let silent = ending(Circumstances { rang: false, ..known });
+            assert_eq!((silent.status, silent.fault), (CallStatus::Failed, Some(Fault::Carrier)));
+        }
+        let away = SipEnd::Rejected { status: 480, reason: "Temporarily Unavailable".into() };
+        let known = Circumstances::unanswered(CallDirection::Outbound, Some(away));
+        let away = ending(Circumstances { rang: false, ..known });
+        assert_eq!(away.status, CallStatus::NoAnswer, "the callee's own word");
     }
 
     #[test]

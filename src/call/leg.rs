@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 
 use crate::base::audio::Direction;
 use crate::media::{self, MediaError, MediaEvent, MediaHandle, MediaPlane, SessionConfig};
-use crate::sip::Srtp;
 use crate::sip::sdp::{self, Local, Negotiated, SdpError};
+use crate::sip::{CallHandle, Srtp};
 
 /// A port for audio, and what we say about it in SDP.
 pub(super) struct Leg {
@@ -34,10 +34,9 @@ impl Leg {
     pub(super) fn reserve(plane: &MediaPlane, advertise: IpAddr) -> Result<Self, MediaError> {
         let reserved = plane.reserve()?;
         let address = SocketAddr::new(advertise, reserved.local_addr().port());
-        // Sixty-two bits, since some peers read the session id as a signed number.
         let config = plane.config();
         let codecs = config.codecs.clone();
-        let local = Local { codecs, ..Local::new(address, rand::random::<u64>() >> 2) };
+        let local = Local { codecs, ..Local::new(address, sdp::session_id()) };
         Ok(Leg {
             line: Line::Reserved(reserved),
             local,
@@ -49,6 +48,11 @@ impl Leg {
     /// What we offer when we dial; the trunk says how.
     pub(super) fn dialled(&self) -> Local {
         self.local.clone()
+    }
+
+    /// From here on descriptions of a call of ours are those of the trunk that it goes by.
+    pub(super) fn fit(&mut self, call: &CallHandle) {
+        call.fit(&mut self.local);
     }
 
     /// From here on descriptions are made and judged as the call's trunk wants.

@@ -7,7 +7,7 @@ use crate::call::event::CallChange;
 use crate::call::leg::Leg;
 use crate::call::record::{CallDirection, CallPlan, CallStatus, EndedBy};
 use crate::call::teller::Teller;
-use crate::sip::{Dial, Reoffer, Signal, SipCall, SipEnd};
+use crate::sip::{Dial, Reoffer, Signal, SipCall, SipEnd, Way};
 
 /// Runs the call from its first event to its last.
 pub(super) async fn run(parts: &Parts, plan: CallPlan, place: &Place) {
@@ -22,9 +22,9 @@ pub(super) async fn run(parts: &Parts, plan: CallPlan, place: &Place) {
         Dialled::Answered { call, leg, sdp } => {
             talk(parts, &plan, place, Answered { call: *call, leg: *leg, sdp, prepared }).await;
         }
-        Dialled::Ended { end, stopped_by } => {
+        Dialled::Ended { end, stopped_by, rang } => {
             let known =
-                Circumstances { stopped_by, ..Circumstances::unanswered(CallDirection::Outbound, end) };
+                Circumstances { stopped_by, rang, ..Circumstances::unanswered(CallDirection::Outbound, end) };
             teller.ended(known).await;
         }
     }
@@ -33,13 +33,13 @@ pub(super) async fn run(parts: &Parts, plan: CallPlan, place: &Place) {
 
 enum Dialled {
     Answered { call: Box<SipCall>, leg: Box<Leg>, sdp: String },
-    Ended { end: Option<SipEnd>, stopped_by: Option<EndedBy> },
+    Ended { end: Option<SipEnd>, stopped_by: Option<EndedBy>, rang: bool },
 }
 
 /// Dials and waits for the answer.
 async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
     let Place { teller, stop, .. } = place;
-    let failed = |end| Dialled::Ended { end, stopped_by: None };
+    let failed = |end| Dialled::Ended { end, stopped_by: None, rang: false };
     let Some(to) = plan.to.clone() else { return failed(None) };
     let mut leg = match Leg::reserve(&parts.media, (parts.advertise)()) {
         Ok(leg) => leg,
@@ -65,13 +65,13 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
             return failed(Some(SipEnd::Unreachable { detail: error.to_string() }));
         }
     };
-    let mut stopped_by = None;
+    let (mut stopped_by, mut went, mut rang) = (None, None, false);
     loop {
         let signal = tokio::select! {
             biased;
-            // Until it has left it is queued: it may have to wait for its turn at the trunk.
-            Ok(()) = call.trunk.changed() => {
-                left_by(&mut call, teller).await;
+            // Until a trunk has taken it, it is queued: for its turn, or for the next trunk.
+            Ok(()) = call.way.changed() => {
+                goes_by(&mut call, &mut went, teller).await;
                 continue;
             }
             signal = call.signals.recv() => signal,
@@ -81,10 +81,14 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
                 continue;
             }
         };
-        leg.secure(call.handle.srtp());
+        leg.fit(&call.handle);
         match signal {
-            Some(Signal::Ringing) => teller.status(CallStatus::Ringing).await,
+            Some(Signal::Ringing) => {
+                rang = true;
+                teller.status(CallStatus::Ringing).await;
+            }
             Some(Signal::EarlyMedia { sdp }) => {
+                rang = true;
                 teller.status(CallStatus::Ringing).await;
                 let recording = plan.record.then(|| conversing::recording_path(parts, teller));
                 leg = match leg.hear_early(&sdp, recording) {
@@ -103,20 +107,29 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
             Some(Signal::Answered { sdp }) => {
                 return Dialled::Answered { call: Box::new(call), leg: Box::new(leg), sdp };
             }
-            Some(Signal::Ended(end)) => return Dialled::Ended { end: Some(end), stopped_by },
+            Some(Signal::Ended(end)) => return Dialled::Ended { end: Some(end), stopped_by, rang },
             Some(_) => {}
-            None => return Dialled::Ended { end: None, stopped_by },
+            None => return Dialled::Ended { end: None, stopped_by, rang },
         }
     }
 }
 
-/// Tells by which trunk the call has left.
-async fn left_by(call: &mut SipCall, teller: &Teller) {
-    let trunk = call.trunk.borrow_and_update().clone();
-    if let Some(trunk) = trunk {
+/// Tells by which trunk the call has left, and when that has taken it. `went` is what was told before: of two
+/// attempts in quick succession the first may never be seen.
+async fn goes_by(call: &mut SipCall, went: &mut Option<Way>, teller: &Teller) {
+    let Some(way) = call.way.borrow_and_update().clone() else { return };
+    let trunk = way.trunk.clone();
+    let is_known = way.taken && *went == Some(Way { trunk: trunk.clone(), taken: false });
+    if !is_known {
         teller.tell(CallChange::Line { trunk, redirected_from: None, verification: None }).await;
+        if went.as_ref().is_some_and(|before| before.taken) {
+            teller.status(CallStatus::Queued).await;
+        }
+    }
+    if way.taken {
         teller.status(CallStatus::Started).await;
     }
+    *went = Some(way);
 }
 
 struct Answered {

@@ -14,7 +14,9 @@ use crate::base::{CallId, E164, Fault, Pii, Usd, Wallet, words::text_enum};
 text_enum! {
     /// Where a call is in its life. The last four are final.
     CallStatus {
+        /// No trunk has it: it waits for its turn, or the trunks that were tried are silent or have refused.
         Queued = "queued",
+        /// A trunk has taken it and has not yet said that it rings.
         Started = "started",
         Ringing = "ringing",
         InProgress = "in-progress",

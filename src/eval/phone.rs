@@ -285,8 +285,7 @@ impl Handset {
     }
 
     fn local(&self, leg: &media::Leg) -> Local {
-        // Sixty-two bits, since some peers read the session id as a signed number.
-        let local = Local::new(leg.local_addr(), rand::random::<u64>() >> 2);
+        let local = Local::new(leg.local_addr(), sdp::session_id());
         Local { srtp: self.config.srtp, ..local }
     }
 }

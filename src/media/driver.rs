@@ -24,6 +24,7 @@ mod handle;
 mod leg;
 mod legs;
 mod readiness;
+mod refused;
 mod shared;
 mod sockets;
 mod worker;

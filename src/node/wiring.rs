@@ -81,7 +81,7 @@ impl Node {
             gate,
             calls: Arc::new(Lines { directory: directory.clone(), sip: sip.clone() }),
             voices: Arc::new(VoiceNames(room.clone())),
-            admin: Arc::new(Operator { room: room.clone(), sources }),
+            admin: Arc::new(Operator { room: room.clone(), sip: sip.clone(), sources }),
             health,
             metrics,
         };
@@ -231,6 +231,7 @@ impl Voices for VoiceNames {
 
 struct Operator {
     room: Arc<EngineRoom>,
+    sip: SipNode,
     sources: Sources,
 }
 
@@ -242,7 +243,17 @@ impl Admin for Operator {
     fn reload(&self) -> BoxFuture<'_, Result<Vec<String>, AdminError>> {
         async move {
             let loaded = self.sources.load().map_err(|error| AdminError::Failed(error.to_string()))?;
-            self.room.reload(&loaded.config.engines).await
+            let certificates = self.sip.reload_certificates();
+            let changed = self.room.reload(&loaded.config.engines).await?;
+            match certificates {
+                Ok(true) => tracing::info!("certificates were read again, for connections from now on"),
+                Ok(false) => {}
+                Err(error) => {
+                    let problem = format!("{error}; the certificates of before stay in force");
+                    return Err(AdminError::Failed(problem));
+                }
+            }
+            Ok(changed)
         }
         .boxed()
     }

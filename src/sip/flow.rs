@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use rsipstack::transport::{
     SipAddr, SipConnection, connection::KEEPALIVE_REQUEST, stream::StreamConnection, tcp::TcpConnection,
     tls::TlsConnection,
@@ -40,7 +40,7 @@ const PROBE_EVERY: Duration = Duration::from_secs(15);
 
 /// What a trunk knows of its connection.
 pub(super) struct Flow {
-    tls: Option<tls::Client>,
+    tls: Option<RwLock<Arc<tls::Client>>>,
     /// Held while a connection is made; with when and why that failed last.
     making: tokio::sync::Mutex<Option<(Instant, String)>>,
     /// Counts the connections made, and changes of our address.
@@ -52,11 +52,23 @@ pub(super) struct Flow {
 impl Flow {
     pub fn new(own: &TlsConfig, trunk: &TrunkConfig) -> Result<Self, SipError> {
         Ok(Flow {
-            tls: tls::Client::new(own, trunk)?,
+            tls: tls::Client::new(own, trunk)?.map(Arc::new).map(RwLock::new),
             making: tokio::sync::Mutex::default(),
             made: watch::Sender::new(0),
             local_port: AtomicU16::new(0),
         })
+    }
+
+    /// How the next connection is made, if it speaks TLS.
+    fn tls(&self) -> Option<Arc<tls::Client>> {
+        self.tls.as_ref().map(|client| client.read().clone())
+    }
+
+    /// The next connection is made so. Those that are open stay.
+    pub fn use_certificates(&self, client: tls::Client) {
+        if let Some(current) = &self.tls {
+            *current.write() = Arc::new(client);
+        }
     }
 
     /// Says that what the trunk was told of our address no longer holds.
@@ -79,6 +91,8 @@ impl Flow {
 #[derive(Clone)]
 struct Connected {
     connection: SipConnection,
+    /// Place in the configuration of the trunk that it was made for, and checked for then.
+    made_for: usize,
     local_port: u16,
     /// What the peer showed of itself, if it is TLS.
     chain: Arc<[CertificateDer<'static>]>,
@@ -114,7 +128,8 @@ impl Core {
         let unreachable = |why: &str| SipError::Unreachable(format!("{}: {why}", trunk.config.server));
         if let Some(flow) = self.flows.alive(to) {
             trunk.flow.local_port.store(flow.local_port, Ordering::Relaxed);
-            let trusted = trunk.flow.tls.as_ref().is_none_or(|client| client.trusts(&flow.chain));
+            let own = flow.made_for == trunk.index;
+            let trusted = own || trunk.flow.tls().is_none_or(|client| client.trusts(&flow.chain));
             let foreign = "another trunk is connected to this address, and the certificate that it showed is \
                            not one for this trunk";
             return if trusted { Ok(()) } else { Err(unreachable(foreign)) };
@@ -144,7 +159,7 @@ impl Core {
         tune(&stream);
         let local = stream.local_addr().map_err(|e| e.to_string())?;
         let token = Some(self.stop.child_token());
-        let (connection, chain) = match &trunk.flow.tls {
+        let (connection, chain) = match trunk.flow.tls() {
             None => {
                 let own = self.addresses.of(Transport::Tcp);
                 let connection = TcpConnection::from_stream(stream, own, token);
@@ -160,7 +175,7 @@ impl Core {
             }
         };
         let connection = connection.map_err(|e| describe(&e))?;
-        Ok(Connected { connection, local_port: local.port(), chain })
+        Ok(Connected { connection, made_for: trunk.index, local_port: local.port(), chain })
     }
 
     fn adopt(&self, trunk: &Trunk, to: &SipAddr, flow: Connected) {

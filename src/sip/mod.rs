@@ -58,6 +58,7 @@ mod message;
 mod node;
 mod nonce;
 mod pace;
+mod party;
 mod provisional;
 mod rate;
 mod refer;
@@ -67,6 +68,7 @@ mod registrar;
 mod registration;
 mod reliable;
 mod renegotiation;
+mod renewal;
 mod resolver;
 mod router;
 mod routes;
@@ -84,7 +86,7 @@ mod vouched;
 mod wire;
 
 pub use self::{
-    call::{CallHandle, IncomingCall, Party, Refer, Reoffer, Signal, SipCall},
+    call::{CallHandle, IncomingCall, Party, Refer, Reoffer, Signal, SipCall, Way},
     config::{Config, InvalidConfig, ring_timeout_is_valid},
     end::SipEnd,
     error::SipError,

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use rsipstack::{
     EndpointBuilder,
     dialog::dialog_layer::DialogLayer,
@@ -82,8 +82,8 @@ pub struct Dial {
     pub home: Option<String>,
     /// The number that was called before, where this is the second leg of a transfer.
     pub diverted: Option<E164>,
-    /// Our side of the session. Whether it is offered encrypted is the trunk's affair, and
-    /// [`CallHandle::srtp`] tells.
+    /// Our side of the session, as the first trunk or address is offered it. Whether encrypted is the trunk's
+    /// affair, and each that is tried after the first has a session of its own: [`CallHandle::fit`] tells.
     pub offer: Local,
     /// `sip.ring_timeout_secs` if `None`.
     pub ring_timeout: Option<Duration>,
@@ -118,7 +118,7 @@ pub struct Stats {
 /// A running node. Clones share it; it stops at [`SipNode::shutdown`] or when the last is dropped.
 #[derive(Clone)]
 pub struct SipNode {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     _stop: Arc<tokio_util::sync::DropGuard>,
 }
 
@@ -139,6 +139,8 @@ pub(super) struct Core {
     /// A dialog was listed or confirmed, or a call ended.
     pub dialogs_changed: Notify,
     pub resolver: Resolver,
+    /// How trunks that connect by TLS are met.
+    pub acceptor: RwLock<Option<TlsAcceptor>>,
     local: SocketAddr,
     pub stop: CancellationToken,
     calls: Mutex<HashMap<String, CallHandle>>,
@@ -173,6 +175,7 @@ impl SipNode {
         let (trunks, watched) = link::trunks(&config, &sources)?;
         let tls = bind_tls(tls::server(&config.tls)?).await?;
         let tls_port = tls.as_ref().and_then(|(listener, _)| Some(listener.local_addr().ok()?.port()));
+        let (listener_tls, acceptor) = tls.unzip();
         let known = config.public_address.is_some();
         let addresses = Arc::new(Addresses::new(advertised, known, local.port(), config.tcp, tls_port));
         let digest = DigestTranslator(NonceCounts::new(&config.trunks));
@@ -196,6 +199,7 @@ impl SipNode {
             dialogs_changed: Notify::new(),
             calls: Mutex::default(),
             resolver: Resolver::new(&config.nameservers),
+            acceptor: RwLock::new(acceptor),
             config,
             trunks,
             endpoint,
@@ -219,8 +223,8 @@ impl SipNode {
         if let Some(listener) = tcp {
             core.spawn_until_stopped(listener::accept_tcp(core.clone(), listener));
         }
-        if let Some((listener, acceptor)) = tls {
-            core.spawn_until_stopped(listener::accept_tls(core.clone(), listener, acceptor));
+        if let Some(listener) = listener_tls {
+            core.spawn_until_stopped(listener::accept_tls(core.clone(), listener));
         }
         for trunk in core.trunks.iter().filter(|trunk| trunk.config.transport != Transport::Udp) {
             core.spawn_until_stopped(flow::drive(core.clone(), trunk.clone()));

@@ -13,7 +13,7 @@ use rsipstack::{
 };
 
 use super::{
-    call::{IncomingCall, SipCall},
+    call::{IncomingCall, SipCall, Way},
     dialog::Call,
     driver::Driver,
     error::{SipError, describe},
@@ -98,7 +98,7 @@ fn receive_dialog(
         return Err(SipError::Refused(482));
     }
     let (mut driver, call) = Driver::new(core, call_id.clone(), machine, receiver)?;
-    driver.trunk.send_replace(Some(trunk.config.name.clone()));
+    driver.way.send_replace(Some(Way { trunk: trunk.config.name.clone(), taken: true }));
     let headers = invite.headers();
     // Too short an interval was refused before.
     driver.promised = core.config.terms().and_then(|terms| terms.answer(&asked(headers)).ok());
@@ -107,7 +107,7 @@ fn receive_dialog(
     driver.told =
         requires(headers, RELIABLE).then(|| Told::new(cseq, rand::random_range(1..1 << 31), core.config.t1));
     driver.late_offer = invite.body().is_empty();
-    *driver.srtp.lock() = trunk.config.srtp;
+    driver.ours.lock().srtp = trunk.config.srtp;
     let contact = core.contact(trunk)?;
     let dialog = core.layer.get_or_create_server_invite(request, states, trunk.credential(), Some(contact));
     match dialog {

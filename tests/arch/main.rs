@@ -44,7 +44,8 @@ const CONFINED: [(&[&str], &[&str]); 3] = [
 
 /// Files and folders (with a `/` at their end) of logic that takes the time as an argument. Add a
 /// core here when it is written.
-const PURE: [&str; 90] = [
+const PURE: [&str; 92] = [
+    "src/api/wares/call/charging.rs",
     "src/base/",
     "src/call/transfer.rs",
     "src/eval/buyer/offer.rs",
@@ -99,6 +100,7 @@ const PURE: [&str; 90] = [
     "src/sip/identity.rs",
     "src/sip/nonce.rs",
     "src/sip/pace.rs",
+    "src/sip/party.rs",
     "src/sip/rate.rs",
     "src/sip/referral.rs",
     "src/sip/reliable.rs",

@@ -91,7 +91,8 @@ refund_key = "{REFUND_KEY}"
         let dir = tempfile::tempdir().unwrap();
         let (carrier, address) = Carrier::start(callee).await;
         let (http, sip) = (free_tcp(), free_udp());
-        fs::write(dir.path().join("callbox.toml"), config(http, sip, address, payments)).unwrap();
+        fs::write(dir.path().join("callbox.toml"), config(http, sip, &callee.trunks(address), payments))
+            .unwrap();
         fs::write(dir.path().join("numbers.csv"), format!("number\n{}\n", STOCK.join("\n"))).unwrap();
         let imported = callbox(dir.path()).args(["numbers", "import", "numbers.csv"]).output().unwrap();
         assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
@@ -265,7 +266,7 @@ impl Drop for Node {
     }
 }
 
-fn config(http: SocketAddr, sip: SocketAddr, carrier: SocketAddr, payments: &str) -> String {
+fn config(http: SocketAddr, sip: SocketAddr, trunks: &str, payments: &str) -> String {
     format!(
         r#"
 [http]
@@ -273,7 +274,7 @@ bind = "{http}"
 api_key = "{KEY}"
 [sip]
 bind = "{sip}"
-trunks = [{{ name = "carrier", server = "{carrier}", allow = ["127.0.0.1"] }}]
+trunks = {trunks}
 [media]
 bind = "127.0.0.1"
 [policy]

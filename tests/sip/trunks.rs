@@ -27,7 +27,7 @@ async fn hunter(trunks: Vec<TrunkConfig>, nameservers: Vec<SocketAddr>) -> SipNo
 }
 
 fn by(call: &SipCall) -> Option<String> {
-    call.trunk.borrow().clone()
+    call.way.borrow().as_ref().map(|way| way.trunk.clone())
 }
 
 async fn answered_and_hung_up(node: &SipNode) -> Option<String> {
@@ -166,6 +166,49 @@ async fn each_trunk_is_offered_the_audio_that_it_wants() {
     assert!(matches!(end(&mut call).await, SipEnd::Rejected { status: 503, .. }));
 }
 
+/// What tells one session from another: its id in `o=`, and its keys.
+fn secrets(invite: &str) -> Vec<String> {
+    let id = invite.lines().find_map(|line| line.strip_prefix("o=")?.split(' ').nth(1)).unwrap();
+    let keys = invite.lines().filter_map(|line| line.strip_prefix("a=crypto:")?.split("inline:").nth(1));
+    keys.chain([id]).map(str::to_owned).collect()
+}
+
+/// Two trunks that refuse, and one that takes our key: nobody who was asked before can listen.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_trunk_is_offered_a_session_and_keys_of_its_own() {
+    let mut sockets = Vec::new();
+    for _ in 0..3 {
+        sockets.push(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+    }
+    let trunk = |(n, socket): (usize, &UdpSocket)| TrunkConfig {
+        srtp: Srtp::Required,
+        ..named(&format!("trunk-{n}"), socket.local_addr().unwrap(), n as u16)
+    };
+    let setup_timeout = Duration::from_secs(10);
+    let trunks = sockets.iter().enumerate().map(trunk).collect();
+    let (node, _) = SipNode::start(Config { setup_timeout, ..config(trunks) }).await.unwrap();
+    let dial = dial();
+    let dialled = dial.offer.clone();
+    let mut call = node.dial(dial).await.unwrap();
+    let mut told = Vec::new();
+    for socket in &sockets {
+        let (invite, from) = received(socket).await;
+        assert!(invite.lines().any(|line| line.starts_with("o=") && line.contains(" 1 IN IP4 ")), "{invite}");
+        let secrets = secrets(&invite);
+        assert_eq!(secrets.len(), 3, "two suites and an id: {invite}");
+        told.push(secrets);
+        // Our side is the one that was offered last, and no other.
+        let mut ours = dialled.clone();
+        call.handle.fit(&mut ours);
+        let offered = sdp::offer(&ours);
+        assert!(told.last().unwrap().iter().all(|secret| offered.contains(secret)), "{offered}");
+        socket.send_to(response("503 Service Unavailable", &invite, "").as_bytes(), from).await.unwrap();
+    }
+    assert!(matches!(end(&mut call).await, SipEnd::Rejected { status: 503, .. }));
+    let all: std::collections::HashSet<_> = told.iter().flatten().collect();
+    assert_eq!(all.len(), 9, "none is told twice");
+}
+
 async fn received(socket: &UdpSocket) -> (String, SocketAddr) {
     let mut buf = [0; 4000];
     let (length, from) = within("a message", socket.recv_from(&mut buf)).await.unwrap();
@@ -222,7 +265,7 @@ async fn server_that_names_a_time_is_left_alone_until_then() {
     // Gone, it would be closed: that the second call does not even try shows by the first name told.
     full.succeeds().await;
     let mut call = node.dial(dial()).await.unwrap();
-    within("the INVITE", call.trunk.changed()).await.unwrap();
+    within("the INVITE", call.way.changed()).await.unwrap();
     assert_eq!(by(&call).as_deref(), Some("free"));
     answered(&mut call).await;
     call.handle.hang_up();

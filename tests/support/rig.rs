@@ -37,6 +37,8 @@ pub struct Script {
     leave: bool,
     transfer_ring_secs: u64,
     srtp: Srtp,
+    /// A trunk that is tried first.
+    before: Option<SocketAddr>,
     transfer_by: TransferBy,
     /// What the recogniser makes of the utterances of whoever a call is transferred to, who is asked first.
     target: Option<Vec<String>>,
@@ -58,6 +60,7 @@ impl Script {
             leave: true,
             transfer_ring_secs: 20,
             srtp: Srtp::Off,
+            before: None,
             transfer_by: TransferBy::Bridge,
             target: None,
             t1: Duration::from_millis(500),
@@ -118,6 +121,12 @@ impl Script {
     /// The trunk wants its audio so.
     pub fn encrypts(mut self, srtp: Srtp) -> Self {
         self.srtp = srtp;
+        self
+    }
+
+    /// Calls are tried by this trunk first.
+    pub fn after(mut self, first: SocketAddr) -> Self {
+        self.before = Some(first);
         self
     }
 
@@ -223,12 +232,16 @@ impl Rig {
             carrier.username = Some("callbox".into());
             carrier.password = Some(Pii::new(password.clone()));
         }
+        let first = script
+            .before
+            .map(|address| TrunkConfig { srtp: carrier.srtp, ..TrunkConfig::peer("first", address.into()) });
+        carrier.priority = u16::from(first.is_some());
         let config = sip::Config {
             bind: ([127, 0, 0, 1], 0).into(),
             setup_timeout: Duration::from_secs(5),
             t1: script.t1,
             max_calls: script.lines.max(200),
-            trunks: vec![carrier],
+            trunks: first.into_iter().chain([carrier]).collect(),
             ..sip::Config::default()
         };
         let (sip, mut incoming) = SipNode::start(config).await.unwrap();

@@ -13,6 +13,7 @@ use super::{
     Presence, Seat,
     crossing::Crossing,
     handle::{COMMANDS, Command, Commands, Source, narrow},
+    refused,
     shared::Port,
     worker::Line,
 };
@@ -156,6 +157,7 @@ impl LiveLeg {
         }
         if let State::Live(session) = &mut self.session {
             session.close(Instant::now());
+            refused::count(&session.stats());
             self.deliver(call, line);
             self.tell();
         }

@@ -67,6 +67,12 @@ impl Local {
         Local { direction, version: self.version + 1, ..self.clone() }
     }
 
+    /// The same in a session of its own, with keys of its own: what is offered to another peer must tell
+    /// nothing of this one.
+    pub fn anew(&self) -> Self {
+        Local { session: session_id(), version: 1, keys: Keys::draw(), ..self.clone() }
+    }
+
     /// What holds between an offer of ours and its answer: nothing is sent. Where the audio must be encrypted,
     /// nothing is heard either, since nobody has the key that is listened with.
     pub fn unanswered(&self) -> Negotiated {
@@ -140,6 +146,11 @@ pub enum SdpError {
     NoConnection,
     #[error("SDP has no codec of media.codecs among its formats `{formats}`")]
     NoCommonCodec { formats: String },
+}
+
+/// A new session id. Sixty-two bits, since some peers read it as a signed number.
+pub fn session_id() -> u64 {
+    rand::random::<u64>() >> 2
 }
 
 /// Our offer: `local`'s codecs and telephone events, and its keys where it may be encrypted.
