@@ -23,8 +23,9 @@ use callbox::{
         tone::BeepDetector,
     },
     sip::{
-        fuzzing::{mapped_address, screen, transaction},
-        sdp::{self, Local},
+        Srtp,
+        fuzzing::{self, mapped_address, screen, transaction},
+        sdp::{self, Local, Negotiated},
     },
 };
 
@@ -66,6 +67,54 @@ pub fn sdp(data: &[u8]) {
     }
     assert!(!agreed.direction.sends() || !agreed.remote.ip().is_unspecified());
     assert!(local.codecs.contains(&agreed.codec) && agreed.payload_type < 128);
+}
+
+/// A line of keys says what it said once it is read and written, and with many of them in an offer or an
+/// answer a stream is encrypted with a key of theirs, or not at all where nobody wants it.
+pub fn crypto(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    for line in text.lines() {
+        let Some(read) = fuzzing::crypto(line) else { continue };
+        assert!(read.0 <= 999_999_999);
+        assert_eq!(fuzzing::crypto(&read.3), Some(read));
+    }
+    let lines: String = text.lines().map(|line| format!("a=crypto:{line}\r\n")).collect();
+    for (srtp, profile) in [
+        (Srtp::Off, "RTP/AVP"),
+        (Srtp::Optional, "RTP/AVP"),
+        (Srtp::Optional, "RTP/SAVP"),
+        (Srtp::Required, "RTP/AVP"),
+        (Srtp::Required, "RTP/SAVP"),
+    ] {
+        let local = Local { srtp, ..Local::new(SocketAddr::from(([192, 0, 2, 1], 4_000)), 1) };
+        let theirs = format!(
+            "v=0\r\no=- 1 1 IN IP4 198.51.100.7\r\ns=-\r\nc=IN IP4 198.51.100.7\r\nt=0 0\r\n\
+             m=audio 4000 {profile} 0\r\n{lines}"
+        );
+        if let Ok((answer, agreed)) = sdp::answer(&local, &theirs) {
+            let told = answer.lines().find_map(|line| fuzzing::crypto(line.strip_prefix("a=crypto:")?));
+            let taken = agreed.terms.srtp.map(|keying| (keying.suite, keying.sends));
+            assert_eq!(told.as_ref().map(|(_, suite, key, _)| (*suite, *key)), taken, "{answer}");
+            keyed_by_a_line(&local, &text, &agreed, told.map(|(tag, ..)| tag));
+        }
+        if let Ok(agreed) = sdp::accept(&local, &theirs) {
+            let unheard = srtp == Srtp::Off || lines.is_empty();
+            assert!(agreed.terms.srtp.is_some() || profile == "RTP/AVP" && unheard);
+            keyed_by_a_line(&local, &text, &agreed, None);
+        }
+    }
+}
+
+/// What is heard is of a key in `lines`, under `tag` where one was told; what is sent is of ours alone.
+fn keyed_by_a_line(local: &Local, lines: &str, agreed: &Negotiated, tag: Option<u32>) {
+    let Some(keying) = agreed.terms.srtp else { return assert_ne!(local.srtp, Srtp::Required) };
+    assert_ne!(local.srtp, Srtp::Off);
+    assert_eq!(keying.sends, local.keys.of(keying.suite));
+    // A line of a description ends before its white space.
+    let cryptos = lines.lines().filter_map(|line| fuzzing::crypto(line.trim_end()));
+    assert!({ cryptos }.any(|(theirs, suite, key, _)| {
+        (suite, key) == (keying.suite, keying.receives) && tag.is_none_or(|tag| tag == theirs)
+    }));
 }
 
 /// What is read is written as it was, but for padding.

@@ -8,6 +8,7 @@ mod bodies;
 mod flood;
 mod inputs;
 mod mutate;
+mod noise;
 #[path = "../sip/peers.rs"]
 #[allow(dead_code)]
 mod peers;
@@ -19,6 +20,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// These tests want the machine for themselves: one reads its memory, others fill the processors.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Kilobytes of this process that are in memory.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
 
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what} takes too long"))
