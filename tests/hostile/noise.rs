@@ -12,12 +12,12 @@ use std::{
 
 use callbox::{
     base::{
-        audio::{Codec, Direction},
+        audio::Codec,
         srtp::{Keying, Suite},
-        terms::{Rtcp, Terms},
+        terms::{Agreed, Rtcp, Terms},
     },
     media::{
-        Config, MediaEvent, MediaHandle, MediaPlane, SessionConfig, SocketMode, UtteranceId,
+        Config, MediaEvent, MediaHandle, MediaPlane, SocketMode, UtteranceId,
         codec::g711::{ULAW, encode_ulaw},
         rtcp::{self, NtpTime, Outgoing, ReportBlock, SenderInfo},
         rtp::{Header, Packet, SequenceNumber, Ssrc, Timestamp},
@@ -162,17 +162,10 @@ impl FarEnd {
             Hand::Encrypted(suite) => Some(Keying { suite, sends: key().into(), receives: key().into() }),
             _ => None,
         };
-        let config = SessionConfig {
-            codec: Codec::Pcmu,
-            payload_type: 0,
-            telephone_event: Some(101),
-            remote: rtp.local_addr().unwrap(),
-            direction: Direction::SendRecv,
-            terms: Terms { rtcp: Rtcp::At(rtcp.local_addr().unwrap()), srtp, ..Terms::default() },
-            jitter: Default::default(),
-            rtp_timeout: Duration::from_secs(60),
-            seed: 1 + number,
-        };
+        let usual = Agreed::usual(Codec::Pcmu, rtp.local_addr().unwrap());
+        let terms = Terms { rtcp: Rtcp::At(rtcp.local_addr().unwrap()), srtp, ..usual.terms };
+        let agreed = Agreed { terms, ..usual };
+        let config = agreed.begin(Default::default(), Duration::from_secs(60), 1 + number);
         let leg = plane.reserve().unwrap();
         let port = leg.local_addr();
         let (handle, events) = leg.start(config).unwrap();
