@@ -2,7 +2,6 @@
 //! calls as before and holds nothing.
 
 use std::{
-    fs,
     net::SocketAddr,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
@@ -27,7 +26,7 @@ use crate::{
     eventually,
     mutate::{mutated, numbered, torture, traffic},
     peers::Sipp,
-    settled, within,
+    resident, settled, within,
 };
 
 /// `CALLBOX_MUTATIONS` makes it another number.
@@ -159,13 +158,6 @@ async fn send_stream(to: SocketAddr, seed: u64, count: u64, sent: &AtomicU64) {
         // The end shows that the node has read to the end, or given up before.
         while matches!(within("the end", stream.read(&mut buf)).await, Ok(1..)) {}
     }
-}
-
-/// Kilobytes of this process that are in memory.
-fn resident() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// Sends `count` messages by all ways at once, and waits until the node has let go of them.

@@ -10,6 +10,7 @@ mod condition;
 mod flood;
 mod inputs;
 mod mutate;
+mod noise;
 #[path = "../support/peers.rs"]
 mod peers;
 #[path = "../support/settled.rs"]
@@ -30,3 +31,10 @@ const SETTLING: Duration = Duration::from_secs(60);
 
 /// These tests want the machine for themselves: one reads its memory, others fill the processors.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Kilobytes of this process that are in memory.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}

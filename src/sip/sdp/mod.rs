@@ -6,7 +6,7 @@
 //! RTCP on RTP's port (RFC 5761) is agreed to where it is offered and never offered: a carrier's border
 //! controller has both ports anyway, and an offer must be ready for a peer that has not heard of it.
 
-mod crypto;
+pub(super) mod crypto;
 mod parse;
 mod security;
 
