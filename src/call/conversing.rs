@@ -117,7 +117,7 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, place: &Place, session: 
     let bridge = Bridge {
         parts,
         plan,
-        trunk: call.trunk.borrow().clone(),
+        trunk: call.way.borrow().as_ref().map(|way| way.trunk.clone()),
         place,
         signalling: signalling.clone(),
         caller: media.clone(),

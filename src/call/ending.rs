@@ -1,6 +1,6 @@
 //! What the end of a call means: its final status, who ended it, and whose fault it was.
 
-use crate::base::{Fault, Pii};
+use crate::base::Fault;
 use crate::call::event::Ending;
 use crate::call::record::{CallDirection, CallStatus, EndedBy};
 use crate::sip::SipEnd;
@@ -154,6 +154,7 @@ fn describe(end: &SipEnd) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Pii;
 
     fn unanswered(end: SipEnd) -> Ending {
         ending(Circumstances::unanswered(CallDirection::Outbound, Some(end)))
@@ -192,14 +193,14 @@ mod tests {
 
     #[test]
     fn nobody_answered_where_it_rang_and_the_carrier_failed_where_it_did_not() {
-        let timeout = || SipEnd::Rejected { status: 408, reason: "Request Timeout".into() };
+        let timeout = || SipEnd::Rejected { status: 408, reason: Pii::new("Request Timeout".into()) };
         for end in [SipEnd::NoAnswer, timeout()] {
             assert_eq!(unanswered(end.clone()).status, CallStatus::NoAnswer);
             let known = Circumstances::unanswered(CallDirection::Outbound, Some(end));
             let silent = ending(Circumstances { rang: false, ..known });
             assert_eq!((silent.status, silent.fault), (CallStatus::Failed, Some(Fault::Carrier)));
         }
-        let away = SipEnd::Rejected { status: 480, reason: "Temporarily Unavailable".into() };
+        let away = SipEnd::Rejected { status: 480, reason: Pii::new("Temporarily Unavailable".into()) };
         let known = Circumstances::unanswered(CallDirection::Outbound, Some(away));
         let away = ending(Circumstances { rang: false, ..known });
         assert_eq!(away.status, CallStatus::NoAnswer, "the callee's own word");

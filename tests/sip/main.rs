@@ -9,6 +9,7 @@ mod certificates;
 mod condition;
 mod dialogs;
 mod dnsmasq;
+mod flows;
 mod hostile;
 mod identity;
 mod inbound;

@@ -84,6 +84,7 @@ async fn ask(node: &SipNode, trunk: &TrunkConfig) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::config::Sources;
     use crate::sip::Transport;
 
     #[test]
@@ -93,7 +94,7 @@ mod tests {
             ..TrunkConfig::peer("a", "sip.example.com".parse().unwrap())
         };
         let registers = TrunkConfig { register: true, ..secure.clone() };
-        let mut config = NodeConfig::default();
+        let mut config = Sources::default().load().unwrap().config;
         assert!(unreachable_over_tls(&secure, &config).is_none(), "no call is taken");
         config.call.inbound_persona = "receptionist".into();
         assert!(unreachable_over_tls(&secure, &config).is_some());
