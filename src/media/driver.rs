@@ -45,7 +45,7 @@ use tokio::sync::mpsc;
 
 pub use self::{
     config::{Config, SocketMode},
-    handle::MediaHandle,
+    handle::{MediaHandle, Recorded},
     sockets::raise_limit,
     worker::wake_on_time,
 };
@@ -60,7 +60,7 @@ use super::{
     dtmf::DtmfError,
     playout::PlayoutFull,
     ports::{PortError, PortPool},
-    recording::{Recorder, RecordingError},
+    recording::Recorder,
     session::{MediaEvent, SessionConfig},
 };
 
@@ -82,8 +82,6 @@ pub enum MediaError {
     PlayoutFull(#[from] PlayoutFull),
     #[error(transparent)]
     Dtmf(#[from] DtmfError),
-    #[error(transparent)]
-    Recording(#[from] RecordingError),
 }
 
 /// Legs that may wait to be adopted by a thread: a second's worth of a fast ramp.

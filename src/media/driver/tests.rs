@@ -39,6 +39,7 @@ contract!(
     digits_cross_and_statistics_tell_of_it,
     reports_cross_on_the_ports_above,
     a_leg_that_closes_says_goodbye,
+    a_leg_that_is_closed_does_first_what_it_was_told_before,
     a_plane_that_shuts_down_says_goodbye,
     dropping_every_handle_closes_the_leg,
     dropping_the_plane_completes_recordings,
@@ -113,7 +114,7 @@ async fn two_legs_hear_each_other_and_both_are_recorded(sockets: SocketMode) {
     let path = folder.path().join("call.wav");
     let plane = plane(sockets);
     let [(alice, mut from_bob), (bob, mut from_alice)] = pair(&plane);
-    alice.record(path.clone()).unwrap();
+    let recorded = alice.record(path.clone()).unwrap();
     alice.play(A, tone(400.0, 4_000.0, 8_000)).unwrap();
     alice.finish(A).unwrap();
     bob.play(A, tone(1_000.0, 8_000.0, 8_000)).unwrap();
@@ -125,7 +126,8 @@ async fn two_legs_hear_each_other_and_both_are_recorded(sockets: SocketMode) {
     received(&mut from_bob, 20).await;
     assert_eq!(alice.queued(), Duration::ZERO);
 
-    let summary = timeout(LIMIT, alice.stop_recording()).await.unwrap().unwrap();
+    alice.close();
+    let summary = timeout(LIMIT, recorded.summary()).await.unwrap().unwrap();
     assert_eq!((&summary.path, summary.dropped_samples), (&path, 0));
     let mut wav = hound::WavReader::open(&path).unwrap();
     assert_eq!(wav.spec().channels, 2);
@@ -274,6 +276,16 @@ async fn a_leg_that_closes_says_goodbye(sockets: SocketMode) {
     goodbye(&rtcp).await;
 }
 
+async fn a_leg_that_is_closed_does_first_what_it_was_told_before(sockets: SocketMode) {
+    let plane = plane(sockets);
+    for _ in 0..50 {
+        let (leg, _unread) = plane.reserve().unwrap().start(config((Ipv4Addr::LOCALHOST, 9).into())).unwrap();
+        let stats = leg.stats();
+        leg.close();
+        assert!(timeout(LIMIT, stats).await.unwrap().is_ok());
+    }
+}
+
 async fn a_plane_that_shuts_down_says_goodbye(sockets: SocketMode) {
     let plane = plane(sockets);
     let (rtp, rtcp) = far_end();
@@ -309,11 +321,13 @@ async fn dropping_the_plane_completes_recordings(sockets: SocketMode) {
     let path = folder.path().join("call.wav");
     let plane = plane(sockets);
     let [(alice, mut from_bob), _bob] = pair(&plane);
-    alice.record(path.clone()).unwrap();
+    let recorded = alice.record(path.clone()).unwrap();
     received(&mut from_bob, 30).await;
     tokio::task::spawn_blocking(move || drop(plane)).await.unwrap();
     assert!(hound::WavReader::open(&path).unwrap().duration() >= 20 * 160);
-    assert!(matches!(alice.stop_recording().await, Err(MediaError::Closed)));
+    let summary = timeout(LIMIT, recorded.summary()).await.unwrap().unwrap();
+    assert_eq!(summary.path, path);
+    assert!(matches!(alice.record(path), Err(MediaError::Closed)));
 }
 
 async fn a_listener_that_sleeps_disturbs_nobody(sockets: SocketMode) {
@@ -389,9 +403,17 @@ async fn a_leg_that_panics_ends_alone(sockets: SocketMode) {
     let [(_alice, mut from_bob), (bob, mut from_alice)] = pair(&plane);
     let (broken, mut silent) =
         plane.reserve().unwrap().start(config((Ipv4Addr::LOCALHOST, 9).into())).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("call.wav");
+    let recorded = broken.record(path.clone()).unwrap();
     broken.panic().unwrap();
     timeout(LIMIT, async { while silent.recv().await.is_some() {} }).await.expect("the events end");
     assert!(matches!(broken.stats().await, Err(MediaError::Closed)));
+    let summary = timeout(LIMIT, recorded.summary()).await.unwrap();
+    assert!(
+        summary.is_ok_and(|summary| summary.path == path) && path.exists(),
+        "what there is of it is kept"
+    );
     tokio::join!(received(&mut from_bob, 10), received(&mut from_alice, 10));
     assert!(bob.stats().await.is_ok());
     assert_eq!(plane.legs(), 2);
