@@ -192,6 +192,10 @@ impl Transfer {
                 let told = [Step::Record(TransferStatus::Referred), Step::Tell(Event::Referred)];
                 self.become_with(State::Referred, told)
             }
+            // It began, and a refusal that comes after that leaves open how far it got.
+            Referral::Refused { .. } if self.state == (State::Referring { accepted: true }) => {
+                self.fail(TransferStatus::Failed)
+            }
             Referral::Refused { .. } => self.unreferred(TransferStatus::Failed),
             // It cannot make such calls: the target's telephone has not rung.
             Referral::Failed { status: 405 | 420 | 500..600 } => self.unreferred(TransferStatus::Failed),
