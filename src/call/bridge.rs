@@ -6,6 +6,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
@@ -65,10 +66,12 @@ pub(super) struct Inputs {
     pub(super) over: CancellationToken,
 }
 
-/// The second leg, and the sentence that is being written for it.
+/// The second leg, and what comes before it: the question to the rules, and the sentence that is being
+/// written for its party.
 #[derive(Default)]
 struct Second {
     target: Target,
+    asking: Option<BoxFuture<'static, bool>>,
     briefing: Option<JoinHandle<Option<String>>>,
 }
 
@@ -92,6 +95,9 @@ impl Bridge<'_> {
                     Happening::CallOver
                 }
                 () = at(deadline) => Happening::TargetEnded(None),
+                allowed = allowed(&mut second.asking) => {
+                    if allowed { Happening::Allowed } else { Happening::Refused }
+                }
                 Some(wish) = wishes.recv() => wish.into(),
                 happening = second.target.next() => happening,
             };
@@ -120,7 +126,10 @@ impl Bridge<'_> {
     async fn perform(&self, step: Step, second: &mut Second) -> Option<Happening> {
         let target = &mut second.target;
         match step {
-            Step::AskLeave => return Some(self.ask_leave().await),
+            // Waited for beside everything else: whoever hangs up meanwhile needs no answer.
+            Step::AskLeave => {
+                second.asking = Some((self.parts.transfers)(self.place.call, self.plan.clone()));
+            }
             Step::TakeLine => return Some(self.take_line(target)),
             Step::Refer => return self.refer().await,
             Step::Dial => {
@@ -142,11 +151,6 @@ impl Bridge<'_> {
             Step::Tell(event) => drop(self.conversation.send(event).await),
         }
         None
-    }
-
-    async fn ask_leave(&self) -> Happening {
-        let allowed = (self.parts.transfers)(self.place.call, self.plan.clone()).await;
-        if allowed { Happening::Allowed } else { Happening::Refused }
     }
 
     fn take_line(&self, target: &mut Target) -> Happening {
@@ -265,8 +269,10 @@ fn unusable(error: &str) -> Happening {
 }
 
 fn steered(done: Result<(), MediaError>) {
-    if let Err(error) = done {
-        tracing::error!(%error, "the caller does not hear how a transfer goes");
+    match done {
+        // Nobody is there to hear it.
+        Ok(()) | Err(MediaError::Closed) => {}
+        Err(error) => tracing::error!(%error, "the caller does not hear how a transfer goes"),
     }
 }
 
@@ -277,6 +283,16 @@ impl From<Wish> for Happening {
             Wish::Digit(digit) => Happening::CallerPressed(digit),
         }
     }
+}
+
+/// What the rules say, once; never, if they are not asked.
+async fn allowed(asking: &mut Option<BoxFuture<'static, bool>>) -> bool {
+    let allowed = match asking {
+        Some(asking) => asking.await,
+        None => pending().await,
+    };
+    *asking = None;
+    allowed
 }
 
 async fn at(moment: Option<Instant>) {
