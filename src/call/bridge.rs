@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::E164;
 use crate::call::TransferManner;
-use crate::call::briefing::{brief, words};
+use crate::call::briefing::{brief, notice, words};
 use crate::call::directory::{Parts, Place, Wanted};
 use crate::call::event::CallChange;
 use crate::call::leg::Leg;
@@ -25,8 +25,9 @@ use crate::call::transfer::{Happening, Step, Transfer};
 use crate::engine::worker::LlmHandle;
 use crate::media::{MediaError, MediaHandle, Ringback};
 use crate::sip::{CallHandle, Dial, Refer, Referral, TransferBy};
-use crate::voice::Event;
+use crate::voice::announcing::announce;
 use crate::voice::introducing::Introducer;
+use crate::voice::{Event, Phrases};
 
 /// Wishes of the conversation that may wait; digits beyond that are lost.
 pub(super) const WISHES: usize = 16;
@@ -81,7 +82,7 @@ impl Bridge<'_> {
     pub(super) async fn drive(self, inputs: Inputs) -> Option<TransferStatus> {
         let Inputs { mut wishes, mut referrals, over } = inputs;
         let mut second = Second::default();
-        let mut transfer = Transfer::new(self.by().await, self.is_warm());
+        let mut transfer = Transfer::new(self.by().await, self.speaks_first());
         let mut status = None;
         // Set when the first leg is over.
         let mut deadline = None;
@@ -118,6 +119,15 @@ impl Bridge<'_> {
         self.parts.config.transfer == TransferManner::Warm
     }
 
+    /// Whether the second party is told or asked something before it is joined.
+    fn speaks_first(&self) -> bool {
+        self.is_warm() || notice(self.phrases(), self.plan.record).is_some()
+    }
+
+    fn phrases(&self) -> &Phrases {
+        self.parts.voice.phrases_for(&self.plan.language)
+    }
+
     /// Whoever is to be asked first is dialled by this node.
     async fn by(&self) -> TransferBy {
         if self.is_warm() { TransferBy::Bridge } else { self.signalling.transfer_by().await }
@@ -136,7 +146,7 @@ impl Bridge<'_> {
                 second.briefing = self.is_warm().then(|| self.brief());
                 return self.dial(target).await;
             }
-            Step::Introduce => return self.introduce(second).await,
+            Step::Introduce => return self.introduce(second),
             Step::Join => return Some(self.join(target)),
             Step::RingBack => steered(self.caller.ring_back(tone_of(self.plan.transfer_to.as_ref()))),
             Step::Quiet => steered(self.caller.play_again()),
@@ -214,16 +224,22 @@ impl Bridge<'_> {
         tokio::spawn(brief(self.llm.clone(), self.plan.language.clone(), turns))
     }
 
-    async fn introduce(&self, second: &mut Second) -> Option<Happening> {
+    /// In a blind transfer the second party hears no more than that it is recorded. Where that cannot be said
+    /// it is not joined.
+    fn introduce(&self, second: &mut Second) -> Option<Happening> {
         let media = match second.target.start() {
             Ok(media) => media,
             Err(error) => return Some(unusable(&error)),
         };
         let briefing = second.briefing.take();
         let introducer = self.introducer();
-        let phrases = self.parts.voice.phrases_for(&self.plan.language).clone();
-        let recorded = self.plan.record;
+        let (phrases, recorded) = (self.phrases().clone(), self.plan.record);
+        let notice = notice(&phrases, recorded).filter(|_| !self.is_warm()).map(str::to_owned);
         second.target.introduce(|Lent { mut heard, mut pressed }| async move {
+            if let Some(notice) = notice {
+                let Introducer { engines, voice, .. } = introducer;
+                return (announce(notice, engines.tts, voice, media, &mut heard).await, heard);
+            }
             let briefed = match briefing {
                 Some(briefing) => briefing.await.ok().flatten(),
                 None => None,
