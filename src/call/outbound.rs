@@ -6,7 +6,9 @@ use crate::call::ending::Circumstances;
 use crate::call::event::CallChange;
 use crate::call::leg::Leg;
 use crate::call::record::{CallDirection, CallPlan, CallStatus, EndedBy};
+use crate::call::recording;
 use crate::call::teller::Teller;
+use crate::media::Recorded;
 use crate::sip::{Dial, Reoffer, Signal, SipCall, SipEnd, Way};
 
 /// Runs the call from its first event to its last.
@@ -22,24 +24,42 @@ pub(super) async fn run(parts: &Parts, plan: CallPlan, place: &Place) {
         Dialled::Answered { call, leg, sdp } => {
             talk(parts, &plan, place, Answered { call: *call, leg: *leg, sdp, prepared }).await;
         }
-        Dialled::Ended { end, stopped_by, rang } => {
+        Dialled::Ended { end, stopped_by, rang, early } => {
             let known =
                 Circumstances { stopped_by, rang, ..Circumstances::unanswered(CallDirection::Outbound, end) };
-            teller.ended(known).await;
+            unanswered(teller, known, early).await;
         }
     }
     teller.tell(CallChange::Closed).await;
 }
 
 enum Dialled {
-    Answered { call: Box<SipCall>, leg: Box<Leg>, sdp: String },
-    Ended { end: Option<SipEnd>, stopped_by: Option<EndedBy>, rang: bool },
+    Answered {
+        call: Box<SipCall>,
+        leg: Box<Leg>,
+        sdp: String,
+    },
+    Ended {
+        end: Option<SipEnd>,
+        stopped_by: Option<EndedBy>,
+        rang: bool,
+        /// Of what was played before.
+        early: Option<Recorded>,
+    },
+}
+
+/// Who listens to the recording hears why there was no answer: "the number is not in service".
+async fn unanswered(teller: &Teller, known: Circumstances, early: Option<Recorded>) {
+    teller.ended(known).await;
+    if let Some(recorded) = early {
+        recording::tell(recorded, teller).await;
+    }
 }
 
 /// Dials and waits for the answer.
 async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
     let Place { teller, stop, .. } = place;
-    let failed = |end| Dialled::Ended { end, stopped_by: None, rang: false };
+    let failed = |end| Dialled::Ended { end, stopped_by: None, rang: false, early: None };
     let Some(to) = plan.to.clone() else { return failed(None) };
     let mut leg = match Leg::reserve(&parts.media, (parts.advertise)()) {
         Ok(leg) => leg,
@@ -90,8 +110,8 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
             Some(Signal::EarlyMedia { sdp }) => {
                 rang = true;
                 teller.status(CallStatus::Ringing).await;
-                let recording = plan.record.then(|| conversing::recording_path(parts, teller));
-                leg = match leg.hear_early(&sdp, recording) {
+                let record_to = plan.record.then(|| recording::path_of(parts, place.call));
+                leg = match leg.hear_early(&sdp, record_to) {
                     Ok(leg) => leg,
                     Err(error) => {
                         tracing::error!(%error, "the audio of a call cannot start");
@@ -107,9 +127,11 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
             Some(Signal::Answered { sdp }) => {
                 return Dialled::Answered { call: Box::new(call), leg: Box::new(leg), sdp };
             }
-            Some(Signal::Ended(end)) => return Dialled::Ended { end: Some(end), stopped_by, rang },
+            Some(Signal::Ended(end)) => {
+                return Dialled::Ended { end: Some(end), stopped_by, rang, early: leg.end() };
+            }
             Some(_) => {}
-            None => return Dialled::Ended { end: None, stopped_by, rang },
+            None => return Dialled::Ended { end: None, stopped_by, rang, early: leg.end() },
         }
     }
 }
@@ -151,7 +173,8 @@ async fn talk(parts: &Parts, plan: &CallPlan, place: &Place, answered: Answered)
             tracing::warn!(%error, "the callee's answer cannot be used");
             call.handle.hang_up();
             let end = SipEnd::ProtocolError { detail: error.to_string() };
-            place.teller.ended(Circumstances::unanswered(CallDirection::Outbound, Some(end))).await;
+            let known = Circumstances::unanswered(CallDirection::Outbound, Some(end));
+            unanswered(&place.teller, known, leg.end()).await;
         }
     }
 }

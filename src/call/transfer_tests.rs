@@ -204,6 +204,16 @@ fn whoever_the_carrier_did_not_reach_is_not_rung_again() {
     }
 }
 
+#[test]
+fn whoever_the_carrier_rang_before_its_answer_was_lost_is_not_rung_again() {
+    for begun in [Referral::Accepted, Referral::Ringing] {
+        let mut transfer = referring(TransferBy::Auto);
+        assert_eq!(transfer.handle(says(begun)), []);
+        let steps = transfer.handle(says(Referral::Refused { status: 408 }));
+        assert_eq!(steps, came_back(TransferStatus::Failed));
+    }
+}
+
 /// The target of a warm transfer has answered.
 fn introducing() -> Transfer {
     let [wanted, line, allowed] = RINGING;

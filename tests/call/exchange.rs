@@ -121,6 +121,12 @@ impl Party {
         share(&heard[heard.len().saturating_sub(samples)..], hz)
     }
 
+    /// Tenths of a second in which nothing but a tone of `hz` was heard.
+    pub fn tenths_of(&self, hz: f32) -> usize {
+        let loud = |part: &&[i16]| part.iter().any(|sample| sample.unsigned_abs() > 1_500);
+        self.life.lock().heard.chunks_exact(800).filter(loud).filter(|part| share(part, hz) > 0.8).count()
+    }
+
     pub async fn rings(&self) {
         eventually("a party's phone rings", || self.life.lock().calls > 0).await;
     }

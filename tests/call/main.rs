@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod afterwards;
 mod baresip;
 mod callee;
 mod capture;

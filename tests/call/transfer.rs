@@ -189,6 +189,38 @@ async fn a_caller_who_hangs_up_cancels_the_ringing_leg() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_dialled_for_a_caller_who_has_hung_up() {
+    let script = asks_for_a_person().rules_wait();
+    let scene = Scene::new(1, Party::new(Manner::Listens), script).await;
+    let call = scene.rig.place(transferable());
+    scene.rig.rules_are_asked().await;
+    scene.caller.hangs_up().await;
+    scene.rig.is_silent().await;
+    scene.rig.rules_answer();
+    let story = scene.rig.story(call).await;
+    assert_eq!(outcome(&story.ending()), (CallStatus::Completed, EndedBy::Callee));
+    assert_eq!((story.transfers(), scene.office.calls()), (vec![], 0));
+    scene.rig.is_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_to_be_recorded_is_told_so_before_the_two_are_joined() {
+    for record in [true, false] {
+        let scene = Scene::new(1, Party::new(Manner::Listens), asks_for_a_person()).await;
+        let call = scene.rig.place(CallPlan { record, ..transferable() });
+        scene.told(call, TransferStatus::Answered).await;
+        scene.caller.sings(700.0).await;
+        scene.office.hears(700.0).await;
+        // "This call is recorded." takes the scripted voice, which speaks at 440 Hz, more than half a second.
+        let spoken = scene.office.tenths_of(440.0);
+        assert_eq!(spoken >= 4, record, "{spoken} tenths of a second are the agent's");
+        scene.caller.hangs_up().await;
+        scene.rig.story(call).await;
+        scene.rig.is_clean().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_maximum_duration_ends_both_legs() {
     let scene = Scene::new(1, Party::new(Manner::Rings), asks_for_a_person()).await;
     let call = scene.joined(CallPlan { max_duration_secs: 14, ..transferable() }).await;

@@ -23,18 +23,20 @@ use callbox::voice::driver::Voices;
 use callbox::voice::mouth::VoiceChoice;
 use parking_lot::Mutex;
 use tempfile::TempDir;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::eventually;
 
 /// What the engines do, and what the node is like.
 pub struct Script {
     utterances: Vec<String>,
+    asr_delay: Duration,
     answers: Vec<toml::Value>,
     password: Option<String>,
     ring_timeout_secs: u64,
     lines: usize,
     leave: bool,
+    rules_wait: bool,
     transfer_ring_secs: u64,
     srtp: Srtp,
     /// A trunk that is tried first.
@@ -53,11 +55,13 @@ impl Script {
     pub fn new() -> Self {
         Script {
             utterances: Vec::new(),
+            asr_delay: Duration::ZERO,
             answers: Vec::new(),
             password: None,
             ring_timeout_secs: 20,
             lines: 4,
             leave: true,
+            rules_wait: false,
             transfer_ring_secs: 20,
             srtp: Srtp::Off,
             before: None,
@@ -80,6 +84,12 @@ impl Script {
     /// What the recogniser makes of the callee's utterances, in order.
     pub fn hears<const N: usize>(mut self, texts: [&str; N]) -> Self {
         self.utterances.extend(texts.map(str::to_owned));
+        self
+    }
+
+    /// The recogniser takes this long for each.
+    pub fn hears_slowly(mut self, delay: Duration) -> Self {
+        self.asr_delay = delay;
         self
     }
 
@@ -115,6 +125,12 @@ impl Script {
     /// The rules refuse every transfer.
     pub fn refuses_transfers(mut self) -> Self {
         self.leave = false;
+        self
+    }
+
+    /// The rules answer only once [`Rig::rules_answer`] lets them.
+    pub fn rules_wait(mut self) -> Self {
+        self.rules_wait = true;
         self
     }
 
@@ -168,7 +184,8 @@ impl Script {
         let scripted = |options: toml::Table| EngineConfig { options, ..EngineConfig::new("scripted", "") };
         let says = |text: &String| toml::Value::try_from(BTreeMap::from([("say", text)])).unwrap();
         let utterances: Vec<toml::Value> = utterances.iter().map(says).collect();
-        let asr = toml::Table::from_iter([("utterances".to_owned(), utterances.into())]);
+        let mut asr = toml::Table::from_iter([("utterances".to_owned(), utterances.into())]);
+        asr.insert("delay_ms".into(), (self.asr_delay.as_millis() as i64).into());
         let mut llm = toml::Table::from_iter([("answers".to_owned(), self.answers.clone().into())]);
         llm.insert("token_ms".into(), if self.summary { 5 } else { 0 }.into());
         let tts = toml::from_str("ms_a_character = 25").unwrap();
@@ -211,6 +228,19 @@ pub fn plan() -> CallPlan {
     }
 }
 
+/// Of transfers.
+struct Rules {
+    asked: AtomicU32,
+    answers: Semaphore,
+}
+
+impl Rules {
+    async fn say(&self, leave: bool) -> bool {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.answers.acquire().await.is_ok_and(|_| leave)
+    }
+}
+
 pub struct Rig {
     pub directory: Directory,
     pub sip: SipNode,
@@ -218,6 +248,7 @@ pub struct Rig {
     pub told: Arc<Mutex<HashMap<CallId, Vec<CallChange>>>>,
     news: watch::Receiver<u64>,
     pub recordings: TempDir,
+    rules: Arc<Rules>,
 }
 
 impl Rig {
@@ -256,6 +287,9 @@ impl Rig {
         let target = script.engines(script.target.as_deref().unwrap_or_default());
         target.ready(Duration::from_secs(10)).await.unwrap();
         let manner = if script.target.is_some() { TransferManner::Warm } else { TransferManner::Blind };
+        let answers = Semaphore::new(if script.rules_wait { 0 } else { Semaphore::MAX_PERMITS });
+        let rules = Arc::new(Rules { asked: AtomicU32::new(0), answers });
+        let asked_rules = rules.clone();
         // A call asks for its engines once, and once more for whom it is transferred to.
         let asked = AtomicU32::new(0);
         let mut voice = callbox::voice::Config::default();
@@ -284,7 +318,10 @@ impl Rig {
                 Voices { asr, llm, tts, vad, turn, hears }
             }),
             voices: Arc::new(|_, _| VoiceChoice { name: "tone-0".into(), speed: 1.0 }),
-            transfers: Arc::new(move |_, _| Box::pin(std::future::ready(script.leave))),
+            transfers: Arc::new(move |_, _| {
+                let rules = asked_rules.clone();
+                Box::pin(async move { rules.say(script.leave).await })
+            }),
             personas: BTreeMap::from([("test".to_owned(), Persona::default())]),
             recordings: recordings.path().to_owned(),
             events,
@@ -297,11 +334,25 @@ impl Rig {
         });
         let told = Arc::new(Mutex::new(HashMap::new()));
         let news = listen(inbox, told.clone());
-        Rig { directory, sip, media, told, news, recordings }
+        Rig { directory, sip, media, told, news, recordings, rules }
     }
 
     pub fn place(&self, plan: CallPlan) -> CallId {
         self.directory.place(plan).unwrap()
+    }
+
+    pub async fn rules_are_asked(&self) {
+        eventually("the rules are asked", || self.rules.asked.load(Ordering::Relaxed) > 0).await;
+    }
+
+    /// All questions so far, and all that come.
+    pub fn rules_answer(&self) {
+        self.rules.answers.add_permits(Semaphore::MAX_PERMITS);
+    }
+
+    /// The media of every leg has ended.
+    pub async fn is_silent(&self) {
+        eventually("no leg is left", || self.media.legs() == 0).await;
     }
 
     /// All a call has told, once it is closed.
