@@ -93,7 +93,8 @@ refund_key = "{REFUND_KEY}"
         let (http, sip) = (free_tcp(), free_udp());
         fs::write(dir.path().join("callbox.toml"), config(http, sip, &callee.trunks(address), payments))
             .unwrap();
-        fs::write(dir.path().join("numbers.csv"), format!("number\n{}\n", STOCK.join("\n"))).unwrap();
+        let stock: String = STOCK.iter().map(|number| format!("{number},carrier\n")).collect();
+        fs::write(dir.path().join("numbers.csv"), format!("number,trunk\n{stock}")).unwrap();
         let imported = callbox(dir.path()).args(["numbers", "import", "numbers.csv"]).output().unwrap();
         assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
         let data_dir = dir.path().join("data");
