@@ -149,6 +149,23 @@ fn speech_after_a_pause_begins_at_the_wanted_delay() {
 }
 
 #[test]
+fn delay_of_a_stream_that_pauses_is_the_one_it_was_heard_with() {
+    let start = Instant::now();
+    let mut buffer = JitterBuffer::new(Config::default(), NARROWBAND_HZ, start);
+    let mut delays = Vec::new();
+    for n in 0..400u32 {
+        let now = start + super::super::pacer::frames(n);
+        if n < 100 {
+            buffer.push(now, Timestamp(n * 160), n == 0, &[1_000; 160]);
+        }
+        delays.push(buffer.delay(now));
+        buffer.frame(now, &mut [0; FRAME_SAMPLES]);
+    }
+    assert_eq!(delays[399], delays[99], "five seconds of silence are no delay");
+    assert!((ms(30)..=ms(60)).contains(&delays[99]), "{:?}", delays[99]);
+}
+
+#[test]
 fn a_timestamp_jump_begins_anew_and_is_soon_heard() {
     for jump in [1_000_000u32, 0x8000_0000, 0u32.wrapping_sub(50_000)] {
         let start = Instant::now();

@@ -185,3 +185,14 @@ fn after_a_goodbye_silence_is_not_waited_out() {
     });
     assert!(goes_on.abs_diff(secs(10)) < tolerance, "who speaks on has not left: {goes_on:?}");
 }
+
+#[test]
+fn silence_at_the_end_of_a_call_takes_nothing_from_its_score() {
+    let mut world = World::new(Link::seeded);
+    world.run(secs(5));
+    let spoken = world.alice.session.stats();
+    world.bob.link.loss = 1.0;
+    world.run(secs(5));
+    let (before, after) = (spoken.score().unwrap(), world.alice.session.stats().score().unwrap());
+    assert!(before > 4.2 && (before - after).abs() < 0.05, "{before} before the silence, {after} after it");
+}
