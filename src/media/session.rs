@@ -140,6 +140,8 @@ pub struct Session {
     clock: u64,
     /// Of an encrypted session.
     srtp: Option<Box<Srtp>>,
+    /// Of one that was, and is plain now: under a key that comes back, numbers go on.
+    rested: Option<Box<Srtp>>,
     /// What is left of the last packet that it opened.
     opened: Vec<u8>,
     latch: Latch,
@@ -184,6 +186,7 @@ impl Session {
             pacer: Pacer::new(now),
             clock: 0,
             srtp: agreed.terms.srtp.map(|keying| Box::new(Srtp::new(keying))),
+            rested: None,
             opened: Vec::new(),
             latch: Latch::new(agreed.remote),
             reception: Reception::new(now),
