@@ -65,6 +65,9 @@ use crate::base::{
 /// After a goodbye (RFC 3550 §6.6) silence is no lost packet; what follows a change of the far end's stream
 /// comes within this.
 const AFTER_GOODBYE: Duration = Duration::from_secs(3);
+/// A far end that was not heard for so long may be heard from elsewhere after a re-INVITE
+/// ([`latching`](super::latching)): a NAT that gave it another port has not yet ended the call.
+const SILENT: Duration = Duration::from_secs(2);
 /// Packets that a goodbye overtook come within this; who is heard after it has not left.
 const STRAGGLERS: Duration = Duration::from_millis(500);
 
@@ -158,6 +161,8 @@ pub struct Session {
     reporting: Reporting,
     /// When RTP was last heard, or expected to begin.
     heard: Instant,
+    /// When RTP last came, whatever was expected.
+    spoke: Instant,
     /// When it last reported by RTCP: it lives, though it may say nothing.
     reported: Instant,
     /// When the far end's stream ended by a goodbye.
@@ -199,6 +204,7 @@ impl Session {
             outbound,
             reporting,
             heard: now,
+            spoke: now,
             reported: now,
             left: None,
             timed_out: false,
@@ -237,10 +243,12 @@ impl Session {
         if source == Source::Plausible {
             self.latch.latch(from);
             self.emit(MediaEvent::Latched { from });
+        } else {
+            self.latch.confirm();
         }
         self.stats.packets_received += 1;
         self.stats.octets_received += packet.payload.len() as u64;
-        self.heard = now;
+        (self.heard, self.spoke) = (now, now);
         if std::mem::take(&mut self.timed_out) {
             self.emit(MediaEvent::RtpResumed);
         }
@@ -327,7 +335,8 @@ impl Session {
 
     /// Takes what a re-INVITE or UPDATE agreed on. What plays goes on, in the new codec.
     pub fn update(&mut self, now: Instant, update: SessionUpdate) {
-        let silent = now.saturating_duration_since(self.heard) >= self.rtp_timeout;
+        let expected = update.direction.receives();
+        let silent = expected && now.saturating_duration_since(self.spoke) >= SILENT;
         let opened = self.latch.update(update.remote, silent) | self.secure(update.terms.srtp);
         if opened {
             self.reception.forget();
