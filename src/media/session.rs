@@ -346,6 +346,9 @@ impl Session {
             self.outbound.set_codec(update.codec, update.terms.opus);
             self.jitter.set_rate(update.codec.sample_rate());
         }
+        if !expected {
+            self.comfort.end();
+        }
         // What is agreed anew is waited for anew.
         (self.heard, self.left, self.timed_out) = (now, None, false);
         (self.codec, self.payload_type) = (update.codec, update.payload_type);

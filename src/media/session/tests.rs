@@ -443,6 +443,51 @@ fn hold_opens_the_latch_to_nobody_and_the_resume_does() {
     assert_eq!(latched(&far.hears(secs(1), &[after])), [at(after)]);
 }
 
+/// A packet of the far end whose room is as loud as -40 dBov, then a second of silence.
+fn noisy(session: &mut Session, now: Instant) {
+    for (n, payload_type) in [(1, 0), (2, 13)] {
+        session.handle_datagram(now, at(BOB), &packet_of(9, n, payload_type));
+    }
+    assert!(heard_for(session, now, 40) > 50.0, "it sounds");
+}
+
+fn packet_of(ssrc: u32, n: u16, payload_type: u8) -> Vec<u8> {
+    let (sequence, timestamp) = (SequenceNumber(n), Timestamp(u32::from(n) * 160));
+    let header = Header { marker: false, payload_type, sequence, timestamp, ssrc: Ssrc(ssrc) };
+    [&header.to_bytes()[..], &[40, 0, 0, 0]].concat()
+}
+
+/// How loud the last of so many frames is.
+fn heard_for(session: &mut Session, start: Instant, frames: u32) -> f64 {
+    (0..frames).for_each(|n| session.handle_timeout(start + FRAME * n));
+    let heard = std::iter::from_fn(|| session.poll_output()).filter_map(|output| match output {
+        Output::Event(MediaEvent::Frame { pcm, .. }) => Some(rms(&pcm)),
+        _ => None,
+    });
+    heard.last().expect("a frame came")
+}
+
+#[test]
+fn comfort_noise_ends_when_the_call_is_held() {
+    let now = Instant::now();
+    let mut session = Session::new(config(BOB, 1), now);
+    noisy(&mut session, now);
+    session.update(now, update(BOB, Direction::SendOnly));
+    assert_eq!(heard_for(&mut session, now + secs(1), 2), 0.0);
+}
+
+#[test]
+fn comfort_noise_ends_with_its_stream() {
+    let now = Instant::now();
+    let mut session = Session::new(config(BOB, 1), now);
+    noisy(&mut session, now);
+    // Another source, which presses a key first.
+    for n in [1, 2] {
+        session.handle_datagram(now + secs(1), at(BOB), &packet_of(10, n, 101));
+    }
+    assert_eq!(heard_for(&mut session, now + secs(1), 2), 0.0);
+}
+
 #[test]
 fn unknown_payload_types_are_counted_and_dropped() {
     let now = Instant::now();
