@@ -50,7 +50,7 @@ use super::{
     jitter::{FRAME_SAMPLES, FrameKind, JitterBuffer},
     latching::{Latch, Source},
     pacer::{Pacer, frames},
-    playout::{PlayoutFull, Progress, UtteranceId},
+    playout::{PlayoutFull, Progress, UtteranceId, narrow},
     reception::{Reception, Verdict},
     relay::Frame,
     rtp::{Packet, RtpError},
@@ -292,10 +292,12 @@ impl Session {
         self.outputs.pop_front()
     }
 
-    /// Queues audio at `rate` Hz behind what already waits.
+    /// Queues audio at `rate` Hz behind what already waits, or none of it.
     pub fn play(&mut self, utterance: UtteranceId, pcm: &[i16], rate: u32) -> Result<(), PlayoutFull> {
+        self.outbound.playout.admit(narrow(pcm.len(), rate))?;
         let pcm = self.inlet.fit(utterance, pcm, rate, self.rate());
-        self.outbound.playout.play(utterance, pcm)
+        self.outbound.playout.push(utterance, pcm);
+        Ok(())
     }
 
     /// No more audio will come for the utterance; [`MediaEvent::Played`] follows when all is sent.

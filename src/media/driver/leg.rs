@@ -12,12 +12,13 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     Presence, Seat,
     crossing::Crossing,
-    handle::{COMMANDS, Command, Commands, Source, narrow},
+    handle::{COMMANDS, Command, Commands, Source},
     shared::Port,
     worker::Line,
 };
 use crate::media::{
     demux::{Call, Claim},
+    playout::narrow,
     recording::{Recorder, RecordingError, RecordingSummary},
     relay::Relay,
     ringback::Ringing,

@@ -489,6 +489,25 @@ fn comfort_noise_ends_with_its_stream() {
 }
 
 #[test]
+fn audio_that_is_refused_leaves_nothing_in_the_filter() {
+    let wide = speech_like(6_400);
+    let sent = |refused: bool| {
+        let mut session = Session::new(config(BOB, 1), Instant::now());
+        session.play(A, &vec![0; 59 * 8_000], 8_000).unwrap();
+        session.play(UtteranceId(2), &wide[..3_200], 16_000).unwrap();
+        if refused {
+            assert!(session.play(UtteranceId(2), &vec![8_000; 3 * 16_000], 16_000).is_err());
+        }
+        session.play(UtteranceId(2), &wide[3_200..], 16_000).unwrap();
+        session.finish(UtteranceId(2));
+        let mut out = vec![0; session.queued()];
+        session.outbound.playout.frame(&mut out, &mut Vec::new());
+        out
+    };
+    assert!(sent(true) == sent(false), "not one sample is another");
+}
+
+#[test]
 fn unknown_payload_types_are_counted_and_dropped() {
     let now = Instant::now();
     let mut session = Session::new(config(BOB, 1), now);
