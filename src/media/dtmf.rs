@@ -232,7 +232,8 @@ impl DtmfSender {
     }
 }
 
-fn normal(digit: char) -> Result<char, DtmfError> {
+/// The digit as it is sent, or the pause.
+pub fn normal(digit: char) -> Result<char, DtmfError> {
     match digit {
         'w' | 'W' => Ok(digit),
         _ if DIGITS.contains(&digit.to_ascii_uppercase()) => Ok(digit.to_ascii_uppercase()),
