@@ -67,9 +67,18 @@ fn agreed_on_one_port_reports_go_where_rtp_goes() {
 
 #[test]
 fn an_address_of_its_own_is_honoured_until_media_comes_from_elsewhere() {
-    let mut world = with_rtcp(Rtcp::At(at("192.0.2.2:9000")), Link::seeded);
-    world.run(secs(8));
-    assert_eq!(world.alice.reports[0].0, at("192.0.2.2:9000"));
+    let terms = Terms { rtcp: Rtcp::At(at("192.0.2.2:9000")), ..Terms::default() };
+    let agreed = SessionUpdate { terms, ..update(BOB, Direction::SendRecv) };
+    for (media, reports) in [(BOB, "192.0.2.2:9000"), ("192.0.2.2:40000", "192.0.2.2:40001")] {
+        let mut far = Far::new(begin(agreed, 1));
+        let outputs = far.hears(secs(8), &[media]);
+        let to = |output: &Output| match output {
+            Output::Report { to, .. } => Some(*to),
+            _ => None,
+        };
+        let told: Vec<SocketAddr> = outputs.iter().filter_map(to).collect();
+        assert!(!told.is_empty() && told.iter().all(|to| *to == at(reports)), "{media}: {told:?}");
+    }
 }
 
 #[test]
