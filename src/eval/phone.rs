@@ -37,7 +37,7 @@ pub use self::report::{CallReport, HungUpBy};
 pub use self::script::{Line, LineError, Step, speak_lines};
 use crate::base::{E164, Pii};
 use crate::engine::worker::VadHandle;
-use crate::media::{self, MediaError, MediaPlane, SessionConfig};
+use crate::media::{self, MediaError, MediaPlane, SessionConfig, dtmf};
 use crate::sip::sdp::{self, Local, Negotiated};
 use crate::sip::{
     self, Dial, IncomingCall, Network, Signal, SipCall, SipEnd, SipError, SipNode, Srtp, TrunkConfig,
@@ -182,10 +182,9 @@ fn check(config: &Config) -> Result<(), PhoneError> {
     if !config.listen.ip().is_loopback() {
         return Err(PhoneError::NotLoopback(config.listen));
     }
-    let digit = |c: char| c.is_ascii_digit() || "*#ABCDabcdwW".contains(c);
     for step in &config.script {
         if let Step::Press(digits) = step
-            && (digits.is_empty() || !digits.chars().all(digit))
+            && (digits.is_empty() || !digits.chars().all(|digit| dtmf::normal(digit).is_ok()))
         {
             return Err(PhoneError::Digits(digits.clone()));
         }

@@ -122,6 +122,12 @@ impl Script {
         self
     }
 
+    /// A far end of which nothing has come for so long is gone.
+    pub fn gives_up_after(mut self, time: Duration) -> Self {
+        self.rtp_timeout_ms = time.as_millis() as u64;
+        self
+    }
+
     /// The rules refuse every transfer.
     pub fn refuses_transfers(mut self) -> Self {
         self.leave = false;

@@ -14,6 +14,7 @@ use super::turns::{self, Effect, Event, Turns};
 use super::{Config, ear::Ear};
 use crate::base::audio::{NARROWBAND_HZ, duration_of};
 use crate::engine::worker::VadHandle;
+use crate::media::dtmf::sending_time;
 use crate::media::{FRAME_SAMPLES, MediaError, MediaEvent, MediaHandle, Recorded, UtteranceId};
 use crate::sip::sdp::{self, Local};
 use crate::sip::{Signal, SipCall, SipEnd};
@@ -148,7 +149,7 @@ impl Exchange<'_> {
             }
             Step::Press(digits) => {
                 self.note(self.media.send_dtmf(digits).await.err());
-                self.pressing = Some(Instant::now() + length_of(digits));
+                self.pressing = Some(Instant::now() + sending_time(digits));
             }
         }
     }
@@ -253,16 +254,6 @@ impl Clock {
 fn last_packet(samples: u64) -> Duration {
     let frame = FRAME_SAMPLES as u64;
     duration_of(samples.div_ceil(frame).saturating_sub(1) * frame, NARROWBAND_HZ)
-}
-
-/// How long digits take: 200 ms each with the gap after them, `w` 0.5 s, `W` 1 s.
-fn length_of(digits: &str) -> Duration {
-    let one = |digit| match digit {
-        'w' => 500,
-        'W' => 1_000,
-        _ => 200,
-    };
-    Duration::from_millis(digits.chars().map(one).sum())
 }
 
 async fn at(moment: Option<Instant>) {

@@ -21,7 +21,7 @@ use crate::{
     base::audio::{NARROWBAND_HZ, duration_of},
     media::{
         dtmf::DtmfError,
-        playout::{CAPACITY, PlayoutFull, UtteranceId},
+        playout::{CAPACITY, PlayoutFull, UtteranceId, narrow},
         recording::{RecordingError, RecordingSummary},
         ringback::Ringback,
         session::{MediaStats, SessionUpdate},
@@ -231,9 +231,4 @@ impl Recorded {
 
 fn to_duration(samples: usize) -> Duration {
     duration_of(samples as u64, NARROWBAND_HZ)
-}
-
-/// A count of samples at `rate` Hz, in samples of 8 kHz.
-pub(super) fn narrow(samples: usize, rate: u32) -> usize {
-    (samples as u64 * u64::from(NARROWBAND_HZ)).div_ceil(u64::from(rate.max(1))) as usize
 }

@@ -12,13 +12,14 @@ use tokio::sync::mpsc;
 use super::{
     Presence, Seat,
     crossing::Crossing,
-    handle::{COMMANDS, Command, Commands, Reply, Source, narrow},
+    handle::{COMMANDS, Command, Commands, Reply, Source},
     refused,
     shared::Port,
     worker::Line,
 };
 use crate::media::{
     demux::{Call, Claim},
+    playout::narrow,
     recording::Recorder,
     relay::Relay,
     ringback::Ringing,

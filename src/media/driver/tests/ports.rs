@@ -2,20 +2,24 @@
 
 use super::*;
 
+/// A plane with one pair of ports, and a leg on it. Another process may take the pair before the leg does.
+fn with_one_pair(port_rest_ms: u64) -> (MediaPlane, Leg) {
+    for _ in 0..20 {
+        let free = Sockets::open((Ipv4Addr::LOCALHOST, 0).into(), 0).unwrap().local.port();
+        let bind = Ipv4Addr::LOCALHOST.into();
+        let range = Config { bind, port_min: free, port_max: free + 1, port_rest_ms, ..Config::default() };
+        let plane = MediaPlane::start(range).unwrap();
+        if let Ok(leg) = plane.reserve() {
+            assert_eq!(leg.local_addr().port(), free);
+            return (plane, leg);
+        }
+    }
+    panic!("of twenty pairs none stays free for a moment");
+}
+
 #[test]
 fn ports_come_from_the_range_and_go_back() {
-    // Whatever the system has free now serves as a range of one.
-    let free = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port() & !1;
-    let range = Config {
-        bind: Ipv4Addr::LOCALHOST.into(),
-        port_min: free,
-        port_max: free + 1,
-        port_rest_ms: 0,
-        ..Config::default()
-    };
-    let plane = MediaPlane::start(range).unwrap();
-    let leg = plane.reserve().unwrap();
-    assert_eq!(leg.local_addr().port(), free);
+    let (plane, leg) = with_one_pair(0);
     assert!(matches!(plane.reserve(), Err(MediaError::Ports(PortError::Exhausted { .. }))));
     drop(leg);
     assert!(plane.reserve().is_ok());
@@ -45,11 +49,7 @@ fn threads_follow_the_cores_unless_they_are_named() {
 
 #[tokio::test]
 async fn a_port_rests_after_its_call() {
-    let free = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port() & !1;
-    let (bind, port_rest_ms) = (Ipv4Addr::LOCALHOST.into(), 600_000);
-    let range = Config { bind, port_min: free, port_max: free + 1, port_rest_ms, ..Config::default() };
-    let plane = MediaPlane::start(range).unwrap();
-    let leg = plane.reserve().unwrap();
+    let (plane, leg) = with_one_pair(600_000);
     let (handle, mut events) = leg.start(config((Ipv4Addr::LOCALHOST, 9).into())).unwrap();
     handle.close();
     timeout(LIMIT, async { while events.recv().await.is_some() {} }).await.expect("the events end");
