@@ -6,11 +6,15 @@
 mod baresip;
 mod callee;
 mod capture;
+#[allow(dead_code)] // an expired one is for tests of the SIP module
+#[path = "../sip/certificates.rs"]
+mod certificates;
 mod exchange;
 mod far_end;
 #[path = "../sip/kamailio.rs"]
 mod kamailio;
 mod keys;
+mod nat;
 mod opus_recording;
 #[allow(dead_code)] // some peers are for the tests of the SIP module
 #[path = "../sip/peers.rs"]
@@ -20,10 +24,13 @@ mod refer;
 mod rig;
 mod seams;
 mod secure;
+mod srtp_nat;
 mod switchboard;
+mod tls_srtp;
 mod transfer;
 mod trunk_media;
 mod warm;
+mod warm_phones;
 mod wideband;
 
 use std::time::Duration;
