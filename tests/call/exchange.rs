@@ -28,7 +28,7 @@ pub enum Manner {
     Talks(u32),
     /// Rings until it is told to pick up.
     Rings,
-    /// Picks up at once: a greeting of five seconds, then a beep.
+    /// Picks up at once: a greeting of five seconds, a beep, and when six more have passed something short.
     IsMachine,
     /// Picks up at once and is silent.
     Listens,
@@ -125,6 +125,11 @@ impl Party {
     pub fn tenths_of(&self, hz: f32) -> usize {
         let loud = |part: &&[i16]| part.iter().any(|sample| sample.unsigned_abs() > 1_500);
         self.life.lock().heard.chunks_exact(800).filter(loud).filter(|part| share(part, hz) > 0.8).count()
+    }
+
+    /// Whether a quarter of a second of what was heard so far is a tone of `hz`, and little else.
+    pub fn has_heard(&self, hz: f32) -> bool {
+        self.life.lock().heard.chunks_exact(2_000).any(|part| share(part, hz) > 0.8)
     }
 
     pub async fn rings(&self) {
@@ -311,8 +316,10 @@ fn tone(hz: f32, length: Duration) -> Vec<i16> {
 
 /// Of an answering machine.
 fn greeting() -> Vec<i16> {
-    let silence = vec![0; 8 * 600];
-    [tone(330.0, Duration::from_secs(5)), silence, tone(1_000.0, Duration::from_millis(400))].concat()
+    let silence = |ms: usize| vec![0; 8 * ms];
+    let beep = tone(1_000.0, Duration::from_millis(400));
+    let [greets, speaks] = [5, 1].map(|seconds| tone(330.0, Duration::from_secs(seconds)));
+    [greets, silence(600), beep, silence(6_000), speaks].concat()
 }
 
 /// The share of the energy of `pcm` that a tone of `hz` has: 1 for the tone alone.

@@ -7,6 +7,9 @@ mod afterwards;
 mod baresip;
 mod callee;
 mod capture;
+#[allow(dead_code)] // an expired one is for tests of the SIP module
+#[path = "../sip/certificates.rs"]
+mod certificates;
 #[path = "../support/condition.rs"]
 mod condition;
 mod exchange;
@@ -14,6 +17,7 @@ mod far_end;
 #[path = "../support/kamailio.rs"]
 mod kamailio;
 mod keys;
+mod nat;
 mod open_line;
 mod opus_recording;
 #[path = "../support/peers.rs"]
@@ -23,12 +27,15 @@ mod refer;
 mod rig;
 mod seams;
 mod secure;
+mod srtp_nat;
 mod switchboard;
+mod tls_srtp;
 mod transfer;
 mod trunk_media;
 #[path = "../support/waiting.rs"]
 mod waiting;
 mod warm;
+mod warm_phones;
 mod wideband;
 
 use std::time::Duration;

@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     certificates::{Authority, Certificate},
-    dnsmasq::Dnsmasq,
+    dnsmasq::{Dnsmasq, srv_tls},
     inbound::{answer, take},
     peers::{Group, Sipp, free_port, spawn, traces},
     *,
@@ -43,11 +43,13 @@ struct Setup<'a> {
     client: String,
     /// Where calls of the callee go by TLS, instead of to who is registered.
     node: Option<SocketAddr>,
+    /// Whether what follows in a call comes through it.
+    records_route: bool,
 }
 
 impl<'a> Setup<'a> {
     fn new(shows: &'a Certificate, callee: SocketAddr) -> Self {
-        Setup { shows, callee, server: String::new(), client: String::new(), node: None }
+        Setup { shows, callee, server: String::new(), client: String::new(), node: None, records_route: true }
     }
 
     fn start(&self) -> Carrier {
@@ -58,6 +60,7 @@ impl<'a> Setup<'a> {
             .replace("@PORT@", &port.to_string())
             .replace("@CALLEE@", &self.callee.port().to_string())
             .replace("@NODE@", &node)
+            .replace("@ROUTE@", if self.records_route { "recorded" } else { "none" })
             .replace("@DIR@", &path);
         std::fs::write(dir.join("trunk.cfg"), config).unwrap();
         let Certificate { certificate, key } = self.shows;
@@ -137,6 +140,56 @@ async fn call_goes_out_over_tls_with_a_password() {
     assert!(heard.contains("Via: SIP/2.0/TLS 127.0.0.1:"), "{heard}");
     assert!(heard.to_lowercase().contains("contact: <sip:alice@127.0.0.1:"), "{heard}");
     assert!(heard.to_lowercase().contains(";transport=tls>"), "{heard}");
+    callee.succeeds().await;
+    settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn srv_target_by_tls_shows_the_certificate_of_the_name_that_was_asked_for() {
+    let authority = Authority::new();
+    let callee = Sipp::uas("uas_answer", 1, &[]).await;
+    let shown = authority.sign("carrier");
+    let carrier = Setup::new(&shown, callee.address).start();
+    let port = carrier.address.port();
+    let records = [
+        srv_tls("trunk.test", "dead.carrier.test", free_port(), 10),
+        srv_tls("trunk.test", "sbc.carrier.test", port, 20),
+        // The certificate is that of the target, to which whoever forges an answer may lead (RFC 5922).
+        srv_tls("carrier.test", "trunk.test", port, 10),
+    ];
+    let dns = Dnsmasq::start(None, 60, records.as_flattened()).await;
+    let found = async |name: &str| {
+        let server = name.parse().unwrap();
+        let trunk = TrunkConfig { server, ..tls_trunk(carrier.address, &authority) };
+        let config = Config { nameservers: vec![dns.address], ..config(vec![trunk]) };
+        SipNode::start(config).await.unwrap().0
+    };
+    let node = found("trunk.test").await;
+    answers(&node).await;
+    let mut call = node.dial(dial()).await.unwrap();
+    answered(&mut call).await;
+    call.handle.hang_up();
+    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
+    callee.succeeds().await;
+    settled(&node).await;
+    let node = found("carrier.test").await;
+    let mut call = node.dial(dial()).await.unwrap();
+    let SipEnd::Unreachable { detail } = end(&mut call).await else { panic!("expected unreachable") };
+    assert!(detail.contains("not for carrier.test"), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn contact_that_cannot_be_resolved_is_reached_by_the_connection_of_its_call() {
+    let authority = Authority::new();
+    let callee = Sipp::uas("uas_invalid_contact", 1, &[]).await;
+    let shown = authority.sign("carrier");
+    let carrier = Setup { records_route: false, ..Setup::new(&shown, callee.address) }.start();
+    let (node, _) = node(vec![tls_trunk(carrier.address, &authority)]).await;
+    answers(&node).await;
+    let mut call = node.dial(dial()).await.unwrap();
+    answered(&mut call).await;
+    call.handle.hang_up();
+    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
     callee.succeeds().await;
     settled(&node).await;
 }
