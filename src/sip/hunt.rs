@@ -90,10 +90,7 @@ impl Hunt {
                         self.address = Some(address);
                         return Ok(());
                     }
-                    Err(Obstacle::Address(end)) => {
-                        trunk.leave_alone(address.get_socketaddr().ok(), AFTER_SILENCE);
-                        self.note(end);
-                    }
+                    Err(Obstacle::Address(end)) => self.note(end),
                     Err(Obstacle::Trunk(end)) => {
                         self.addresses.clear();
                         self.note(end);
@@ -148,7 +145,7 @@ impl Hunt {
             caller,
             caller_display_name: caller_name,
             callee,
-            contact: core.contact(trunk)?,
+            contact: core.contact(trunk, self.address.as_ref())?,
             content_type: Some(SDP.into()),
             offer: Some(offer.into()),
             credential: trunk.credential(),

@@ -18,7 +18,7 @@ use rsipstack::{
         endpoint::{EndpointInnerRef, EndpointOption},
         transaction::Transaction,
     },
-    transport::{TransportLayer, udp::UdpConnection},
+    transport::{SipAddr, TransportLayer, udp::UdpConnection},
 };
 use tokio::{
     net::{TcpListener, UdpSocket},
@@ -65,7 +65,7 @@ const STUN_ANSWERS: usize = 4;
 /// Ports tried for UDP and TCP alike when the system chooses one.
 const PORT_ATTEMPTS: usize = 16;
 /// After which a connection that nothing was heard on is closed. A peer that is gone is noticed sooner, by
-/// the kernel; one that keeps still is left alone.
+/// the kernel; to a trunk that merely keeps still, another connection is made then.
 const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
 /// How long a shutdown waits for BYEs, and then for REGISTERs, to be answered.
 const SHUTDOWN_STEP: Duration = Duration::from_secs(3);
@@ -349,7 +349,7 @@ impl SipNode {
 
 impl Core {
     /// Runs `task` until the node stops, outside what a shutdown waits for first.
-    fn spawn_until_stopped(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    pub fn spawn_until_stopped(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
         let stop = self.stop.clone();
         tokio::spawn(async move {
             stop.run_until_cancelled(task).await;
@@ -417,12 +417,14 @@ impl Core {
         Limits { setup, hunt, ring, linger: self.config.t1 * 68 }
     }
 
-    /// Where a peer reaches us in this trunk's dialogs. Where we take no connections, that is the one that
-    /// was made to the trunk.
-    pub fn contact(&self, trunk: &Trunk) -> Result<Uri, SipError> {
+    /// Where a peer at this address reaches us in this trunk's dialogs. Where we take no connections, that is
+    /// the one that was made to it.
+    pub fn contact(&self, trunk: &Trunk, peer: Option<&SipAddr>) -> Result<Uri, SipError> {
         let transport = trunk.config.transport;
         let mut host = self.addresses.socket(transport);
-        if let Some(port) = trunk.flow.local_port().filter(|_| !self.addresses.serves(transport)) {
+        if !self.addresses.serves(transport)
+            && let Some(port) = self.local_port(trunk, peer)
+        {
             host.set_port(port);
         }
         let user = trunk.config.username.clone().unwrap_or_else(|| "callbox".into());

@@ -10,6 +10,7 @@ use rsipstack::{
     dialog::{dialog::DialogStateSender, invitation::InviteOption, invite_dialog::InviteDialog},
     sip::{Header, Response, StatusCode, prelude::HasHeaders, prelude::HeadersExt},
     transaction::{make_uuid_v4, transaction::Transaction},
+    transport::SipConnection,
 };
 
 use super::{
@@ -108,7 +109,8 @@ fn receive_dialog(
         requires(headers, RELIABLE).then(|| Told::new(cseq, rand::random_range(1..1 << 31), core.config.t1));
     driver.late_offer = invite.body().is_empty();
     *driver.srtp.lock() = trunk.config.srtp;
-    let contact = core.contact(trunk)?;
+    let peer = request.connection.as_ref().and_then(SipConnection::get_remote_addr);
+    let contact = core.contact(trunk, peer)?;
     let dialog = core.layer.get_or_create_server_invite(request, states, trunk.credential(), Some(contact));
     match dialog {
         Ok(dialog) => driver.dialog = Some(dialog),

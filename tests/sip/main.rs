@@ -7,6 +7,7 @@ mod auth;
 mod certificates;
 mod dialogs;
 mod dnsmasq;
+mod flows;
 mod hostile;
 mod identity;
 mod inbound;

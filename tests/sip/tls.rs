@@ -5,6 +5,10 @@ use std::{
     net::Ipv4Addr,
     path::PathBuf,
     process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use callbox::sip::{Liveness, RegistrationState, TlsConfig, Transport};
@@ -16,6 +20,7 @@ use tokio::{
 
 use super::{
     certificates::{Authority, Certificate},
+    dnsmasq::Dnsmasq,
     inbound::{answer, take},
     peers::{Group, Sipp, free_port, spawn, traces},
     *,
@@ -354,6 +359,65 @@ async fn baresip_is_called_over_tls() {
     call.handle.hang_up();
     assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
     settled(&node).await;
+}
+
+/// Takes connections and says nothing; counts those that were given up.
+async fn silent_server(given_up: &Arc<AtomicU32>, tasks: &mut JoinSet<()>) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let (address, given_up) = (listener.local_addr().unwrap(), given_up.clone());
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let given_up = given_up.clone();
+            connections.spawn(async move {
+                let mut hello = Vec::new();
+                let _ = stream.read_to_end(&mut hello).await;
+                given_up.fetch_add(1, Ordering::SeqCst);
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn call_goes_by_the_live_address_while_others_of_the_trunk_hang() {
+    let authority = Authority::new();
+    let callee = Sipp::uas("uas_answer", 1, &[]).await;
+    let carrier = Setup::new(&authority.sign("carrier"), callee.address).start();
+    let (given_up, mut tasks) = (Arc::new(AtomicU32::new(0)), JoinSet::new());
+    let mut ports = vec![carrier.address.port()];
+    for _ in 0..4 {
+        ports.push(silent_server(&given_up, &mut tasks).await.port());
+    }
+    let records = ports.iter().flat_map(|port| {
+        let host = format!("h{port}.carrier.test");
+        [
+            format!("--srv-host=_sips._tcp.carrier.test,{host},{port},1,1"),
+            format!("--host-record={host},127.0.0.1"),
+        ]
+    });
+    let dns = Dnsmasq::start(None, 60, &records.collect::<Vec<_>>()).await;
+    // By another trunk, one of the addresses is connected to.
+    let direct = TrunkConfig { name: "direct".into(), ..tls_trunk(carrier.address, &authority) };
+    let (known, _) = node(vec![direct.clone()]).await;
+    within("the carrier's start", async { while known.options(None).await.is_err() {} }).await;
+    let named = TrunkConfig {
+        server: "carrier.test".parse().unwrap(),
+        tls_name: Some("trunk.test".into()),
+        options_interval_secs: 0,
+        ..tls_trunk(carrier.address, &authority)
+    };
+    let nameservers = vec![dns.address];
+    let config = Config { nameservers, ..config(vec![named, direct]) };
+    let (node, _) = SipNode::start(config).await.unwrap();
+    within("the connection", node.options(Some("direct"))).await.unwrap();
+    let mut call = node.dial(Dial { trunk: Some("test".into()), ..dial() }).await.unwrap();
+    answered(&mut call).await;
+    assert_eq!(given_up.load(Ordering::SeqCst), 0, "no attempt was waited for");
+    call.handle.hang_up();
+    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
+    callee.succeeds().await;
 }
 
 /// A telephone that answers at once, by TLS.

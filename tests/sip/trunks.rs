@@ -166,14 +166,14 @@ async fn each_trunk_is_offered_the_audio_that_it_wants() {
     assert!(matches!(end(&mut call).await, SipEnd::Rejected { status: 503, .. }));
 }
 
-async fn received(socket: &UdpSocket) -> (String, SocketAddr) {
+pub async fn received(socket: &UdpSocket) -> (String, SocketAddr) {
     let mut buf = [0; 4000];
     let (length, from) = within("a message", socket.recv_from(&mut buf)).await.unwrap();
     (String::from_utf8_lossy(&buf[..length]).into_owned(), from)
 }
 
 /// With a tag of the callee's, unless the request names one.
-fn response(status: &str, request: &str, more: &str) -> String {
+pub fn response(status: &str, request: &str, more: &str) -> String {
     let copied = ["Via", "From", "To", "Call-ID", "CSeq"];
     let copied = request.lines().filter(|l| copied.iter().any(|name| l.starts_with(&format!("{name}:"))));
     let headers: String = copied
