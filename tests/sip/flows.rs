@@ -1,7 +1,7 @@
 //! Registrations and the connections, addresses and refusals they live with: registrars of our own, by names
 //! that dnsmasq knows.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use callbox::sip::{RegistrationState, Transport};
 use parking_lot::Mutex;
@@ -32,7 +32,16 @@ type Rule = fn(&str) -> (String, bool);
 
 impl Registrar {
     async fn start(address: SocketAddr, rule: Rule) -> Registrar {
-        let listener = TcpListener::bind(address).await.unwrap();
+        // One that was there before may take a moment to leave.
+        let bound = async {
+            loop {
+                if let Ok(listener) = TcpListener::bind(address).await {
+                    return listener;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let listener = within("the port", bound).await;
         let address = listener.local_addr().unwrap();
         let (heard, mut tasks) = (Arc::new(Mutex::new(Vec::new())), JoinSet::new());
         let told = heard.clone();
@@ -85,6 +94,7 @@ fn granted(request: &str) -> String {
 fn over_tcp(server: &str) -> TrunkConfig {
     TrunkConfig {
         transport: Transport::Tcp,
+        username: Some("alice".into()),
         register: true,
         register_expires: 86_400,
         options_interval_secs: 0,
@@ -167,8 +177,8 @@ async fn refused_registration_waits_its_time_whatever_is_connected_meanwhile() {
             within("an answer", async { while node.options(None).await.is_err() {} }).await;
         }
         assert!(registrar.heard("OPTIONS").len() >= 10);
-        let by_port: HashMap<_, _> = registrar.heard("").into_iter().map(|(_, peer)| (peer, ())).collect();
-        assert!(by_port.len() > 1, "it was connected to again");
+        let connections: HashSet<_> = registrar.heard("").into_iter().map(|(_, peer)| peer).collect();
+        assert!(connections.len() > 1, "it was connected to again");
         assert_eq!(registrar.heard("REGISTER").len(), 1, "{status}");
     }
 }

@@ -161,6 +161,7 @@ async fn change_of_address_while_the_registrar_is_asked_is_not_forgotten() {
     let address = registrar.local_addr().unwrap();
     let nat = Nat::start("127.0.0.54", &[stun, address]).await;
     let trunk = TrunkConfig {
+        username: Some("alice".into()),
         register: true,
         register_expires: 86_400,
         options_interval_secs: 0,
@@ -168,13 +169,13 @@ async fn change_of_address_while_the_registrar_is_asked_is_not_forgotten() {
     };
     let (node, _) = SipNode::start(behind(&nat, stun, vec![trunk])).await.unwrap();
     let (first, _) = received(&registrar).await;
-    assert!(first.contains("Contact: <sip:callbox@127.0.0.54:"), "{first}");
+    assert!(first.contains("Contact: <sip:alice@127.0.0.54:"), "{first}");
     nat.renumber("127.0.0.55").await;
     public_address_becomes(&node, [127, 0, 0, 55].into()).await;
     // What was sent before is granted; by that, the next would come in 19 hours.
     loop {
         let (request, from) = received(&registrar).await;
-        if request.contains("Contact: <sip:callbox@127.0.0.55:") {
+        if request.contains("Contact: <sip:alice@127.0.0.55:") {
             return;
         }
         let answer = response("200 OK", &request, "Expires: 86400\r\n");
