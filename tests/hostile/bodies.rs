@@ -235,6 +235,10 @@ pub fn jitter(data: &[u8]) {
             operation & 64 != 0,
             &vec![packet.value; packet.length],
         );
+        if buffer.stats().resyncs > packet.resyncs {
+            // Half a second late it is taken for another time base, in which nothing of it was played yet.
+            played.remove(&packet.value);
+        }
         now += Duration::from_millis(u64::from(b) / 6);
         while tick <= now {
             let mut frame = [0; 160];
