@@ -15,7 +15,9 @@ pub(super) struct Limits {
     pub setup: Duration,
     /// From the beginning until the last INVITE leaves, its address found and its turn come.
     pub hunt: Duration,
-    /// From the first response, or from an INVITE that came in, to the answer.
+    /// From a first 100, which only the next hop says, to any word of the callee's side.
+    pub progress: Duration,
+    /// From that word, or from an INVITE that came in, to the answer.
     pub ring: Duration,
     /// How long a call that has ended may keep signalling before it is let go.
     pub linger: Duration,
@@ -27,7 +29,9 @@ pub(super) enum State {
     Waiting,
     /// Our INVITE is out, nothing was heard.
     Inviting,
-    /// The peer has it (any 1xx).
+    /// The next hop has it (100).
+    Trying,
+    /// The callee's side has it (any other 1xx).
     Proceeding,
     /// The peer's INVITE is here; we have not answered.
     Offered,
@@ -52,6 +56,8 @@ pub(super) enum Event {
         last: bool,
     },
     Trying,
+    /// A 1xx that neither rings nor plays, and is no 100.
+    Progressing,
     Ringing,
     EarlyMedia {
         sdp: String,
@@ -176,8 +182,12 @@ impl Call {
             }
             State::Inviting => {
                 let detail = format!("no response within {} s", self.limits.setup.as_secs_f32());
-                let end = SipEnd::Unreachable { detail };
-                self.try_next(now, end).unwrap_or_else(|end| self.abandon(now, end))
+                self.try_next_or_abandon(now, SipEnd::Unreachable { detail })
+            }
+            State::Trying => {
+                let limit = self.limits.progress.as_secs_f32();
+                let detail = format!("nothing of the callee within {limit} s after a 100");
+                self.try_next_or_abandon(now, SipEnd::Unreachable { detail })
             }
             State::Proceeding => self.abandon(now, SipEnd::NoAnswer),
             State::Offered => self.refuse(480, SipEnd::NoAnswer),
@@ -192,7 +202,7 @@ impl Call {
     pub fn handle(&mut self, now: Instant, event: Event) -> Vec<Effect> {
         match self.state {
             State::Waiting => self.handle_waiting(now, event),
-            State::Inviting | State::Proceeding => self.handle_inviting(now, event),
+            State::Inviting | State::Trying | State::Proceeding => self.handle_inviting(now, event),
             State::Offered => self.handle_offered(event),
             State::Accepted => self.handle_accepted(now, event),
             State::Answered => self.handle_answered(now, event),
@@ -219,14 +229,21 @@ impl Call {
 
     fn handle_inviting(&mut self, now: Instant, event: Event) -> Vec<Effect> {
         match event {
-            Event::Trying => self.progress(now, Progress::Trying),
+            Event::Trying => {
+                if self.state == State::Inviting {
+                    self.state = State::Trying;
+                    self.deadline = Some(now + self.limits.progress);
+                }
+                vec![Effect::Tell(Progress::Trying)]
+            }
+            Event::Progressing => self.proceed(now, Progress::Trying),
             Event::Ringing => {
                 self.rang = true;
-                self.progress(now, Progress::Ringing)
+                self.proceed(now, Progress::Ringing)
             }
             Event::EarlyMedia { sdp } => {
                 self.rang = true;
-                self.progress(now, Progress::EarlyMedia { sdp })
+                self.proceed(now, Progress::EarlyMedia { sdp })
             }
             Event::Answered { sdp } => {
                 self.enter_answered();
@@ -352,8 +369,12 @@ impl Call {
         Ok(vec![Effect::TryNext(end)])
     }
 
-    fn progress(&mut self, now: Instant, progress: Progress) -> Vec<Effect> {
-        if self.state == State::Inviting {
+    fn try_next_or_abandon(&mut self, now: Instant, end: SipEnd) -> Vec<Effect> {
+        self.try_next(now, end).unwrap_or_else(|end| self.abandon(now, end))
+    }
+
+    fn proceed(&mut self, now: Instant, progress: Progress) -> Vec<Effect> {
+        if self.state != State::Proceeding {
             self.state = State::Proceeding;
             self.deadline = Some(now + self.limits.ring);
         }
@@ -400,6 +421,7 @@ mod tests {
     const LIMITS: Limits = Limits {
         setup: Duration::from_secs(10),
         hunt: Duration::from_secs(30),
+        progress: Duration::from_secs(20),
         ring: Duration::from_secs(60),
         linger: Duration::from_secs(40),
     };
@@ -453,8 +475,36 @@ mod tests {
         let now = Instant::now();
         let mut call = invited(now);
         call.handle(now, Event::Trying);
-        call.handle(now + Duration::from_secs(50), Event::Ringing);
-        assert_eq!(call.poll_timeout(), Some(now + LIMITS.ring));
+        let rings = now + Duration::from_secs(10);
+        call.handle(rings, Event::Progressing);
+        call.handle(rings + Duration::from_secs(50), Event::Ringing);
+        assert_eq!(call.poll_timeout(), Some(rings + LIMITS.ring));
+    }
+
+    #[test]
+    fn call_of_which_only_the_next_hop_knows_is_unreachable_and_not_unanswered() {
+        let now = Instant::now();
+        let mut call = invited(now);
+        call.handle(now, Event::Trying);
+        call.handle(now + Duration::from_secs(19), Event::Trying);
+        assert_eq!(after(&mut call, 19, now), []);
+        let effects = after(&mut call, 20, now);
+        let [Effect::Abandon, Effect::TellEnd(end)] = &effects[..] else { panic!("{effects:?}") };
+        assert!(matches!(end, SipEnd::Unreachable { .. }), "{end:?}");
+        assert_eq!(end.fault(), Some(crate::base::Fault::Carrier));
+    }
+
+    #[test]
+    fn next_way_is_tried_where_nothing_follows_a_100() {
+        let now = Instant::now();
+        let mut call = Call::outbound(now, LIMITS);
+        call.handle(now, Event::Sent { last: false });
+        call.handle(now, Event::Trying);
+        let effects = after(&mut call, 20, now);
+        assert!(matches!(effects[..], [Effect::TryNext(SipEnd::Unreachable { .. })]), "{effects:?}");
+        call.handle(now + Duration::from_secs(20), Event::Sent { last: true });
+        let answered = call.handle(now + Duration::from_secs(21), Event::Answered { sdp: sdp() });
+        assert_eq!(answered, [Effect::Tell(Progress::Answered { sdp: sdp() })]);
     }
 
     #[test]
@@ -597,6 +647,7 @@ mod tests {
         prop_oneof![
             any::<bool>().prop_map(|last| Event::Sent { last }),
             Just(Event::Trying),
+            Just(Event::Progressing),
             Just(Event::Ringing),
             Just(Event::EarlyMedia { sdp: sdp() }),
             Just(Event::Answered { sdp: sdp() }),

@@ -31,7 +31,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     addresses::Addresses,
     call::{CallHandle, Command, IncomingCall, SipCall},
-    config::{Config, ring_timeout_is_valid},
+    config::{Config, TIMER_C, ring_timeout_is_valid},
     dialog::Limits,
     digest::DigestTranslator,
     discovery::{self, Discovery},
@@ -413,8 +413,9 @@ impl Core {
     /// `queue` is the longest wait for a turn.
     pub fn limits(&self, ring: Duration, queue: Duration) -> Limits {
         let (setup, hunt) = (self.config.setup_timeout, self.config.hunt_timeout + queue);
+        let progress = self.config.progress_timeout;
         // The stack gives a transaction 64 T1; what has not settled by then never will.
-        Limits { setup, hunt, ring, linger: self.config.t1 * 68 }
+        Limits { setup, hunt, progress, ring, linger: self.config.t1 * 68 }
     }
 
     /// Where a peer reaches us in this trunk's dialogs. Where we take no connections, that is the one that
@@ -442,6 +443,7 @@ fn timers(t1: Duration) -> EndpointOption {
         t2: t1 * 8,
         t4: t1 * 10,
         t1x64: t1 * 64,
+        timerc: TIMER_C,
         // An empty suffix would leave an `@`; a bare UUID names nobody.
         callid_format: CallIdFormat::Uuid,
         ..EndpointOption::default()

@@ -47,7 +47,7 @@ impl Driver {
         if response.status_code == StatusCode::Ringing {
             self.feed(Event::Ringing);
         } else if sdp.is_none() {
-            self.feed(Event::Trying);
+            self.feed(Event::Progressing);
         }
         if let Some(sdp) = sdp {
             self.agreed_early |= response.rseq_value().is_some();
@@ -191,7 +191,7 @@ impl Driver {
 impl Driver {
     /// A NOTIFY, a PRACK, or an UPDATE that came before the call was confirmed.
     pub(super) fn on_early_request(&mut self, request: Box<Transaction>) {
-        use State::{Inviting, Offered, Proceeding};
+        use State::{Inviting, Offered, Proceeding, Trying};
         // An answer that came before it may wait to be told.
         self.follow_states();
         if !self.is_addressed(&request) {
@@ -200,7 +200,7 @@ impl Driver {
         match request.original.method {
             Method::PRack => self.on_prack(request),
             Method::Notify => self.on_notify(request),
-            Method::Update if matches!(self.call.state(), Inviting | Proceeding | Offered) => {
+            Method::Update if matches!(self.call.state(), Inviting | Trying | Proceeding | Offered) => {
                 self.on_early_update(request);
             }
             // The answer is on its way to the stack's list of dialogs.
