@@ -8,6 +8,7 @@ use super::{
     dialog::Event,
     driver::Driver,
     end::SipEnd,
+    hunt::retry_after,
     message::{SDP, allow, body_text, is_success, min_se, session_expires},
     renegotiation::{Asked, Done, glare_pause},
     session_timer::{Agreed, Due, Timer, Unrefreshed},
@@ -84,7 +85,7 @@ impl Driver {
                 let min_se = min_se(&response.headers).unwrap_or(Duration::ZERO);
                 Unrefreshed::TooSmall { min_se }
             }
-            _ => Unrefreshed::Failed,
+            _ => Unrefreshed::Failed { retry_after: response.and_then(retry_after) },
         };
         tracing::debug!(status, ?why, "session refresh failed");
         if let Some(session) = &mut self.session {
