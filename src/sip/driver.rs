@@ -14,7 +14,7 @@ use rsipstack::{
         invitation::InviteAsyncResult,
         invite_dialog::InviteDialog,
     },
-    sip::{Response, StatusCode, prelude::HeadersExt},
+    sip::{Header, Response, StatusCode, prelude::HeadersExt},
 };
 use tokio::{
     sync::{broadcast, mpsc, watch},
@@ -24,11 +24,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     call::{COMMANDS, CallHandle, Command, SIGNALS, Signal, SipCall},
+    challenge::without_credentials,
     dialog::{Call, Effect, Event, Progress, State},
     early::{Described, callee_of},
     end::SipEnd,
     error::{SipError, describe},
     hunt::{Hunt, Preparation, prepared},
+    link::Trunk,
     message::{
         allow, allows_refer, allows_update, body_text, end_by, end_of, is_success, session_expires,
         terminated,
@@ -364,6 +366,17 @@ impl Driver {
     pub(super) fn call_is_outbound(&self) -> bool {
         use rsipstack::transaction::key::TransactionRole::Client;
         self.dialog.as_ref().is_some_and(|dialog| dialog.role() == Client)
+    }
+
+    /// The trunk that it goes out or came in by.
+    pub(super) fn by_trunk(&self) -> Option<Arc<Trunk>> {
+        let name = self.trunk.borrow();
+        self.core.trunks.iter().find(|trunk| Some(&trunk.config.name) == name.as_ref()).cloned()
+    }
+
+    /// What every request of ours within the call carries, for [`super::challenge`].
+    pub(super) fn if_challenged(&self) -> Option<Header> {
+        self.by_trunk().filter(|trunk| trunk.credential().is_none()).map(|_| without_credentials())
     }
 
     /// Told after every ACK of ours and of the peer's, and after in-dialog requests.

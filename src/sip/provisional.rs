@@ -66,6 +66,7 @@ impl Driver {
         let target = early.target.clone().filter(|_| early.is_direct());
         let mut headers = early.headers();
         headers.push(Header::RAck(Rack { rseq, cseq }.to_string().into()));
+        headers.extend(self.if_challenged());
         let before = self.prack.take();
         self.prack = Some(tokio::spawn(async move {
             if let Some(before) = before {

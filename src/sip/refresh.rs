@@ -37,9 +37,10 @@ impl Driver {
         self.feed(Event::Lost(SipEnd::SessionLost { detail }));
     }
 
-    /// What every request says that refreshes the session.
+    /// What every request carries that refreshes the session.
     pub(super) fn refresh_headers(&self) -> Vec<Header> {
         let mut headers = vec![allow(), self.core.supported()];
+        headers.extend(self.if_challenged());
         if let (Some(session), Some(terms)) = (&self.session, self.core.config.terms()) {
             headers.extend(session_headers(session.ask(), session.min_se().unwrap_or(terms.floor)));
         }

@@ -129,6 +129,29 @@ async fn callers_refreshes_are_answered_and_begin_the_timer_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn challenge_within_a_call_that_cannot_be_answered_leaves_the_call_as_it_was() {
+    for password in [None, Some("wrong")] {
+        let peer = Sipp::uas("uas_challenging", 1, &[]).await;
+        let trunk = match password {
+            None => trunk(peer.address),
+            Some(password) => trunk_with_password(peer.address, password),
+        };
+        let (node, _) = SipNode::start(short_sessions(vec![trunk], 1, 6)).await.unwrap();
+        let mut call = node.dial(dial()).await.unwrap();
+        answered(&mut call).await;
+        let hold = sdp::offer(&local().next(Direction::SendOnly));
+        let refused = within("the refusal", call.handle.reinvite(hold)).await;
+        assert!(matches!(refused, Err(SipError::Refused(403))), "{password:?}: {refused:?}");
+        // The refresh, an UPDATE, is refused likewise; what ends the call is that the session runs out.
+        let end = end(&mut call).await;
+        assert!(matches!(end, SipEnd::SessionLost { .. }), "{password:?}: {end:?}");
+        assert!(peer.trace().contains("\nUPDATE sip:"));
+        peer.succeeds().await;
+        settled(&node).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn reliable_responses_are_acknowledged_in_their_order() {
     let (peer, node, mut call) = call_to("uas_prack").await;
     answered(&mut call).await;
