@@ -23,7 +23,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    admission::Place,
     call::{COMMANDS, CallHandle, Command, SIGNALS, Signal, SipCall},
+    calls::Origin,
     challenge::without_credentials,
     dialog::{Call, Effect, Event, Progress, State},
     early::{Described, callee_of},
@@ -46,8 +48,9 @@ use super::{
 };
 
 pub(super) struct Driver {
+    /// First, and so given back before anybody hears that the rest is gone.
+    pub(super) place: Place,
     pub(super) core: Arc<Core>,
-    call_id: String,
     pub(super) call: Call,
     /// Once the INVITE is out, or in.
     pub(super) dialog: Option<InviteDialog>,
@@ -112,6 +115,7 @@ impl Driver {
     pub(super) fn new(
         core: &Arc<Core>,
         call_id: String,
+        origin: Option<Origin>,
         call: Call,
         states: DialogStateReceiver,
     ) -> Result<(Driver, SipCall), SipError> {
@@ -121,10 +125,10 @@ impl Driver {
         let (trunk, by_trunk) = watch::channel(None);
         let srtp = Arc::<Mutex<Srtp>>::default();
         let handle = CallHandle { hang_up: hang_up.clone(), commands, srtp: srtp.clone() };
-        core.admit(&call_id, handle.clone())?;
+        let place = core.admit(&call_id, origin, handle.clone())?;
         let driver = Driver {
+            place,
             core: core.clone(),
-            call_id: call_id.clone(),
             call,
             dialog: None,
             states,
@@ -220,7 +224,6 @@ impl Driver {
         if let Some(dialog) = &self.dialog {
             self.core.layer.remove_dialog(&dialog.id());
         }
-        self.core.release(&self.call_id);
     }
 
     pub(super) fn feed(&mut self, event: Event) {
@@ -256,7 +259,7 @@ impl Driver {
     }
 
     fn tell_end(&mut self, end: SipEnd) {
-        tracing::debug!(call = %self.call_id, ?end, "SIP call ended");
+        tracing::debug!(call = self.place.key.call_id(), ?end, "SIP call ended");
         if let Some(last) = self.last.take() {
             last.send(Signal::Ended(end));
         }

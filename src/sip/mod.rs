@@ -26,6 +26,7 @@
 //! | `tls` | whose certificates are trusted, and what a failed handshake means |
 //! | `flow`, `listener` | connections to trunks, and from them |
 //! | `addresses` | where peers reach us |
+//! | `calls`, `admission` | which call a request belongs to, pure, and who counts them |
 //! | `node`, `link`, `router` | sockets and clock: the node, its trunks, requests that come in |
 //! | `driver`, `setup`, `provisional` | one call: its INVITE, what is told before the answer, its BYE |
 //! | `renegotiation`, `refresh`, `info`, `refer` | what happens inside a call |
@@ -34,7 +35,9 @@
 //! whole messages, numbers included, at `info`: a log filter must hold it at [`LOG_FILTER`].
 
 mod addresses;
+mod admission;
 mod call;
+mod calls;
 mod challenge;
 mod config;
 mod dialog;

@@ -1,7 +1,6 @@
 //! The SIP node: one UDP socket, one TCP port, its trunks and its calls.
 
 use std::{
-    collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -12,17 +11,16 @@ use parking_lot::Mutex;
 use rsipstack::{
     EndpointBuilder,
     dialog::dialog_layer::DialogLayer,
-    sip::{Auth, Header, Scheme, StatusCode, Uri, prelude::HeadersExt},
+    sip::{Auth, Header, Scheme, Uri},
     transaction::{
         CallIdFormat,
         endpoint::{EndpointInnerRef, EndpointOption},
-        transaction::Transaction,
     },
     transport::{TransportLayer, udp::UdpConnection},
 };
 use tokio::{
     net::{TcpListener, UdpSocket},
-    sync::{Notify, broadcast, mpsc, mpsc::error::TrySendError, watch},
+    sync::{Notify, broadcast, mpsc, watch},
     task::JoinHandle,
 };
 use tokio_rustls::TlsAcceptor;
@@ -30,7 +28,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     addresses::Addresses,
-    call::{CallHandle, Command, IncomingCall, SipCall},
+    call::{CallHandle, IncomingCall, SipCall},
+    calls::Calls,
     config::{Config, TIMER_C, ring_timeout_is_valid},
     dialog::Limits,
     digest::DigestTranslator,
@@ -133,7 +132,7 @@ pub(super) struct Core {
     pub resolver: Resolver,
     local: SocketAddr,
     pub stop: CancellationToken,
-    calls: Mutex<HashMap<String, CallHandle>>,
+    pub calls: Mutex<Calls<CallHandle>>,
     gate: Arc<Gate>,
 }
 
@@ -301,7 +300,7 @@ impl SipNode {
     pub async fn shutdown(&self) {
         let core = &self.core;
         core.draining.cancel();
-        core.calls.lock().values().for_each(CallHandle::hang_up);
+        core.calls.lock().iter().for_each(CallHandle::hang_up);
         core.tasks.close();
         // Calls that still owe a BYE and registrations are tasks; those of peers that are gone are cut.
         let _ = tokio::time::timeout(SHUTDOWN_STEP, core.tasks.wait()).await;
@@ -354,45 +353,6 @@ impl Core {
         tokio::spawn(async move {
             stop.run_until_cancelled(task).await;
         })
-    }
-
-    /// Counts a call in, or says that there are too many.
-    pub fn admit(&self, call_id: &str, handle: CallHandle) -> Result<(), SipError> {
-        if self.draining.is_cancelled() {
-            return Err(SipError::ShuttingDown);
-        }
-        let mut calls = self.calls.lock();
-        if calls.len() >= self.config.max_calls {
-            return Err(SipError::TooManyCalls(calls.len()));
-        }
-        calls.insert(call_id.to_owned(), handle);
-        self.sources.call_began(call_id);
-        Ok(())
-    }
-
-    pub fn release(&self, call_id: &str) {
-        self.calls.lock().remove(call_id);
-        self.sources.call_ended(call_id);
-        self.dialogs_changed.notify_waiters();
-    }
-
-    /// Gives a request to the call it belongs to; back with a status if there is none, or it is too busy.
-    pub fn hand_over(&self, request: Transaction) -> Result<(), (Box<Transaction>, StatusCode)> {
-        let call =
-            request.original.call_id_header().ok().and_then(|id| self.calls.lock().get(id.value()).cloned());
-        let Some(call) = call else {
-            return Err((Box::new(request), StatusCode::CallTransactionDoesNotExist));
-        };
-        let refused = match call.commands.try_send(Command::Early(Box::new(request))) {
-            Ok(()) => return Ok(()),
-            Err(TrySendError::Full(refused)) => (refused, StatusCode::ServerInternalError),
-            Err(TrySendError::Closed(refused)) => (refused, StatusCode::CallTransactionDoesNotExist),
-        };
-        match refused {
-            (Command::Early(request), status) => Err((request, status)),
-            // What was sent comes back.
-            _ => Ok(()),
-        }
     }
 
     /// The extensions known here, as a message says it.

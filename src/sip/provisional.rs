@@ -209,7 +209,7 @@ impl Driver {
         }
     }
 
-    /// The Call-ID alone is no secret; our tag is the peer's proof that it heard us.
+    /// An attempt by another way may have begun since it was handed over.
     fn is_addressed(&self, request: &Transaction) -> bool {
         let ours = self.dialog.as_ref().map(|dialog| dialog.id().local_tag);
         let named = request.original.to_header().and_then(|to| to.tag()).ok().flatten();
