@@ -17,7 +17,7 @@
 //! | `identity`, `vouched` | who calls: what we write of it, and what a trunk says of it |
 //! | `referral`, `refer` | what becomes of a REFER, pure, and the request |
 //! | `keepalive` | whether a trunk lives, asked by OPTIONS |
-//! | `translate`, `digest`, `early`, `challenge` | what the stack says otherwise than the RFCs, put right at the wire |
+//! | `translate`, `digest`, `early`, `challenge`, `next_hop` | what the stack says otherwise than the RFCs, put right at the wire |
 //! | `nonce` | how often a nonce was answered, pure |
 //! | `stun`, `discovery` | our address as the world sees it: the messages, pure, and who asks |
 //! | `rate` | how much a source may send, pure |
@@ -58,6 +58,7 @@ mod keepalive;
 mod link;
 mod listener;
 mod message;
+mod next_hop;
 mod node;
 mod nonce;
 mod pace;

@@ -279,6 +279,23 @@ async fn srv_target_that_is_dead_is_passed_over_for_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn call_is_taken_back_where_it_went_and_not_where_the_name_leads() {
+    let ringing = Sipp::uas("uas_ring", 1, &[]).await;
+    let records = [
+        srv("carrier.test", "dead.carrier.test", free_port(), 10, 100),
+        srv("carrier.test", "rings.carrier.test", ringing.address.port(), 20, 0),
+    ];
+    let dns = Dnsmasq::start(None, 0, records.as_flattened()).await;
+    let node = hunter(vec![carrier("carrier.test")], vec![dns.address]).await;
+    let mut call = node.dial(dial()).await.unwrap();
+    while !matches!(signal(&mut call).await, Signal::Ringing) {}
+    call.handle.hang_up();
+    assert_eq!(end(&mut call).await, SipEnd::Cancelled);
+    ringing.succeeds().await;
+    settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn dns_is_followed_and_its_last_good_answer_outlives_it() {
     let (old, new) = (Sipp::uas("uas_answer", 1, &[]).await, Sipp::uas("uas_answer", 2, &[]).await);
     let at = |peer: &Sipp| srv("carrier.test", "sbc.carrier.test", peer.address.port(), 1, 1);
