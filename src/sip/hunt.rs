@@ -156,7 +156,7 @@ impl Hunt {
             headers: Some(headers),
             call_id: Some(self.call_id.clone()),
             destination: self.address.clone(),
-            route_set: self.address.iter().map(next_hop::route).collect(),
+            route_set: self.address.iter().map(next_hop::route).chain(trunk.service_route()).collect(),
             ..InviteOption::default()
         })
     }

@@ -8,7 +8,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rsipstack::{
     dialog::registration::Registration,
-    sip::{Header, Request, Response, StatusCode, Uri, headers::CallId, typed::Contact},
+    sip::{
+        Header, Request, Response, StatusCode, Uri,
+        headers::CallId,
+        typed::{Contact, Route},
+    },
     transport::SipAddr,
 };
 use sha2::{Digest, Sha256};
@@ -86,6 +90,12 @@ impl Registrar {
         let known = core.addresses.public().is_some() || trunk.config.transport != Transport::Udp;
         let uri = core.contact(trunk).ok().filter(|_| known)?;
         Some(Contact { display_name: None, uri, params: vec![] })
+    }
+
+    /// What the last answer says of it; nothing if a proxy of it takes no loose route, as all must.
+    pub fn service_route(&self) -> Vec<Route> {
+        let route = self.inner.preloaded_route_set();
+        if route.iter().all(Route::has_lr) { route } else { Vec::new() }
     }
 
     /// What was granted.

@@ -53,6 +53,7 @@ pub(super) async fn drive(core: Arc<Core>, trunk: Arc<Trunk>, state: watch::Send
         connections.mark_unchanged();
         let delay = match attempt {
             Ok(expires) => {
+                *trunk.service_route.lock() = registrar.service_route();
                 state.send_replace(RegistrationState::Registered { expires });
                 schedule.granted(expires)
             }
