@@ -39,7 +39,7 @@ const CONFINED: [(&[&str], &[&str]); 3] = [
 
 /// Files and folders (with a `/` at their end) of logic that takes the time as an argument. Add a
 /// core here when it is written.
-const PURE: [&str; 92] = [
+const PURE: [&str; 93] = [
     "src/base/",
     "src/call/transfer.rs",
     "src/eval/buyer/offer.rs",
@@ -96,6 +96,7 @@ const PURE: [&str; 92] = [
     "src/sip/next_hop.rs",
     "src/sip/nonce.rs",
     "src/sip/pace.rs",
+    "src/sip/quoting.rs",
     "src/sip/rate.rs",
     "src/sip/referral.rs",
     "src/sip/reliable.rs",

@@ -21,6 +21,7 @@
 //! | `nonce` | how often a nonce was answered, pure |
 //! | `stun`, `discovery` | our address as the world sees it: the messages, pure, and who asks |
 //! | `rate` | how much a source may send, pure |
+//! | `quoting` | quotes and brackets in a header field, pure |
 //! | `guard`, `screen` | what is refused before it reaches the parser, and in what form the rest does |
 //! | `wire` | the socket that refuses it |
 //! | `tls` | whose certificates are trusted, and what a failed handshake means |
@@ -63,6 +64,7 @@ mod node;
 mod nonce;
 mod pace;
 mod provisional;
+mod quoting;
 mod rate;
 mod refer;
 mod referral;

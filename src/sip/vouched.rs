@@ -3,7 +3,12 @@
 
 use rsipstack::sip::{Header, Request, Uri};
 
-use super::{call::Party, router::party, trunk::TrunkConfig};
+use super::{
+    call::Party,
+    quoting::{bracket, elements},
+    router::party,
+    trunk::TrunkConfig,
+};
 use crate::base::{E164, words::text_enum};
 
 text_enum! {
@@ -88,23 +93,8 @@ fn values<'a>(request: &'a Request, name: &str) -> impl Iterator<Item = &'a str>
     request.headers.iter().filter(named).map(Header::value)
 }
 
-/// The elements of a list of addresses: commas within quotes and brackets part nothing.
 fn entries(list: &str) -> impl Iterator<Item = &str> {
-    let (mut quoted, mut escaped, mut bracketed) = (false, false, false);
-    list.split(move |c| {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' if !bracketed => quoted = !quoted,
-            '<' if !quoted => bracketed = true,
-            '>' if !quoted => bracketed = false,
-            ',' => return !quoted && !bracketed,
-            _ => {}
-        }
-        false
-    })
-    .map(str::trim)
-    .filter(|entry| !entry.is_empty())
+    elements(list).into_iter().filter(|entry| !entry.is_empty())
 }
 
 /// The first URI of a list of addresses.
@@ -130,18 +120,7 @@ fn uri_of(entry: &str) -> Option<Uri> {
 
 /// From the `<` on, if there is one outside of quotes: a caller chooses what stands before it.
 fn without_display_name(entry: &str) -> &str {
-    let (mut quoted, mut escaped) = (false, false);
-    let begins = entry.find(|c| {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            '<' => return !quoted,
-            _ => {}
-        }
-        false
-    });
-    begins.map_or(entry, |at| &entry[at..])
+    bracket(entry).map_or(entry, |at| &entry[at..])
 }
 
 #[cfg(test)]
