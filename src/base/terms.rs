@@ -86,6 +86,20 @@ pub struct Agreed {
     pub terms: Terms,
 }
 
+impl Agreed {
+    /// Speech in `codec` under its usual number, and digits under 101, both ways and nothing special.
+    pub fn usual(codec: Codec, remote: SocketAddr) -> Self {
+        Agreed {
+            codec,
+            payload_type: codec.payload_type(),
+            telephone_event: Some(101),
+            remote,
+            direction: Direction::SendRecv,
+            terms: Terms::default(),
+        }
+    }
+}
+
 /// The finer terms of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Terms {

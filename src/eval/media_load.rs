@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 use super::bare_peer::WARM_UP;
 use super::figures::Spread;
 use super::machine::{Meter, ThreadMeter, Usage, resident};
-use crate::base::audio::{Codec, Direction, NARROWBAND_HZ};
-use crate::base::terms::Terms;
+use crate::base::audio::{Codec, NARROWBAND_HZ};
+use crate::base::terms::Agreed;
 use crate::engine::vad::energy::EnergyGate;
 use crate::media::{
     Config, Leg, MediaError, MediaEvent, MediaHandle, MediaPlane, MediaStats, SessionConfig, SocketMode,
@@ -123,17 +123,8 @@ async fn stats_of(handles: &[MediaHandle]) -> Result<Vec<MediaStats>, MediaError
 }
 
 fn session(plane: &MediaPlane, remote: SocketAddr) -> SessionConfig {
-    SessionConfig {
-        codec: Codec::Pcmu,
-        payload_type: Codec::Pcmu.payload_type(),
-        telephone_event: Some(101),
-        remote,
-        direction: Direction::SendRecv,
-        terms: Terms::default(),
-        jitter: plane.config().jitter,
-        rtp_timeout: plane.config().rtp_timeout(),
-        seed: rand::random(),
-    }
+    let config = plane.config();
+    Agreed::usual(Codec::Pcmu, remote).begin(config.jitter, config.rtp_timeout(), rand::random())
 }
 
 /// Plays one second after another, and takes what comes through an energy gate.

@@ -256,7 +256,7 @@ impl Leg {
         config: SessionConfig,
     ) -> Result<(MediaHandle, mpsc::Receiver<MediaEvent>), MediaError> {
         let (events, receiver) = mpsc::channel(self.event_queue);
-        let (handle, commands) = handle::channel(self.local_addr(), config.codec.sample_rate());
+        let (handle, commands) = handle::channel(self.local_addr(), config.agreed.codec.sample_rate());
         let leg = LiveLeg::new(self.seat, config, commands, EventSink::new(events), self.presence);
         match self.inbox.try_send(ToWorker::Adopt(Box::new(leg))) {
             Ok(()) => Ok((handle, receiver)),

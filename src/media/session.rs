@@ -170,24 +170,25 @@ pub struct Session {
 impl Session {
     /// The first tick is due at `now`.
     pub fn new(config: SessionConfig, now: Instant) -> Self {
-        let outbound = Outbound::new(config.codec, config.terms.opus, config.seed);
-        let reporting = Reporting::new(outbound.ssrc(), config.terms.rtcp, config.seed, now);
+        let SessionConfig { agreed, jitter, rtp_timeout, seed } = config;
+        let outbound = Outbound::new(agreed.codec, agreed.terms.opus, seed);
+        let reporting = Reporting::new(outbound.ssrc(), agreed.terms.rtcp, seed, now);
         Session {
-            codec: config.codec,
-            payload_type: config.payload_type,
-            telephone_event: config.telephone_event,
-            direction: config.direction,
-            receives: config.terms.receives,
-            opus: config.terms.opus,
-            rtp_timeout: config.rtp_timeout,
+            codec: agreed.codec,
+            payload_type: agreed.payload_type,
+            telephone_event: agreed.telephone_event,
+            direction: agreed.direction,
+            receives: agreed.terms.receives,
+            opus: agreed.terms.opus,
+            rtp_timeout,
             pacer: Pacer::new(now),
             clock: 0,
-            srtp: config.terms.srtp.map(|keying| Box::new(Srtp::new(keying))),
+            srtp: agreed.terms.srtp.map(|keying| Box::new(Srtp::new(keying))),
             opened: Vec::new(),
-            latch: Latch::new(config.remote),
+            latch: Latch::new(agreed.remote),
             reception: Reception::new(now),
             decoders: Vec::new(),
-            jitter: JitterBuffer::new(config.jitter, config.codec.sample_rate(), now),
+            jitter: JitterBuffer::new(jitter, agreed.codec.sample_rate(), now),
             comfort: ComfortNoise::default(),
             dtmf: DtmfReceiver::default(),
             tones: ToneReceiver::default(),

@@ -9,8 +9,8 @@ use std::{
 
 use callbox::{
     base::{
-        audio::{Codec, Direction, FRAME},
-        terms::Terms,
+        audio::{Codec, FRAME},
+        terms::Agreed,
     },
     media::{
         MediaEvent, SessionConfig,
@@ -246,15 +246,5 @@ fn drain(session: &mut Session) -> (usize, usize) {
 }
 
 fn config(codec: Codec, remote: SocketAddr) -> SessionConfig {
-    SessionConfig {
-        codec,
-        payload_type: codec.payload_type(),
-        telephone_event: Some(101),
-        remote,
-        direction: Direction::SendRecv,
-        terms: Terms::default(),
-        jitter: Config::default(),
-        rtp_timeout: Duration::from_secs(5),
-        seed: 7,
-    }
+    Agreed::usual(codec, remote).begin(Config::default(), Duration::from_secs(5), 7)
 }

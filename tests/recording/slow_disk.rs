@@ -11,10 +11,7 @@ use std::{
 };
 
 use callbox::{
-    base::{
-        audio::{Codec, Direction},
-        terms::Terms,
-    },
+    base::{audio::Codec, terms::Agreed},
     media::{Config, MediaEvent, MediaHandle, MediaPlane, SessionConfig},
 };
 use tokio::{sync::mpsc::Receiver, time::timeout};
@@ -50,17 +47,8 @@ impl Drop for Standstill {
 }
 
 fn session(remote: SocketAddr) -> SessionConfig {
-    SessionConfig {
-        codec: Codec::Pcmu,
-        payload_type: 0,
-        telephone_event: None,
-        remote,
-        direction: Direction::SendRecv,
-        terms: Terms::default(),
-        jitter: Default::default(),
-        rtp_timeout: PATIENCE,
-        seed: u64::from(remote.port()),
-    }
+    let eventless = Agreed { telephone_event: None, ..Agreed::usual(Codec::Pcmu, remote) };
+    eventless.begin(Default::default(), PATIENCE, remote.port().into())
 }
 
 fn pair(plane: &MediaPlane) -> [(MediaHandle, Receiver<MediaEvent>); 2] {

@@ -6,10 +6,7 @@ use tokio::{sync::mpsc::Receiver, time::timeout};
 
 use super::*;
 use crate::{
-    base::{
-        audio::{Codec, Direction},
-        terms::Terms,
-    },
+    base::{audio::Codec, terms::Agreed},
     media::{
         conceal::signals::{rms, tone},
         jitter::FrameKind,
@@ -62,17 +59,12 @@ fn threaded(sockets: SocketMode, threads: usize) -> MediaPlane {
 static SEED: AtomicU64 = AtomicU64::new(1);
 
 fn config(remote: SocketAddr) -> SessionConfig {
-    SessionConfig {
-        codec: Codec::Pcmu,
-        payload_type: 0,
-        telephone_event: Some(101),
-        remote,
-        direction: Direction::SendRecv,
-        terms: Terms::default(),
-        jitter: Default::default(),
-        rtp_timeout: Duration::from_secs(5),
-        seed: SEED.fetch_add(1, Ordering::Relaxed),
-    }
+    speaking(Codec::Pcmu, remote)
+}
+
+fn speaking(codec: Codec, remote: SocketAddr) -> SessionConfig {
+    let seed = SEED.fetch_add(1, Ordering::Relaxed);
+    Agreed::usual(codec, remote).begin(Default::default(), Duration::from_secs(5), seed)
 }
 
 /// Two legs that talk to each other.
@@ -147,7 +139,7 @@ type Ends = [(MediaHandle, Receiver<MediaEvent>); 4];
 
 fn bridged(plane: &MediaPlane) -> Ends {
     let [alice, hers] = pair(plane);
-    let law = |remote| SessionConfig { codec: Codec::Pcma, payload_type: 8, ..config(remote) };
+    let law = |remote| speaking(Codec::Pcma, remote);
     let (his, bob) = (plane.reserve().unwrap(), plane.reserve().unwrap());
     let (to_his, to_bob) = (his.local_addr(), bob.local_addr());
     let (his, bob) = (his.start(law(to_bob)).unwrap(), bob.start(law(to_his)).unwrap());

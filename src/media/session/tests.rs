@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     base::{
         audio::FRAME,
-        terms::{Rtcp, Terms},
+        terms::{Agreed, Rtcp, Terms},
     },
     media::{
         codec,
@@ -34,28 +34,15 @@ fn at(text: &str) -> SocketAddr {
 }
 
 fn config(remote: &str, seed: u64) -> SessionConfig {
-    SessionConfig {
-        codec: Codec::Pcmu,
-        payload_type: 0,
-        telephone_event: Some(101),
-        remote: at(remote),
-        direction: Direction::SendRecv,
-        terms: Terms::default(),
-        jitter: jitter::Config::default(),
-        rtp_timeout: Duration::from_secs(1),
-        seed,
-    }
+    begin(Agreed::usual(Codec::Pcmu, at(remote)), seed)
+}
+
+fn begin(agreed: Agreed, seed: u64) -> SessionConfig {
+    agreed.begin(jitter::Config::default(), Duration::from_secs(1), seed)
 }
 
 fn update(remote: &str, direction: Direction) -> SessionUpdate {
-    SessionUpdate {
-        codec: Codec::Pcmu,
-        payload_type: 0,
-        telephone_event: Some(101),
-        remote: at(remote),
-        direction,
-        terms: Terms::default(),
-    }
+    SessionUpdate { direction, ..Agreed::usual(Codec::Pcmu, at(remote)) }
 }
 
 /// One end: its session, what it learned, what it put on the wire.
@@ -259,9 +246,8 @@ fn digits_go_as_sound_where_events_were_not_agreed_on() {
     for codec in [Codec::Pcma, Codec::G722] {
         let mut world = World::new(|seed| Link::seeded(seed).jitter(10));
         for (end, remote, seed) in [(&mut world.alice, BOB, 1), (&mut world.bob, ALICE, 2)] {
-            let payload_type = codec.payload_type();
-            let config = SessionConfig { codec, payload_type, telephone_event: None, ..config(remote, seed) };
-            end.session = Session::new(config, world.now + FRAME / 4);
+            let eventless = Agreed { telephone_event: None, ..Agreed::usual(codec, at(remote)) };
+            end.session = Session::new(begin(eventless, seed), world.now + FRAME / 4);
         }
         world.run(Duration::from_millis(500));
         world.alice.session.play(A, &speech_like(4_000), 8_000).unwrap();
@@ -421,9 +407,7 @@ fn a_new_codec_takes_effect_in_the_middle_of_an_utterance() {
     world.alice.session.play(A, &said, 8_000).unwrap();
     world.run(Duration::from_millis(500));
     for (end, remote) in [(&mut world.alice, BOB), (&mut world.bob, ALICE)] {
-        let pcma =
-            SessionUpdate { codec: Codec::Pcma, payload_type: 8, ..update(remote, Direction::SendRecv) };
-        end.session.update(world.now, pcma);
+        end.session.update(world.now, Agreed::usual(Codec::Pcma, at(remote)));
     }
     world.run(secs(1));
     assert!(align(&said, &world.bob.heard()).1 > 0.998);

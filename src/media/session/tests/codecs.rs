@@ -11,22 +11,16 @@ use crate::{
 
 fn of(codec: Codec, remote: &str, direction: Direction) -> SessionUpdate {
     let opus = OpusTerms { fec: true, ..OpusTerms::default() };
-    SessionUpdate {
-        codec,
-        payload_type: codec.payload_type(),
-        telephone_event: Some(101),
-        terms: Terms { opus, ..Terms::default() },
-        ..update(remote, direction)
-    }
+    let terms = Terms { opus, ..Terms::default() };
+    SessionUpdate { direction, terms, ..Agreed::usual(codec, at(remote)) }
 }
 
 /// Two ends that have agreed on `codec`.
 fn speaking(codec: Codec, network: impl Fn(u64) -> Link<Vec<u8>>) -> World {
     let mut world = World::new(network);
     for (end, remote, seed) in [(&mut world.alice, BOB, 1), (&mut world.bob, ALICE, 2)] {
-        let SessionUpdate { payload_type, terms, .. } = of(codec, remote, Direction::SendRecv);
-        let config = SessionConfig { codec, payload_type, terms, ..config(remote, seed) };
-        end.session = Session::new(config, world.now + FRAME / 4);
+        let agreed = of(codec, remote, Direction::SendRecv);
+        end.session = Session::new(begin(agreed, seed), world.now + FRAME / 4);
     }
     world
 }
@@ -176,8 +170,7 @@ fn packets_of_any_length_are_heard_whole_even_when_it_changes() {
         for pattern in [vec![10], vec![20], vec![30], vec![40], vec![60], vec![20, 60, 10, 30, 40]] {
             // Five of each before the next.
             let ptimes: Vec<u32> = pattern.iter().cycle().flat_map(|p| [*p; 5]).take(100).collect();
-            let of = SessionConfig { codec, payload_type: codec.payload_type(), ..config(BOB, 1) };
-            let mut session = Session::new(of, now);
+            let mut session = Session::new(begin(Agreed::usual(codec, at(BOB)), 1), now);
             // Eight bytes a millisecond, in both codecs.
             feed(&mut session, now, codec.payload_type(), &ptimes, |ptime| vec![0x55; ptime as usize * 8]);
             let heard = kinds(&mut session);
@@ -197,8 +190,7 @@ fn packets_of_any_length_are_heard_whole_even_when_it_changes() {
 #[test]
 fn another_codec_under_its_static_number_is_understood_on_a_wide_line() {
     let now = Instant::now();
-    let wide = SessionConfig { codec: Codec::G722, payload_type: 9, ..config(BOB, 1) };
-    let mut session = Session::new(wide, now);
+    let mut session = Session::new(begin(Agreed::usual(Codec::G722, at(BOB)), 1), now);
     // The digital milliwatt: 1 kHz at 0 dBm0.
     let period = [0x1e, 0x0b, 0x0b, 0x1e, 0x9e, 0x8b, 0x8b, 0x9e];
     feed(&mut session, now, 0, &[20; 50], |ptime| period.repeat(ptime as usize));
@@ -217,13 +209,8 @@ fn the_far_end_may_send_under_our_numbers_or_its_own() {
     receives.insert(101, Format::Event);
     let terms = Terms { receives, ..Terms::default() };
     // It calls A-law 96 and events 97, which with us is A-law.
-    let asymmetric = SessionConfig {
-        codec: Codec::Pcma,
-        payload_type: 96,
-        telephone_event: Some(97),
-        terms,
-        ..config(BOB, 1)
-    };
+    let usual = Agreed::usual(Codec::Pcma, at(BOB));
+    let asymmetric = begin(Agreed { payload_type: 96, telephone_event: Some(97), terms, ..usual }, 1);
     for payload_type in [96, 97] {
         let mut session = Session::new(asymmetric.clone(), now);
         feed(&mut session, now, payload_type, &[20; 10], |_| vec![0x2a; 160]);

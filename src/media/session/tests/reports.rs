@@ -6,7 +6,8 @@ use crate::media::rtcp::Reports;
 fn with_rtcp(rtcp: Rtcp, network: impl Fn(u64) -> Link<Vec<u8>>) -> World {
     let mut world = World::new(network);
     for (end, remote, seed) in [(&mut world.alice, BOB, 1), (&mut world.bob, ALICE, 2)] {
-        let config = SessionConfig { terms: Terms { rtcp, ..Terms::default() }, ..config(remote, seed) };
+        let mut config = config(remote, seed);
+        config.agreed.terms.rtcp = rtcp;
         end.session = Session::new(config, world.now + FRAME / 4);
     }
     world

@@ -15,7 +15,7 @@ fn keying(sends: u8, receives: u8) -> Keying {
 
 /// Alice sends with 1 and hears with 2.
 fn keyed(remote: &str, seed: u64, keying: Keying) -> SessionConfig {
-    SessionConfig { terms: Terms { srtp: Some(keying), ..Terms::default() }, ..config(remote, seed) }
+    begin(rekeyed(remote, Some(keying)), seed)
 }
 
 fn rekeyed(remote: &str, srtp: Option<Keying>) -> SessionUpdate {
