@@ -16,7 +16,9 @@ pub(super) struct Limits {
     pub setup: Duration,
     /// From the beginning until the last INVITE leaves, its address found and its turn come.
     pub hunt: Duration,
-    /// From the first response, or from an INVITE that came in, to the answer.
+    /// From a first 100, which only the next hop says, to any word of the callee's side.
+    pub progress: Duration,
+    /// From that word, or from an INVITE that came in, to the answer.
     pub ring: Duration,
     /// How long a call that has ended may keep signalling before it is let go.
     pub linger: Duration,
@@ -28,7 +30,9 @@ pub(super) enum State {
     Waiting,
     /// Our INVITE is out, nothing was heard.
     Inviting,
-    /// The peer has it (any 1xx).
+    /// The next hop has it (100).
+    Trying,
+    /// The callee's side has it (any other 1xx).
     Proceeding,
     /// The peer's INVITE is here; we have not answered.
     Offered,
@@ -53,6 +57,8 @@ pub(super) enum Event {
         last: bool,
     },
     Trying,
+    /// A 1xx that neither rings nor plays, and is no 100.
+    Progressing,
     Ringing,
     EarlyMedia {
         sdp: String,
@@ -177,8 +183,12 @@ impl Call {
             }
             State::Inviting => {
                 let detail = format!("no response within {} s", self.limits.setup.as_secs_f32());
-                let end = SipEnd::Unreachable { detail };
-                self.try_next(now, end).unwrap_or_else(|end| self.abandon(now, end))
+                self.try_next_or_abandon(now, SipEnd::Unreachable { detail })
+            }
+            State::Trying => {
+                let limit = self.limits.progress.as_secs_f32();
+                let detail = format!("nothing of the callee within {limit} s after a 100");
+                self.try_next_or_abandon(now, SipEnd::Unreachable { detail })
             }
             State::Proceeding => self.abandon(now, SipEnd::NoAnswer),
             State::Offered => self.refuse(480, SipEnd::NoAnswer),
@@ -193,7 +203,7 @@ impl Call {
     pub fn handle(&mut self, now: Instant, event: Event) -> Vec<Effect> {
         match self.state {
             State::Waiting => self.handle_waiting(now, event),
-            State::Inviting | State::Proceeding => self.handle_inviting(now, event),
+            State::Inviting | State::Trying | State::Proceeding => self.handle_inviting(now, event),
             State::Offered => self.handle_offered(event),
             State::Accepted => self.handle_accepted(now, event),
             State::Answered => self.handle_answered(now, event),
@@ -220,14 +230,21 @@ impl Call {
 
     fn handle_inviting(&mut self, now: Instant, event: Event) -> Vec<Effect> {
         match event {
-            Event::Trying => self.progress(now, Progress::Trying),
+            Event::Trying => {
+                if self.state == State::Inviting {
+                    self.state = State::Trying;
+                    self.deadline = Some(now + self.limits.progress);
+                }
+                vec![Effect::Tell(Progress::Trying)]
+            }
+            Event::Progressing => self.proceed(now, Progress::Trying),
             Event::Ringing => {
                 self.rang = true;
-                self.progress(now, Progress::Ringing)
+                self.proceed(now, Progress::Ringing)
             }
             Event::EarlyMedia { sdp } => {
                 self.rang = true;
-                self.progress(now, Progress::EarlyMedia { sdp })
+                self.proceed(now, Progress::EarlyMedia { sdp })
             }
             Event::Answered { sdp } => {
                 self.enter_answered();
@@ -353,8 +370,12 @@ impl Call {
         Ok(vec![Effect::TryNext(end)])
     }
 
-    fn progress(&mut self, now: Instant, progress: Progress) -> Vec<Effect> {
-        if self.state == State::Inviting {
+    fn try_next_or_abandon(&mut self, now: Instant, end: SipEnd) -> Vec<Effect> {
+        self.try_next(now, end).unwrap_or_else(|end| self.abandon(now, end))
+    }
+
+    fn proceed(&mut self, now: Instant, progress: Progress) -> Vec<Effect> {
+        if self.state != State::Proceeding {
             self.state = State::Proceeding;
             self.deadline = Some(now + self.limits.ring);
         }

@@ -15,7 +15,7 @@ use rsipstack::{
         invitation::InviteAsyncResult,
         invite_dialog::InviteDialog,
     },
-    sip::{Response, StatusCode, prelude::HeadersExt},
+    sip::{Header, Response, StatusCode, prelude::HeadersExt},
 };
 use tokio::{
     sync::{broadcast, mpsc, watch},
@@ -24,12 +24,16 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    admission::Place,
     call::{COMMANDS, CallHandle, Command, Ours, SIGNALS, Signal, SipCall, Way},
+    calls::Origin,
+    challenge::without_credentials,
     dialog::{Call, Effect, Event, Progress, State},
     early::{Described, callee_of},
     end::SipEnd,
     error::{SipError, describe},
     hunt::{Hunt, Preparation, prepared},
+    link::Trunk,
     message::{
         allow, allows_refer, allows_update, body_text, end_by, end_of, is_success, session_expires,
         terminated,
@@ -44,8 +48,9 @@ use super::{
 };
 
 pub(super) struct Driver {
+    /// First, and so given back before anybody hears that the rest is gone.
+    pub(super) place: Place,
     pub(super) core: Arc<Core>,
-    call_id: String,
     pub(super) call: Call,
     /// Once the INVITE is out, or in.
     pub(super) dialog: Option<InviteDialog>,
@@ -108,6 +113,7 @@ impl Driver {
     pub(super) fn new(
         core: &Arc<Core>,
         call_id: String,
+        origin: Option<Origin>,
         call: Call,
         states: DialogStateReceiver,
     ) -> Result<(Driver, SipCall), SipError> {
@@ -117,10 +123,10 @@ impl Driver {
         let (way, goes) = watch::channel(None);
         let ours = Arc::<Mutex<Ours>>::default();
         let handle = CallHandle { hang_up: hang_up.clone(), commands, ours: ours.clone() };
-        core.admit(&call_id, handle.clone())?;
+        let place = core.admit(&call_id, origin, handle.clone())?;
         let driver = Driver {
+            place,
             core: core.clone(),
-            call_id: call_id.clone(),
             call,
             dialog: None,
             states,
@@ -216,7 +222,6 @@ impl Driver {
         if let Some(dialog) = &self.dialog {
             self.core.layer.remove_dialog(&dialog.id());
         }
-        self.core.release(&self.call_id);
     }
 
     pub(super) fn feed(&mut self, event: Event) {
@@ -262,7 +267,7 @@ impl Driver {
     }
 
     fn tell_end(&mut self, end: SipEnd) {
-        tracing::debug!(call = %self.call_id, ?end, "SIP call ended");
+        tracing::debug!(call = self.place.key.call_id(), ?end, "SIP call ended");
         if let Some(last) = self.last.take() {
             last.send(Signal::Ended(end));
         }
@@ -372,6 +377,18 @@ impl Driver {
     pub(super) fn call_is_outbound(&self) -> bool {
         use rsipstack::transaction::key::TransactionRole::Client;
         self.dialog.as_ref().is_some_and(|dialog| dialog.role() == Client)
+    }
+
+    /// The trunk that it goes out or came in by.
+    pub(super) fn by_trunk(&self) -> Option<Arc<Trunk>> {
+        let way = self.way.borrow();
+        let name = &way.as_ref()?.trunk;
+        self.core.trunks.iter().find(|trunk| trunk.config.name == *name).cloned()
+    }
+
+    /// What every request of ours within the call carries, for [`super::challenge`].
+    pub(super) fn if_challenged(&self) -> Option<Header> {
+        self.by_trunk().filter(|trunk| trunk.credential().is_none()).map(|_| without_credentials())
     }
 
     /// Told after every ACK of ours and of the peer's, and after in-dialog requests.

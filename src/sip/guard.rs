@@ -3,7 +3,7 @@
 //! from. A stranger gets no answer, so that a scanner learns nothing.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     net::IpAddr,
     sync::{
         Arc,
@@ -171,7 +171,8 @@ struct Lists {
     networks: RwLock<Vec<(usize, Network)>>,
     /// The trunks whose server has an address, and when a lookup gave it last.
     servers: RwLock<HashMap<IpAddr, Vec<(usize, Instant)>>>,
-    calls: Mutex<HashSet<String>>,
+    /// How many calls live of each Call-ID.
+    calls: Mutex<HashMap<String, usize>>,
 }
 
 impl Sources {
@@ -215,15 +216,21 @@ impl Sources {
     }
 
     pub fn knows_call(&self, call_id: &str) -> bool {
-        self.0.calls.lock().contains(call_id)
+        self.0.calls.lock().contains_key(call_id)
     }
 
     pub fn call_began(&self, call_id: &str) {
-        self.0.calls.lock().insert(call_id.to_owned());
+        *self.0.calls.lock().entry(call_id.to_owned()).or_default() += 1;
     }
 
     pub fn call_ended(&self, call_id: &str) {
-        self.0.calls.lock().remove(call_id);
+        let mut calls = self.0.calls.lock();
+        if let Some(left) = calls.get_mut(call_id) {
+            *left -= 1;
+            if *left == 0 {
+                calls.remove(call_id);
+            }
+        }
     }
 }
 
@@ -275,7 +282,9 @@ mod tests {
         assert_eq!(sources.trunks_of("::ffff:198.51.100.1".parse().unwrap()), [0, 1]);
         assert!(!sources.allows("203.0.113.1".parse().unwrap()));
         sources.call_began("a@b");
-        assert!(sources.knows_call("a@b"));
+        sources.call_began("a@b");
+        sources.call_ended("a@b");
+        assert!(sources.knows_call("a@b"), "the other call of this Call-ID lives");
         sources.call_ended("a@b");
         assert!(!sources.knows_call("a@b"));
     }

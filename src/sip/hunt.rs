@@ -31,6 +31,7 @@ use super::{
     identity::{self, Identity},
     link::Trunk,
     message::{SDP, allow},
+    next_hop,
     node::{Core, Dial},
     reliable::Heard,
     routes::AFTER_SILENCE,
@@ -154,6 +155,7 @@ impl Hunt {
             headers: Some(headers),
             call_id: Some(self.call_id.clone()),
             destination: self.address.clone(),
+            route_set: self.address.iter().map(next_hop::route).chain(trunk.service_route()).collect(),
             ..InviteOption::default()
         })
     }

@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use rsipstack::{
     dialog::authenticate::Credential,
-    sip::{Auth, Uri},
+    sip::{Auth, Uri, typed::Route},
     transport::SipAddr,
 };
 use tokio::sync::watch;
@@ -37,6 +37,8 @@ pub(super) struct Trunk {
     pub index: usize,
     pub config: TrunkConfig,
     pub registration: watch::Receiver<RegistrationState>,
+    /// By which proxies the registrar wants calls to leave (RFC 3608).
+    pub service_route: Mutex<Vec<Route>>,
     pub liveness: watch::Receiver<Liveness>,
     /// Who may send the next INVITE, if calls a second are limited.
     pub turns: Option<Turns>,
@@ -83,6 +85,11 @@ impl Trunk {
         };
         uri.params.extend(self.config.transport.param());
         Ok(uri)
+    }
+
+    /// The trunk's server stays the next hop: it is where the registrar is found, too.
+    pub fn service_route(&self) -> Vec<Route> {
+        self.service_route.lock().clone()
     }
 
     /// An address of its server's, over its transport.
@@ -150,9 +157,19 @@ pub(super) fn trunks(config: &Config, sources: &Sources) -> Result<(Vec<Arc<Trun
             sources.allow_servers(index, [address], Instant::now());
         }
         let turns = (config.cps > 0.0).then(|| Turns::new(&config.name, config.cps, patience(config)));
-        let (aside, found) = (Mutex::default(), Mutex::default());
+        let (aside, found, service_route) = Default::default();
         let config = config.clone();
-        Ok(Arc::new(Trunk { index, config, registration, liveness, turns, aside, found, flow }))
+        Ok(Arc::new(Trunk {
+            index,
+            config,
+            registration,
+            service_route,
+            liveness,
+            turns,
+            aside,
+            found,
+            flow,
+        }))
     };
     let trunks: Result<Vec<_>, SipError> = config.trunks.iter().enumerate().map(make).collect();
     Ok((trunks?, watched))

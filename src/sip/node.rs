@@ -1,7 +1,6 @@
 //! The SIP node: one UDP socket, one TCP port, its trunks and its calls.
 
 use std::{
-    collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -12,17 +11,16 @@ use parking_lot::{Mutex, RwLock};
 use rsipstack::{
     EndpointBuilder,
     dialog::dialog_layer::DialogLayer,
-    sip::{Auth, Header, Scheme, StatusCode, Uri, prelude::HeadersExt},
+    sip::{Auth, Header, Scheme, Uri},
     transaction::{
         CallIdFormat,
         endpoint::{EndpointInnerRef, EndpointOption},
-        transaction::Transaction,
     },
     transport::{SipAddr, TransportLayer, udp::UdpConnection},
 };
 use tokio::{
     net::{TcpListener, UdpSocket},
-    sync::{Notify, broadcast, mpsc, mpsc::error::TrySendError, watch},
+    sync::{Notify, broadcast, mpsc, watch},
     task::JoinHandle,
 };
 use tokio_rustls::TlsAcceptor;
@@ -30,8 +28,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     addresses::Addresses,
-    call::{CallHandle, Command, IncomingCall, SipCall},
-    config::{Config, ring_timeout_is_valid},
+    call::{CallHandle, IncomingCall, SipCall},
+    calls::Calls,
+    config::{Config, TIMER_C, ring_timeout_is_valid},
     dialog::Limits,
     digest::DigestTranslator,
     discovery::{self, Discovery},
@@ -143,7 +142,7 @@ pub(super) struct Core {
     pub acceptor: RwLock<Option<TlsAcceptor>>,
     local: SocketAddr,
     pub stop: CancellationToken,
-    calls: Mutex<HashMap<String, CallHandle>>,
+    pub calls: Mutex<Calls<CallHandle>>,
     gate: Arc<Gate>,
 }
 
@@ -323,7 +322,7 @@ impl SipNode {
     pub async fn shutdown(&self) {
         let core = &self.core;
         core.draining.cancel();
-        core.calls.lock().values().for_each(CallHandle::hang_up);
+        core.calls.lock().iter().for_each(CallHandle::hang_up);
         core.tasks.close();
         // Calls that still owe a BYE and registrations are tasks; those of peers that are gone are cut.
         let _ = tokio::time::timeout(SHUTDOWN_STEP, core.tasks.wait()).await;
@@ -373,45 +372,6 @@ impl Core {
         })
     }
 
-    /// Counts a call in, or says that there are too many.
-    pub fn admit(&self, call_id: &str, handle: CallHandle) -> Result<(), SipError> {
-        if self.draining.is_cancelled() {
-            return Err(SipError::ShuttingDown);
-        }
-        let mut calls = self.calls.lock();
-        if calls.len() >= self.config.max_calls {
-            return Err(SipError::TooManyCalls(calls.len()));
-        }
-        calls.insert(call_id.to_owned(), handle);
-        self.sources.call_began(call_id);
-        Ok(())
-    }
-
-    pub fn release(&self, call_id: &str) {
-        self.calls.lock().remove(call_id);
-        self.sources.call_ended(call_id);
-        self.dialogs_changed.notify_waiters();
-    }
-
-    /// Gives a request to the call it belongs to; back with a status if there is none, or it is too busy.
-    pub fn hand_over(&self, request: Transaction) -> Result<(), (Box<Transaction>, StatusCode)> {
-        let call =
-            request.original.call_id_header().ok().and_then(|id| self.calls.lock().get(id.value()).cloned());
-        let Some(call) = call else {
-            return Err((Box::new(request), StatusCode::CallTransactionDoesNotExist));
-        };
-        let refused = match call.commands.try_send(Command::Early(Box::new(request))) {
-            Ok(()) => return Ok(()),
-            Err(TrySendError::Full(refused)) => (refused, StatusCode::ServerInternalError),
-            Err(TrySendError::Closed(refused)) => (refused, StatusCode::CallTransactionDoesNotExist),
-        };
-        match refused {
-            (Command::Early(request), status) => Err((request, status)),
-            // What was sent comes back.
-            _ => Ok(()),
-        }
-    }
-
     /// The extensions known here, as a message says it.
     pub fn supported(&self) -> Header {
         supported(self.config.terms().is_some())
@@ -430,8 +390,9 @@ impl Core {
     /// `queue` is the longest wait for a turn.
     pub fn limits(&self, ring: Duration, queue: Duration) -> Limits {
         let (setup, hunt) = (self.config.setup_timeout, self.config.hunt_timeout + queue);
+        let progress = self.config.progress_timeout;
         // The stack gives a transaction 64 T1; what has not settled by then never will.
-        Limits { setup, hunt, ring, linger: self.config.t1 * 68 }
+        Limits { setup, hunt, progress, ring, linger: self.config.t1 * 68 }
     }
 
     /// Where a peer at this address reaches us in this trunk's dialogs. Where we take no connections, that is
@@ -461,6 +422,7 @@ fn timers(t1: Duration) -> EndpointOption {
         t2: t1 * 8,
         t4: t1 * 10,
         t1x64: t1 * 64,
+        timerc: TIMER_C,
         // An empty suffix would leave an `@`; a bare UUID names nobody.
         callid_format: CallIdFormat::Uuid,
         ..EndpointOption::default()

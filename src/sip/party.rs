@@ -4,7 +4,7 @@
 //! up to the `@`, are parameters of the user (RFC 3261 section 19.1.1), such as `cpc` and `phone-context`
 //! (RFC 3966) or `tgrp` (RFC 4904), and not of the URI.
 
-use super::call::Party;
+use super::{call::Party, quoting::bracket};
 use crate::base::{E164, Pii};
 
 /// The URI of an address as headers have it, with or without brackets and a display name.
@@ -21,18 +21,7 @@ pub(super) fn uri_of(entry: &str) -> Option<&str> {
 
 /// From the `<` on, if there is one outside of quotes: a caller chooses what stands before it.
 pub(super) fn without_display_name(entry: &str) -> &str {
-    let (mut quoted, mut escaped) = (false, false);
-    let begins = entry.find(|c| {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            '<' => return !quoted,
-            _ => {}
-        }
-        false
-    });
-    begins.map_or(entry, |at| &entry[at..])
+    bracket(entry).map_or(entry, |at| &entry[at..])
 }
 
 /// Whom a URI names; nobody where it is anonymous or has no user.

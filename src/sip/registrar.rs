@@ -8,7 +8,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rsipstack::{
     dialog::registration::Registration,
-    sip::{Header, Request, Response, StatusCode, Uri, headers::CallId, prelude::HeadersExt, typed::Contact},
+    sip::{
+        Header, Request, Response, StatusCode, Uri,
+        headers::CallId,
+        prelude::HeadersExt,
+        typed::{Contact, Route},
+    },
     transport::SipAddr,
 };
 use sha2::{Digest, Sha256};
@@ -119,6 +124,12 @@ impl Registrar {
             Some(binding) => binding.life.cancelled().await,
             None => std::future::pending().await,
         }
+    }
+
+    /// What the last answer says of it; nothing if a proxy of it takes no loose route, as all must.
+    pub fn service_route(&self) -> Vec<Route> {
+        let route = self.inner.preloaded_route_set();
+        if route.iter().all(Route::has_lr) { route } else { Vec::new() }
     }
 
     /// What was granted.

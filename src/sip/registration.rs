@@ -55,6 +55,7 @@ pub(super) async fn drive(core: Arc<Core>, trunk: Arc<Trunk>, state: watch::Send
         };
         let (outcome, delay) = match attempt {
             Ok(expires) => {
+                *trunk.service_route.lock() = registrar.service_route();
                 state.send_replace(RegistrationState::Registered { expires });
                 (Outcome::Granted, schedule.granted(expires))
             }

@@ -250,6 +250,7 @@ fn invite(core: &Arc<Core>, request: Transaction, incoming: &mpsc::Sender<Incomi
 fn status_of(error: &SipError) -> StatusCode {
     match error {
         SipError::ShuttingDown | SipError::TooManyCalls(_) => StatusCode::ServiceUnavailable,
+        SipError::Refused(status) => StatusCode::from(*status),
         _ => StatusCode::BadRequest,
     }
 }

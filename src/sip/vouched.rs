@@ -6,6 +6,7 @@ use rsipstack::sip::{Header, Request};
 use super::{
     call::Party,
     party::{party, uri_of, without_display_name},
+    quoting::elements,
     trunk::TrunkConfig,
 };
 use crate::base::{E164, words::text_enum};
@@ -93,23 +94,8 @@ fn values<'a>(request: &'a Request, name: &str) -> impl Iterator<Item = &'a str>
     request.headers.iter().filter(named).map(Header::value)
 }
 
-/// The elements of a list of addresses: commas within quotes and brackets part nothing.
 fn entries(list: &str) -> impl Iterator<Item = &str> {
-    let (mut quoted, mut escaped, mut bracketed) = (false, false, false);
-    list.split(move |c| {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' if !bracketed => quoted = !quoted,
-            '<' if !quoted => bracketed = true,
-            '>' if !quoted => bracketed = false,
-            ',' => return !quoted && !bracketed,
-            _ => {}
-        }
-        false
-    })
-    .map(str::trim)
-    .filter(|entry| !entry.is_empty())
+    elements(list).into_iter().filter(|entry| !entry.is_empty())
 }
 
 /// The first URI of a list of addresses.

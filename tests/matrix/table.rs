@@ -51,6 +51,13 @@ pub const MUST_HAVES: &[MustHave] = &[
     ),
     must("srv", "SRV and A records are tried in their order", "RFC 3263"),
     must("failover-503", "a trunk that answers 503 is passed over", "Twilio: 503 above the limit"),
+    must(
+        "trying",
+        "a trunk that says 100 and no more is passed over",
+        "RFC 3261 section 16.2: 100 is hop by hop",
+    ),
+    must("cancel-there", "a call is taken back where it went", "RFC 3261 section 9.1"),
+    must("service-route", "calls leave by the route that the registrar tells", "RFC 3608"),
     must("cps", "calls a second are limited for each trunk", "Twilio: cps-trunk-termination, 223180028"),
     // Numbers
     must(
@@ -130,6 +137,13 @@ pub const MUST_HAVES: &[MustHave] = &[
     must("options-out", "and asked", "RFC 3261 section 11"),
     must("ack-flow", "ACK and BYE keep to the flow of the INVITE", "rsipstack#129"),
     must("invalid-contact", "a Contact in .invalid is reached by its flow", "rsipstack#56"),
+    must(
+        "challenge-inside",
+        "a challenge within a call costs that request alone",
+        "RFC 3261 section 12.2.1.2",
+    ),
+    must("hairpin", "a call of ours that a proxy sends back is answered", "RFC 3261 section 8.2.2.2"),
+    must("merged", "an INVITE that comes by two ways is one call", "RFC 3261 section 8.2.2.2"),
     must("cancel", "a call that rings is taken back, whatever crosses", "RFC 3261 section 9"),
     must("loss", "calls under packet loss end and leave nothing", "SIP.md: SIPp -lost"),
     // Transfer
@@ -252,6 +266,7 @@ pub const ROWS: &[Row] = &[
     row("update", &[SIPP], "sip::dialogs::update_is_served_before_the_answer"),
     row("update", &[SIPP], "sip::dialogs::session_is_refreshed_by_update_and_again_after_glare"),
     row("timer-caller", &[SIPP], "sip::dialogs::session_is_refreshed_by_update_and_again_after_glare"),
+    row("timer-caller", &[SIPP], "sip::dialogs::refresh_that_fails_once_is_tried_again_and_the_call_lives"),
     row(
         "timer-caller",
         &[SIPP],
@@ -280,6 +295,17 @@ pub const ROWS: &[Row] = &[
     ),
     row("cancel", &[SIPP], "sip::outbound::answer_that_crosses_our_cancel_is_acknowledged_and_hung_up"),
     row("cancel", &[SIPP], "sip::inbound::cancelled_call_ends_while_it_rings"),
+    row(
+        "challenge-inside",
+        &[SIPP],
+        "sip::dialogs::challenge_within_a_call_that_cannot_be_answered_leaves_the_call_as_it_was",
+    ),
+    row("hairpin", &[KAMAILIO], "sip::inbound::our_own_call_that_a_proxy_sends_back_is_a_call_of_its_own"),
+    row(
+        "merged",
+        &[SIPP],
+        "sip::inbound::invite_that_comes_twice_is_merged_and_another_of_its_call_id_is_a_call",
+    ),
     row("loss", &[SIPP], "sip::outbound::every_call_ends_under_packet_loss_and_nothing_leaks"),
     row("loss", &[SIPP], "soak::calls_come_and_go_under_loss_and_leave_nothing"),
     row("registration-restart", &[SIPP], "sip::registrar::registrar_that_forgot_us_is_told_again_soon"),
@@ -307,6 +333,21 @@ pub const ROWS: &[Row] = &[
     ),
     row("failover-503", &[SIPP], "sip::trunks::trunk_that_is_full_hands_the_call_to_the_next"),
     row("failover-503", &[SIPP, KAMAILIO], "sip::trunks::kamailio_that_finds_no_gateway_hands_the_call_on"),
+    row(
+        "trying",
+        &[SIPP],
+        "sip::trunks::trunk_that_only_tries_hands_the_call_on_and_where_there_is_no_other_it_is_at_fault",
+    ),
+    row(
+        "cancel-there",
+        &[SIPP],
+        "sip::trunks::call_is_taken_back_where_it_went_and_not_where_the_name_leads",
+    ),
+    row(
+        "service-route",
+        &[SIPP, KAMAILIO],
+        "sip::registrar::call_leaves_by_the_route_that_the_registrar_tells",
+    ),
     row("cps", &[SIPP], "sip::trunk_rules::trunk_gets_no_more_calls_a_second_than_it_takes"),
     row("preferred", &[SIPP], "sip::trunk_rules::caller_is_preferred_or_withheld_as_the_trunk_is_told"),
     row("privacy", &[SIPP], "sip::trunk_rules::caller_is_preferred_or_withheld_as_the_trunk_is_told"),

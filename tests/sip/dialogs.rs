@@ -14,9 +14,9 @@ use super::{
 };
 
 /// Sessions of seconds, which no configuration file can ask for.
-fn short_sessions(trunks: Vec<TrunkConfig>, floor: u64) -> Config {
+fn short_sessions(trunks: Vec<TrunkConfig>, floor: u64, wanted: u64) -> Config {
     Config {
-        session_expires: Duration::from_secs(3),
+        session_expires: Duration::from_secs(wanted),
         session_floor: Duration::from_secs(floor),
         ..config(trunks)
     }
@@ -24,8 +24,12 @@ fn short_sessions(trunks: Vec<TrunkConfig>, floor: u64) -> Config {
 
 /// A call to SIPp playing `scenario`, which is answered; sessions expire after three seconds.
 async fn timed_call(scenario: &str) -> (Sipp, SipNode, SipCall) {
+    timed_call_of(scenario, 3).await
+}
+
+async fn timed_call_of(scenario: &str, expires: u64) -> (Sipp, SipNode, SipCall) {
     let peer = Sipp::uas(scenario, 1, &[]).await;
-    let (node, _) = SipNode::start(short_sessions(vec![trunk(peer.address)], 1)).await.unwrap();
+    let (node, _) = SipNode::start(short_sessions(vec![trunk(peer.address)], 1, expires)).await.unwrap();
     let mut call = node.dial(dial()).await.unwrap();
     answered(&mut call).await;
     (peer, node, call)
@@ -72,6 +76,14 @@ async fn session_that_the_peer_does_not_refresh_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn refresh_that_fails_once_is_tried_again_and_the_call_lives() {
+    let (peer, node, mut call) = timed_call_of("uas_timer_failing", 9).await;
+    assert_eq!(end(&mut call).await, SipEnd::RemoteHangup);
+    peer.succeeds().await;
+    settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn too_short_a_session_is_asked_for_again() {
     let (peer, node, mut call) = timed_call("uas_timer_422").await;
     assert_eq!(end(&mut call).await, SipEnd::RemoteHangup);
@@ -82,7 +94,7 @@ async fn too_short_a_session_is_asked_for_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_refreshes_are_answered_and_begin_the_timer_anew() {
     let port = peers::free_port();
-    let config = short_sessions(vec![trunk(([127, 0, 0, 1], port).into())], 2);
+    let config = short_sessions(vec![trunk(([127, 0, 0, 1], port).into())], 2, 3);
     let (node, mut calls) = SipNode::start(config).await.unwrap();
     let peer = Sipp::uac("uac_timer", node.local_address(), port, 1, &[]);
     let mut call = answer(take(&mut calls).await).await;
@@ -99,6 +111,29 @@ async fn callers_refreshes_are_answered_and_begin_the_timer_anew() {
     assert!(matches!(end, SipEnd::SessionLost { .. }), "{end:?}");
     peer.succeeds().await;
     settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn challenge_within_a_call_that_cannot_be_answered_leaves_the_call_as_it_was() {
+    for password in [None, Some("wrong")] {
+        let peer = Sipp::uas("uas_challenging", 1, &[]).await;
+        let trunk = match password {
+            None => trunk(peer.address),
+            Some(password) => trunk_with_password(peer.address, password),
+        };
+        let (node, _) = SipNode::start(short_sessions(vec![trunk], 1, 6)).await.unwrap();
+        let mut call = node.dial(dial()).await.unwrap();
+        answered(&mut call).await;
+        let hold = sdp::offer(&local().next(Direction::SendOnly));
+        let refused = within("the refusal", call.handle.reinvite(hold)).await;
+        assert!(matches!(refused, Err(SipError::Refused(403))), "{password:?}: {refused:?}");
+        // The refresh, an UPDATE, is refused likewise; what ends the call is that the session runs out.
+        let end = end(&mut call).await;
+        assert!(matches!(end, SipEnd::SessionLost { .. }), "{password:?}: {end:?}");
+        assert!(peer.trace().contains("\nUPDATE sip:"));
+        peer.succeeds().await;
+        settled(&node).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

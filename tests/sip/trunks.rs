@@ -2,6 +2,7 @@
 
 use std::{net::UdpSocket as StdUdpSocket, time::Instant};
 
+use callbox::base::Fault;
 use tokio::{net::UdpSocket, sync::oneshot};
 
 use super::{
@@ -108,6 +109,26 @@ async fn silent_and_closed_trunks_hand_the_call_on_and_are_tried_last_for_a_whil
     assert_eq!(answered_and_hung_up(&node).await.as_deref(), Some("free"));
     assert!(silent.recv(&mut [0; 4000]).is_err(), "and not before the others again");
     free.succeeds().await;
+    settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trunk_that_only_tries_hands_the_call_on_and_where_there_is_no_other_it_is_at_fault() {
+    let progress_timeout = Duration::from_secs(1);
+    let trying = Sipp::uas("uas_trying", 2, &[]).await;
+    let free = Sipp::uas("uas_answer", 1, &[]).await;
+    let trunks = vec![named("tries", trying.address, 1), named("free", free.address, 2)];
+    let (node, _) = SipNode::start(Config { progress_timeout, ..config(trunks) }).await.unwrap();
+    assert_eq!(answered_and_hung_up(&node).await.as_deref(), Some("free"));
+    free.succeeds().await;
+    // However long the telephone may ring.
+    let ring_timeout = Some(Duration::from_secs(15));
+    let alone = Dial { trunk: Some("tries".into()), ring_timeout, ..dial() };
+    let mut call = node.dial(alone).await.unwrap();
+    let end = end(&mut call).await;
+    assert!(matches!(&end, SipEnd::Unreachable { detail } if detail.contains("after a 100")), "{end:?}");
+    assert_eq!(end.fault(), Some(Fault::Carrier), "and so a payment is owed back");
+    trying.succeeds().await;
     settled(&node).await;
 }
 
@@ -297,6 +318,23 @@ async fn srv_target_that_is_dead_is_passed_over_for_the_next() {
         assert_eq!(answered_and_hung_up(&node).await.as_deref(), Some("carrier"));
     }
     alive.succeeds().await;
+    settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn call_is_taken_back_where_it_went_and_not_where_the_name_leads() {
+    let ringing = Sipp::uas("uas_ring", 1, &[]).await;
+    let records = [
+        srv("carrier.test", "dead.carrier.test", free_port(), 10, 100),
+        srv("carrier.test", "rings.carrier.test", ringing.address.port(), 20, 0),
+    ];
+    let dns = Dnsmasq::start(None, 0, records.as_flattened()).await;
+    let node = hunter(vec![carrier("carrier.test")], vec![dns.address]).await;
+    let mut call = node.dial(dial()).await.unwrap();
+    while !matches!(signal(&mut call).await, Signal::Ringing) {}
+    call.handle.hang_up();
+    assert_eq!(end(&mut call).await, SipEnd::Cancelled);
+    ringing.succeeds().await;
     settled(&node).await;
 }
 

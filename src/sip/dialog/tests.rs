@@ -5,6 +5,7 @@ use super::*;
 const LIMITS: Limits = Limits {
     setup: Duration::from_secs(10),
     hunt: Duration::from_secs(30),
+    progress: Duration::from_secs(20),
     ring: Duration::from_secs(60),
     linger: Duration::from_secs(40),
 };
@@ -58,8 +59,36 @@ fn more_ringing_does_not_extend_the_ring() {
     let now = Instant::now();
     let mut call = invited(now);
     call.handle(now, Event::Trying);
-    call.handle(now + Duration::from_secs(50), Event::Ringing);
-    assert_eq!(call.poll_timeout(), Some(now + LIMITS.ring));
+    let rings = now + Duration::from_secs(10);
+    call.handle(rings, Event::Progressing);
+    call.handle(rings + Duration::from_secs(50), Event::Ringing);
+    assert_eq!(call.poll_timeout(), Some(rings + LIMITS.ring));
+}
+
+#[test]
+fn call_of_which_only_the_next_hop_knows_is_unreachable_and_not_unanswered() {
+    let now = Instant::now();
+    let mut call = invited(now);
+    call.handle(now, Event::Trying);
+    call.handle(now + Duration::from_secs(19), Event::Trying);
+    assert_eq!(after(&mut call, 19, now), []);
+    let effects = after(&mut call, 20, now);
+    let [Effect::Abandon, Effect::TellEnd(end)] = &effects[..] else { panic!("{effects:?}") };
+    assert!(matches!(end, SipEnd::Unreachable { .. }), "{end:?}");
+    assert_eq!(end.fault(), Some(crate::base::Fault::Carrier));
+}
+
+#[test]
+fn next_way_is_tried_where_nothing_follows_a_100() {
+    let now = Instant::now();
+    let mut call = Call::outbound(now, LIMITS);
+    call.handle(now, Event::Sent { last: false });
+    call.handle(now, Event::Trying);
+    let effects = after(&mut call, 20, now);
+    assert!(matches!(effects[..], [Effect::TryNext(SipEnd::Unreachable { .. })]), "{effects:?}");
+    call.handle(now + Duration::from_secs(20), Event::Sent { last: true });
+    let answered = call.handle(now + Duration::from_secs(21), Event::Answered { sdp: sdp() });
+    assert_eq!(answered, [Effect::Tell(Progress::Answered { sdp: sdp() })]);
 }
 
 #[test]
@@ -202,6 +231,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         any::<bool>().prop_map(|last| Event::Sent { last }),
         Just(Event::Trying),
+        Just(Event::Progressing),
         Just(Event::Ringing),
         Just(Event::EarlyMedia { sdp: sdp() }),
         Just(Event::Answered { sdp: sdp() }),
