@@ -182,12 +182,15 @@ impl Baresip {
         String::from_utf8_lossy(&fs::read(self.dir.join("log")).unwrap_or_default()).into_owned()
     }
 
-    /// Waits until the other side has spoken and then been silent for a second.
-    pub async fn hears_out(&self) {
+    /// Waits until the other side has spoken for so many seconds and then been silent for one.
+    pub async fn hears_out(&self, seconds: usize) {
+        let (second, frame) = (self.rate as usize, self.rate as usize / 50);
         let spoken = || {
             let pcm = self.dumps().flat_map(|(pcm, _)| pcm).collect::<Vec<_>>();
-            let last = pcm.iter().rposition(|sample| sample.unsigned_abs() > 1_500);
-            last.is_some_and(|last| pcm.len() - last > self.rate as usize)
+            let is_loud = |frame: &&[i16]| frame.iter().any(|sample| sample.unsigned_abs() > 1_500);
+            let loud = pcm.chunks(frame).filter(is_loud).count() * frame;
+            let silent = pcm.rchunks(frame).take_while(|frame| !is_loud(frame)).count() * frame;
+            loud >= seconds * second && silent > second
         };
         eventually("the other side has spoken", spoken).await;
     }
@@ -207,6 +210,15 @@ impl Baresip {
     /// Power at `hz` of what it decoded in any of its calls so far, in dB below full scale.
     pub fn heard(&self, hz: f64) -> f64 {
         self.dumps().map(|(pcm, rate)| level(&pcm, rate, hz)).fold(-180.0, f64::max)
+    }
+
+    /// How many seconds of what it decoded so far are a tone of `hz`.
+    pub fn seconds_of(&self, hz: f64) -> f64 {
+        let is_tone = |part: &&[i16], rate| level(part, rate, hz) > -25.0;
+        let tenths = |(pcm, rate): (Vec<i16>, u32)| {
+            pcm.chunks_exact(rate as usize / 10).filter(|part| is_tone(part, rate)).count()
+        };
+        self.dumps().map(tenths).sum::<usize>() as f64 / 10.0
     }
 
     /// What it decoded so far, by calls, with the rate.
