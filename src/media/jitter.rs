@@ -392,7 +392,8 @@ impl JitterBuffer {
         };
         let (frame, reach) = (out.len(), REACH * self.scale() as usize);
         let needed = frame + if kind == Splice::Cut { reach } else { 0 };
-        if self.end - self.cursor < needed as i64 || self.ring.run(self.cursor, needed) < needed {
+        let is_whole = self.ring.is_present(self.cursor) && self.ring.run(self.cursor, needed) == needed;
+        if self.end - self.cursor < needed as i64 || !is_whole {
             return false;
         }
         let mut pcm = vec![0; reach + needed];

@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use super::{end::SipEnd, routes};
+use crate::base::Pii;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limits {
@@ -257,7 +258,7 @@ impl Call {
                 vec![Effect::SendAnswer { sdp }]
             }
             Event::Refuse { status } => {
-                self.refuse(status, SipEnd::Rejected { status, reason: "refused here".into() })
+                self.refuse(status, SipEnd::Rejected { status, reason: Pii::new("refused here".into()) })
             }
             Event::HangUp => self.refuse(480, SipEnd::LocalHangup),
             Event::Unacknowledged => {

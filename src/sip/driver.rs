@@ -2,6 +2,7 @@
 //! does what it answers.
 
 use std::{
+    mem,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -23,7 +24,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    call::{COMMANDS, CallHandle, Command, SIGNALS, Signal, SipCall},
+    call::{COMMANDS, CallHandle, Command, Ours, SIGNALS, Signal, SipCall, Way},
     dialog::{Call, Effect, Event, Progress, State},
     early::{Described, callee_of},
     end::SipEnd,
@@ -40,7 +41,6 @@ use super::{
     renegotiation::{Done, Negotiation, respond},
     session_timer::{self, Timer},
     setup::Invite,
-    trunk::Srtp,
 };
 
 pub(super) struct Driver {
@@ -59,8 +59,7 @@ pub(super) struct Driver {
     pub(super) outbound: Option<Preparation>,
     /// The addresses and trunks that it may be tried by, while one of them is.
     pub(super) hunt: Option<Hunt>,
-    /// Name of the trunk that it goes by.
-    pub(super) trunk: watch::Sender<Option<String>>,
+    pub(super) way: watch::Sender<Option<Way>>,
     /// Our INVITE, until it left a second time.
     pub(super) again: Option<Invite>,
     pub(super) invite: Option<JoinHandle<InviteAsyncResult>>,
@@ -102,8 +101,7 @@ pub(super) struct Driver {
     pub(super) late_offer: bool,
     /// Whether offer and answer were exchanged before the call is answered.
     pub(super) agreed_early: bool,
-    /// What the trunk wants that the call goes by.
-    pub(super) srtp: Arc<Mutex<Srtp>>,
+    pub(super) ours: Arc<Mutex<Ours>>,
 }
 
 impl Driver {
@@ -116,9 +114,9 @@ impl Driver {
         let (signals, receiver) = mpsc::channel(SIGNALS);
         let (commands, command_receiver) = mpsc::channel(COMMANDS);
         let hang_up = CancellationToken::new();
-        let (trunk, by_trunk) = watch::channel(None);
-        let srtp = Arc::<Mutex<Srtp>>::default();
-        let handle = CallHandle { hang_up: hang_up.clone(), commands, srtp: srtp.clone() };
+        let (way, goes) = watch::channel(None);
+        let ours = Arc::<Mutex<Ours>>::default();
+        let handle = CallHandle { hang_up: hang_up.clone(), commands, ours: ours.clone() };
         core.admit(&call_id, handle.clone())?;
         let driver = Driver {
             core: core.clone(),
@@ -132,7 +130,7 @@ impl Driver {
             signals,
             outbound: None,
             hunt: None,
-            trunk,
+            way,
             again: None,
             invite: None,
             bye: None,
@@ -156,9 +154,9 @@ impl Driver {
             held_answer: None,
             late_offer: false,
             agreed_early: false,
-            srtp,
+            ours,
         };
-        Ok((driver, SipCall { id: call_id, signals: receiver, handle, trunk: by_trunk }))
+        Ok((driver, SipCall { id: call_id, signals: receiver, handle, way: goes }))
     }
 
     pub(super) async fn run(mut self) {
@@ -229,12 +227,15 @@ impl Driver {
     fn apply(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Tell(progress) => self.tell(match progress {
-                    Progress::Trying => Signal::Trying,
-                    Progress::Ringing => Signal::Ringing,
-                    Progress::EarlyMedia { sdp } => Signal::EarlyMedia { sdp },
-                    Progress::Answered { sdp } => Signal::Answered { sdp },
-                }),
+                Effect::Tell(progress) => {
+                    self.is_taken();
+                    self.tell(match progress {
+                        Progress::Trying => Signal::Trying,
+                        Progress::Ringing => Signal::Ringing,
+                        Progress::EarlyMedia { sdp } => Signal::EarlyMedia { sdp },
+                        Progress::Answered { sdp } => Signal::Answered { sdp },
+                    });
+                }
                 Effect::TellEnd(end) => self.tell_end(end),
                 Effect::Abandon => self.abandon(),
                 Effect::TryNext(end) => self.try_next(end),
@@ -243,6 +244,13 @@ impl Driver {
                 Effect::SendRefusal { status } => self.send_refusal(status),
             }
         }
+    }
+
+    /// Before the signal that says so, lest the user have that one first.
+    fn is_taken(&self) {
+        let take =
+            |way: &mut Option<Way>| way.as_mut().is_some_and(|way| !mem::replace(&mut way.taken, true));
+        self.way.send_if_modified(take);
     }
 
     pub(super) fn tell(&mut self, signal: Signal) {

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use rsipstack::{
     dialog::authenticate::Credential,
@@ -15,6 +16,7 @@ use rsipstack::{
 use tokio::sync::watch;
 
 use super::{
+    backoff::is_told,
     config::Config,
     error::SipError,
     flow::Flow,
@@ -42,7 +44,7 @@ pub(super) struct Trunk {
     pub aside: Mutex<Aside>,
     /// Its addresses as they were last found.
     pub found: Mutex<Vec<SocketAddr>>,
-    /// The connection to it, if it is reached by one.
+    /// The connections to it, if it is reached by them.
     pub flow: Flow,
 }
 
@@ -99,9 +101,14 @@ impl Trunk {
         use RegistrationState::{NotConfigured, Registered};
         let registered = matches!(*self.registration.borrow(), NotConfigured | Registered { .. });
         let dead = matches!(*self.liveness.borrow(), Liveness::Dead { .. });
-        let (aside, found) = (self.aside.lock(), self.found.lock());
-        let left_alone = !found.is_empty() && found.iter().all(|address| aside.holds(address, now));
+        let found = self.found.lock();
+        let left_alone = !found.is_empty() && found.iter().all(|address| self.leaves_alone(address, now));
         registered && !dead && !left_alone
+    }
+
+    /// Whether an address is tried after the others.
+    pub fn leaves_alone(&self, address: &SocketAddr, now: Instant) -> bool {
+        self.aside.lock().holds(address, now) || self.flow.is_down(address)
     }
 }
 
@@ -140,7 +147,7 @@ pub(super) fn trunks(config: &Config, sources: &Sources) -> Result<(Vec<Arc<Trun
         }
         sources.allow_networks(index, &config.allow);
         if let Ok(address) = config.server.host.parse() {
-            sources.allow_server(index, address);
+            sources.allow_servers(index, [address], Instant::now());
         }
         let turns = (config.cps > 0.0).then(|| Turns::new(&config.name, config.cps, patience(config)));
         let (aside, found) = (Mutex::default(), Mutex::default());
@@ -154,12 +161,20 @@ pub(super) fn trunks(config: &Config, sources: &Sources) -> Result<(Vec<Arc<Trun
 /// Looks the trunks' names up again and again, so that calls from new addresses are known.
 pub(super) async fn keep_resolving(core: Arc<Core>) {
     let named = |trunk: &&Arc<Trunk>| trunk.config.server.host.parse::<IpAddr>().is_err();
-    let mut ticks = tokio::time::interval(RESOLVE_EVERY);
+    join_all(core.trunks.iter().filter(named).map(|trunk| keep_resolving_one(&core, trunk))).await;
+}
+
+async fn keep_resolving_one(core: &Core, trunk: &Trunk) {
+    let (mut ticks, mut failures) = (tokio::time::interval(RESOLVE_EVERY), 0);
     loop {
         ticks.tick().await;
-        for trunk in core.trunks.iter().filter(named) {
-            if let Err(error) = core.targets(trunk).await {
-                tracing::warn!(trunk = %trunk.config.name, %error, "trunk's server has no address");
+        match core.targets(trunk).await {
+            Ok(_) => failures = 0,
+            Err(error) => {
+                failures += 1;
+                if is_told(failures) {
+                    tracing::warn!(trunk = %trunk.config.name, failures, %error, "trunk's server has no address");
+                }
             }
         }
     }

@@ -26,6 +26,7 @@
 //! | `tls` | whose certificates are trusted, and what a failed handshake means |
 //! | `flow`, `listener` | connections to trunks, and from them |
 //! | `addresses` | where peers reach us |
+//! | `backoff` | pauses between attempts that fail, pure |
 //! | `node`, `link`, `router` | sockets and clock: the node, its trunks, requests that come in |
 //! | `driver`, `setup`, `provisional` | one call: its INVITE, what is told before the answer, its BYE |
 //! | `renegotiation`, `refresh`, `info`, `refer` | what happens inside a call |
@@ -34,6 +35,7 @@
 //! whole messages, numbers included, at `info`: a log filter must hold it at [`LOG_FILTER`].
 
 mod addresses;
+mod backoff;
 mod call;
 mod challenge;
 mod config;
@@ -58,6 +60,7 @@ mod message;
 mod node;
 mod nonce;
 mod pace;
+mod party;
 mod provisional;
 mod rate;
 mod refer;
@@ -67,6 +70,7 @@ mod registrar;
 mod registration;
 mod reliable;
 mod renegotiation;
+mod renewal;
 mod resolver;
 mod router;
 mod routes;
@@ -84,7 +88,7 @@ mod vouched;
 mod wire;
 
 pub use self::{
-    call::{CallHandle, IncomingCall, Party, Refer, Reoffer, Signal, SipCall},
+    call::{CallHandle, IncomingCall, Party, Refer, Reoffer, Signal, SipCall, Way},
     config::{Config, InvalidConfig, ring_timeout_is_valid},
     end::SipEnd,
     error::SipError,

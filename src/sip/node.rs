@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use rsipstack::{
     EndpointBuilder,
     dialog::dialog_layer::DialogLayer,
@@ -18,7 +18,7 @@ use rsipstack::{
         endpoint::{EndpointInnerRef, EndpointOption},
         transaction::Transaction,
     },
-    transport::{TransportLayer, udp::UdpConnection},
+    transport::{SipAddr, TransportLayer, udp::UdpConnection},
 };
 use tokio::{
     net::{TcpListener, UdpSocket},
@@ -46,7 +46,7 @@ use super::{
     registration::{self, RegistrationState},
     resolver::Resolver,
     router,
-    routes::{self, Candidate},
+    routes::{self, Candidate, Wish},
     sdp::Local,
     setup, tls,
     translate::Translator,
@@ -65,7 +65,7 @@ const STUN_ANSWERS: usize = 4;
 /// Ports tried for UDP and TCP alike when the system chooses one.
 const PORT_ATTEMPTS: usize = 16;
 /// After which a connection that nothing was heard on is closed. A peer that is gone is noticed sooner, by
-/// the kernel; one that keeps still is left alone.
+/// the kernel; to a trunk that merely keeps still, another connection is made then.
 const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
 /// How long a shutdown waits for BYEs, and then for REGISTERs, to be answered.
 const SHUTDOWN_STEP: Duration = Duration::from_secs(3);
@@ -78,13 +78,21 @@ pub struct Dial {
     pub to: E164,
     /// Number to show; the trunk's `caller_id` if `None`.
     pub from: Option<E164>,
+    /// Name of the trunk that this number came from: it goes by that one, and by others that name it.
+    pub home: Option<String>,
     /// The number that was called before, where this is the second leg of a transfer.
     pub diverted: Option<E164>,
-    /// Our side of the session. Whether it is offered encrypted is the trunk's affair, and
-    /// [`CallHandle::srtp`] tells.
+    /// Our side of the session, as the first trunk or address is offered it. Whether encrypted is the trunk's
+    /// affair, and each that is tried after the first has a session of its own: [`CallHandle::fit`] tells.
     pub offer: Local,
     /// `sip.ring_timeout_secs` if `None`.
     pub ring_timeout: Option<Duration>,
+}
+
+impl Dial {
+    fn wish(&self) -> Wish<'_> {
+        Wish { to: &self.to, from: self.from.as_ref(), home: self.home.as_deref() }
+    }
 }
 
 /// A trunk's answer to OPTIONS.
@@ -110,7 +118,7 @@ pub struct Stats {
 /// A running node. Clones share it; it stops at [`SipNode::shutdown`] or when the last is dropped.
 #[derive(Clone)]
 pub struct SipNode {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     _stop: Arc<tokio_util::sync::DropGuard>,
 }
 
@@ -131,6 +139,8 @@ pub(super) struct Core {
     /// A dialog was listed or confirmed, or a call ended.
     pub dialogs_changed: Notify,
     pub resolver: Resolver,
+    /// How trunks that connect by TLS are met.
+    pub acceptor: RwLock<Option<TlsAcceptor>>,
     local: SocketAddr,
     pub stop: CancellationToken,
     calls: Mutex<HashMap<String, CallHandle>>,
@@ -165,6 +175,7 @@ impl SipNode {
         let (trunks, watched) = link::trunks(&config, &sources)?;
         let tls = bind_tls(tls::server(&config.tls)?).await?;
         let tls_port = tls.as_ref().and_then(|(listener, _)| Some(listener.local_addr().ok()?.port()));
+        let (listener_tls, acceptor) = tls.unzip();
         let known = config.public_address.is_some();
         let addresses = Arc::new(Addresses::new(advertised, known, local.port(), config.tcp, tls_port));
         let digest = DigestTranslator(NonceCounts::new(&config.trunks));
@@ -188,6 +199,7 @@ impl SipNode {
             dialogs_changed: Notify::new(),
             calls: Mutex::default(),
             resolver: Resolver::new(&config.nameservers),
+            acceptor: RwLock::new(acceptor),
             config,
             trunks,
             endpoint,
@@ -211,8 +223,8 @@ impl SipNode {
         if let Some(listener) = tcp {
             core.spawn_until_stopped(listener::accept_tcp(core.clone(), listener));
         }
-        if let Some((listener, acceptor)) = tls {
-            core.spawn_until_stopped(listener::accept_tls(core.clone(), listener, acceptor));
+        if let Some(listener) = listener_tls {
+            core.spawn_until_stopped(listener::accept_tls(core.clone(), listener));
         }
         for trunk in core.trunks.iter().filter(|trunk| trunk.config.transport != Transport::Udp) {
             core.spawn_until_stopped(flow::drive(core.clone(), trunk.clone()));
@@ -248,7 +260,7 @@ impl SipNode {
 
     /// Places a call. Everything that can go wrong on the network comes as the call's end.
     pub async fn dial(&self, dial: Dial) -> Result<SipCall, SipError> {
-        let trunks = self.routes(dial.trunk.as_deref(), &dial.to, dial.from.as_ref())?;
+        let trunks = self.routes(dial.trunk.as_deref(), dial.wish())?;
         let ring = dial.ring_timeout.unwrap_or(self.core.config.ring_timeout);
         if !ring_timeout_is_valid(ring) {
             return Err(SipError::RingTimeout);
@@ -256,12 +268,22 @@ impl SipNode {
         setup::dial(&self.core, trunks, dial, ring)
     }
 
-    /// Whether a trunk may call `to` and show `from`; and if so, after how long the call would find a place
-    /// in a trunk's queue (`cps`) if it finds none now.
-    pub fn road(&self, to: &E164, from: Option<&E164>) -> Result<Option<Duration>, SipError> {
-        let trunks = self.routes(None, to, from)?;
+    /// Whether a trunk may call `to` and show `from`, which came from the trunk `home`; and if so, after how
+    /// long the call would find a place in a trunk's queue (`cps`) if it finds none now.
+    pub fn road(
+        &self,
+        to: &E164,
+        from: Option<&E164>,
+        home: Option<&str>,
+    ) -> Result<Option<Duration>, SipError> {
+        let trunks = self.routes(None, Wish { to, from, home })?;
         let waits = trunks.iter().map(|trunk| trunk.turns.as_ref().and_then(Turns::refusal));
         Ok(waits.collect::<Option<Vec<_>>>().and_then(|waits| waits.into_iter().min()))
+    }
+
+    /// The number that calls by a trunk show if they name none.
+    pub fn caller_id(&self, trunk: &str) -> Option<E164> {
+        self.trunk(Some(trunk)).ok()?.config.caller_id.clone()
     }
 
     /// Calls that wait for their turn at a trunk.
@@ -310,12 +332,7 @@ impl SipNode {
     }
 
     /// The trunks that may carry a call, the first to be tried first.
-    fn routes(
-        &self,
-        pinned: Option<&str>,
-        to: &E164,
-        from: Option<&E164>,
-    ) -> Result<Vec<Arc<Trunk>>, SipError> {
+    fn routes(&self, pinned: Option<&str>, wish: Wish<'_>) -> Result<Vec<Arc<Trunk>>, SipError> {
         let trunks = match pinned {
             Some(_) => vec![self.trunk(pinned)?],
             None => self.core.trunks.clone(),
@@ -326,7 +343,7 @@ impl SipNode {
         let now = Instant::now();
         let candidates: Vec<_> =
             trunks.iter().map(|t| Candidate { config: &t.config, ready: t.is_ready(now) }).collect();
-        let order = routes::trunks(&candidates, to, from, |most| rand::random_range(0..=most));
+        let order = routes::trunks(&candidates, wish, |most| rand::random_range(0..=most));
         if order.is_empty() {
             Err(SipError::NoRoute)
         } else {
@@ -349,7 +366,7 @@ impl SipNode {
 
 impl Core {
     /// Runs `task` until the node stops, outside what a shutdown waits for first.
-    fn spawn_until_stopped(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    pub fn spawn_until_stopped(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
         let stop = self.stop.clone();
         tokio::spawn(async move {
             stop.run_until_cancelled(task).await;
@@ -417,12 +434,14 @@ impl Core {
         Limits { setup, hunt, ring, linger: self.config.t1 * 68 }
     }
 
-    /// Where a peer reaches us in this trunk's dialogs. Where we take no connections, that is the one that
-    /// was made to the trunk.
-    pub fn contact(&self, trunk: &Trunk) -> Result<Uri, SipError> {
+    /// Where a peer at this address reaches us in this trunk's dialogs. Where we take no connections, that is
+    /// the one that was made to it.
+    pub fn contact(&self, trunk: &Trunk, peer: Option<&SipAddr>) -> Result<Uri, SipError> {
         let transport = trunk.config.transport;
         let mut host = self.addresses.socket(transport);
-        if let Some(port) = trunk.flow.local_port().filter(|_| !self.addresses.serves(transport)) {
+        if !self.addresses.serves(transport)
+            && let Some(port) = self.local_port(trunk, peer)
+        {
             host.set_port(port);
         }
         let user = trunk.config.username.clone().unwrap_or_else(|| "callbox".into());

@@ -37,8 +37,9 @@ impl Driver {
 
     /// The trunk that it goes out or came in by.
     fn by_trunk(&self) -> Option<Arc<Trunk>> {
-        let name = self.trunk.borrow();
-        self.core.trunks.iter().find(|trunk| Some(&trunk.config.name) == name.as_ref()).cloned()
+        let way = self.way.borrow();
+        let name = &way.as_ref()?.trunk;
+        self.core.trunks.iter().find(|trunk| trunk.config.name == *name).cloned()
     }
 
     /// Asks the peer to call somebody else; what becomes of it comes as [`Signal::Referral`].

@@ -10,10 +10,11 @@ use rsipstack::{
     dialog::{dialog::DialogStateSender, invitation::InviteOption, invite_dialog::InviteDialog},
     sip::{Header, Response, StatusCode, prelude::HasHeaders, prelude::HeadersExt},
     transaction::{make_uuid_v4, transaction::Transaction},
+    transport::SipConnection,
 };
 
 use super::{
-    call::{IncomingCall, SipCall},
+    call::{IncomingCall, SipCall, Way},
     dialog::Call,
     driver::Driver,
     error::{SipError, describe},
@@ -98,7 +99,7 @@ fn receive_dialog(
         return Err(SipError::Refused(482));
     }
     let (mut driver, call) = Driver::new(core, call_id.clone(), machine, receiver)?;
-    driver.trunk.send_replace(Some(trunk.config.name.clone()));
+    driver.way.send_replace(Some(Way { trunk: trunk.config.name.clone(), taken: true }));
     let headers = invite.headers();
     // Too short an interval was refused before.
     driver.promised = core.config.terms().and_then(|terms| terms.answer(&asked(headers)).ok());
@@ -107,8 +108,9 @@ fn receive_dialog(
     driver.told =
         requires(headers, RELIABLE).then(|| Told::new(cseq, rand::random_range(1..1 << 31), core.config.t1));
     driver.late_offer = invite.body().is_empty();
-    *driver.srtp.lock() = trunk.config.srtp;
-    let contact = core.contact(trunk)?;
+    driver.ours.lock().srtp = trunk.config.srtp;
+    let peer = request.connection.as_ref().and_then(SipConnection::get_remote_addr);
+    let contact = core.contact(trunk, peer)?;
     let dialog = core.layer.get_or_create_server_invite(request, states, trunk.credential(), Some(contact));
     match dialog {
         Ok(dialog) => driver.dialog = Some(dialog),

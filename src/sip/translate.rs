@@ -24,7 +24,7 @@ impl MessageInspector for Translator {
     fn before_send(&self, mut message: SipMessage, to: Option<&SipAddr>) -> SipMessage {
         if let SipMessage::Request(request) = &mut message {
             early::readdress(request);
-            registrar::name_instance(request);
+            registrar::write_contact(request);
             self.addresses.sign(request);
             challenge::mark_last(request);
         }

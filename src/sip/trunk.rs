@@ -88,6 +88,8 @@ pub struct TrunkConfig {
     /// `P-Asserted-Identity` or `X-Twilio-VerStat`. None: whatever a call says of itself is not believed.
     #[serde(default)]
     pub verification_header: Option<String>,
+    /// Header in which it says how well it knows the caller (`A`, `B`, `C`), where the verdict has no letter.
+    pub attestation_header: Option<String>,
     /// How a call of this trunk is handed to somebody else.
     #[serde(default)]
     pub transfer: TransferBy,
@@ -242,6 +244,7 @@ impl TrunkConfig {
             withhold_caller_id: false,
             diversion: DiversionHeader::None,
             verification_header: None,
+            attestation_header: None,
             transfer: TransferBy::Bridge,
             tls_ca: None,
             tls_name: None,
@@ -286,6 +289,13 @@ impl TrunkConfig {
         if self.username.as_deref().is_some_and(|user| !is_user(user)) {
             return fail("username", "must be letters, digits and `-_.+~!*'()` only");
         }
+        if self
+            .auth_username
+            .as_deref()
+            .is_some_and(|user| user.chars().any(|c| c.is_control() || c == '"' || c == '\\'))
+        {
+            return fail("auth_username", "must not have quotes, backslashes or control characters");
+        }
         if self.from_domain.as_deref().is_some_and(|domain| !is_host(domain)) {
             return fail("from_domain", "must be a host name or an address, without a port");
         }
@@ -314,8 +324,20 @@ impl TrunkConfig {
             return Err(("tech_prefix", "must be at most 32 digits and `*`"));
         }
         let token = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if self.verification_header.as_deref().is_some_and(|name| name.is_empty() || !token(name)) {
-            return Err(("verification_header", "must be the name of a header"));
+        let headers = [
+            ("verification_header", &self.verification_header),
+            ("attestation_header", &self.attestation_header),
+        ];
+        for (field, name) in headers {
+            if name.as_deref().is_some_and(|name| name.is_empty() || !token(name)) {
+                return Err((field, "must be the name of a header"));
+            }
+        }
+        if self.withhold_caller_id && self.identity == IdentityHeader::None {
+            return Err((
+                "identity",
+                "must not be \"none\", since `withhold_caller_id = true`: the carrier would learn no number",
+            ));
         }
         Ok(())
     }
@@ -327,10 +349,12 @@ impl TrunkConfig {
 
     /// Whether it may show `number`; its own it always may.
     pub fn may_show(&self, number: Option<&E164>) -> bool {
-        let Some(number) = number else { return true };
-        self.caller_ids.is_empty()
-            || self.caller_id.as_ref() == Some(number)
-            || self.caller_ids.contains(number)
+        number.is_none_or(|number| self.caller_ids.is_empty() || self.names(number))
+    }
+
+    /// Whether its configuration says that it may show `number`.
+    pub(super) fn names(&self, number: &E164) -> bool {
+        self.caller_id.as_ref() == Some(number) || self.caller_ids.contains(number)
     }
 
     /// `number` as this trunk writes it.

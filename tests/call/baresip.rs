@@ -1,11 +1,14 @@
 //! baresip, a telephone of other people, as a process.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use callbox::base::audio::Codec;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::eventually;
 use crate::peers::{Group, free_port, spawn, traces};
@@ -14,6 +17,8 @@ use crate::peers::{Group, free_port, spawn, traces};
 pub struct Baresip {
     _process: Group,
     pub address: SocketAddr,
+    control: SocketAddr,
+    rate: u32,
     dir: PathBuf,
 }
 
@@ -25,6 +30,39 @@ pub struct Plays {
     pub seconds: u32,
 }
 
+impl Plays {
+    pub const NOTHING: Plays = Plays { silence: 60, hz: 0.0, seconds: 0 };
+}
+
+/// What a baresip is made of.
+pub struct Setup<'a> {
+    pub number: &'a str,
+    pub codec: Codec,
+    pub plays: Plays,
+    /// Whether it picks up by itself, or rings.
+    pub picks_up: bool,
+    /// Parameters of its account, each behind a semicolon.
+    pub account: String,
+    /// More lines of its configuration.
+    pub config: String,
+    /// Whom it calls.
+    pub dials: Option<String>,
+}
+
+impl<'a> Setup<'a> {
+    pub fn new(number: &'a str, codec: Codec, plays: Plays) -> Self {
+        let (account, config) = (String::new(), String::new());
+        Setup { number, codec, plays, picks_up: true, account, config, dials: None }
+    }
+
+    /// Speaks μ-law and plays 700 Hz at once; `encryption` is what its `mediaenc` says, if anything.
+    pub fn encrypting(encryption: Option<&str>) -> Self {
+        let plays = Plays { silence: 0, hz: 700.0, seconds: 30 };
+        let account = encryption.map_or(String::new(), |how| format!(";mediaenc={how}"));
+        Setup { account, ..Setup::new("+14155550123", Codec::Pcmu, plays) }
+    }
+}
+
 impl Baresip {
     /// Plays 700 Hz at once.
     pub async fn answering(codec: Codec) -> Baresip {
@@ -33,49 +71,125 @@ impl Baresip {
 
     /// The telephone of `number`.
     pub async fn start(number: &str, codec: Codec, plays: Plays) -> Baresip {
-        Baresip::with(number, codec, plays, &[], "").await
+        Baresip::of(Setup::new(number, codec, plays)).await
     }
 
-    /// Speaks μ-law and plays 700 Hz at once; `encryption` is what its `mediaenc` says, if anything. It calls
-    /// `dials`, if anybody.
+    /// As [`Setup::encrypting`] says. It calls `dials`, if anybody.
     pub async fn encrypting(encryption: Option<&str>, dials: Option<SocketAddr>) -> Baresip {
-        let account = encryption.map_or(String::new(), |how| format!(";mediaenc={how}"));
-        let dial = dials.map(|address| format!("/dial sip:+14155550123@{address}"));
-        let command: Vec<_> = dial.iter().flat_map(|dial| ["-e", dial]).collect();
-        let plays = Plays { silence: 0, hz: 700.0, seconds: 30 };
-        Baresip::with("+14155550123", Codec::Pcmu, plays, &command, &account).await
+        let dials = dials.map(|address| format!("sip:+14155550123@{address}"));
+        Baresip::of(Setup { dials, ..Setup::encrypting(encryption) }).await
     }
 
-    async fn with(number: &str, codec: Codec, plays: Plays, extra: &[&str], account: &str) -> Baresip {
+    pub async fn of(setup: Setup<'_>) -> Baresip {
         // Its paths are relative: baresip cuts long ones off.
-        let (dir, port) = (traces::folder("baresip"), free_port());
-        let (module, name, rate) = match codec {
+        let (dir, [port, control]) = (traces::folder("baresip"), free_ports());
+        let (module, name, rate) = match setup.codec {
             Codec::Pcmu => ("g711", "PCMU/8000/1", 8_000),
             Codec::Pcma => ("g711", "PCMA/8000/1", 8_000),
             Codec::G722 => ("g722", "G722/16000/1", 16_000),
             Codec::Opus => ("opus", "opus/48000/2", 48_000),
         };
-        write_tone(&dir.join("mic.wav"), rate, plays);
+        let tone = tone(setup.plays.hz, rate, setup.plays.seconds);
+        write_wav(&dir.join("mic.wav"), rate, &[silence(rate, setup.plays.silence), tone].concat());
         let config = format!(
             "net_interface 127.0.0.1\nsip_listen 127.0.0.1:{port}\nmodule_path /usr/lib/baresip/modules\n\
              module {module}.so\nmodule srtp.so\nmodule aufile.so\nmodule sndfile.so\nmodule_tmp account.so\n\
-             module_app menu.so\naudio_source aufile,./mic.wav\naudio_player aufile,./heard.wav\n\
-             ausrc_srate {rate}\nauplay_srate {rate}\nausrc_channels 1\nauplay_channels 1\nsnd_path .\n"
+             module_app menu.so\nmodule_app ctrl_tcp.so\nctrl_tcp_listen 127.0.0.1:{control}\n\
+             audio_source aufile,./mic.wav\naudio_player aufile,./heard.wav\n\
+             ausrc_srate {rate}\nauplay_srate {rate}\nausrc_channels 1\nauplay_channels 1\nsnd_path .\n{}",
+            setup.config
         );
+        let (number, params) = (setup.number, setup.account);
+        let mode = if setup.picks_up { "auto" } else { "manual" };
         let account = format!(
-            "<sip:{number}@127.0.0.1:{port}>;regint=0;answermode=auto;audio_codecs={name};auth_pass=x{account}\n"
+            "<sip:{number}@127.0.0.1:{port}>;regint=0;answermode={mode};audio_codecs={name};auth_pass=x{params}\n"
         );
         for (file, text) in [("config", config.as_str()), ("accounts", account.as_str()), ("contacts", "")] {
             fs::write(dir.join(file), text).unwrap();
         }
         let log = File::create(dir.join("log")).unwrap();
         let mut command = Command::new("baresip");
-        command.args(["-4", "-f", ".", "-s"]).args(extra).current_dir(&dir);
+        command.args(["-4", "-f", ".", "-s"]).current_dir(&dir);
+        if let Some(uri) = setup.dials {
+            command.args(["-e", &format!("/dial {uri}")]);
+        }
         command.stdout(log.try_clone().unwrap()).stderr(log);
         let process = spawn("baresip", "baresip", &mut command);
         let address: SocketAddr = (Ipv4Addr::LOCALHOST, port).into();
         eventually("baresip listens", || UdpSocket::bind(address).is_err()).await;
-        Baresip { _process: process, address, dir }
+        let control = (Ipv4Addr::LOCALHOST, control).into();
+        Baresip { _process: process, address, control, rate, dir }
+    }
+
+    /// Where it speaks TLS, if it has a certificate.
+    pub fn by_tls(&self) -> SocketAddr {
+        SocketAddr::new(self.address.ip(), self.address.port() + 1)
+    }
+
+    /// A tone from now on, instead of what it played.
+    pub async fn sings(&self, hz: f64) {
+        self.plays(&tone(hz, self.rate, 60)).await;
+    }
+
+    /// A second of a tone, and then silence.
+    pub async fn says(&self, hz: f64) {
+        self.plays(&[tone(hz, self.rate, 1), silence(self.rate, 60)].concat()).await;
+    }
+
+    pub async fn is_silent(&self) {
+        self.plays(&silence(self.rate, 60)).await;
+    }
+
+    async fn plays(&self, pcm: &[i16]) {
+        let file = "switched.wav";
+        write_wav(&self.dir.join(file), self.rate, pcm);
+        self.does("ausrc", &format!("aufile,./{file}")).await;
+    }
+
+    pub async fn presses(&self, digit: char) {
+        self.does("sndcode", &digit.to_string()).await;
+    }
+
+    /// Of a call that rings: refuses it.
+    pub async fn hangs_up(&self) {
+        self.does("hangup", "").await;
+    }
+
+    /// A command of its menu, by netstrings of JSON.
+    async fn does(&self, command: &str, parameter: &str) {
+        let order = format!(r#"{{"command":"{command}","params":"{parameter}"}}"#);
+        let mut control = TcpStream::connect(self.control).await.unwrap();
+        control.write_all(format!("{}:{order},", order.len()).as_bytes()).await.unwrap();
+        let mut said = Vec::new();
+        // Events come in between.
+        let answer = |said: &[u8]| {
+            let said = String::from_utf8_lossy(said);
+            Some(said.split_once(r#""response":true,"ok":"#)?.1.chars().next()? == 't')
+        };
+        while answer(&said).is_none() {
+            let read = tokio::time::timeout(Duration::from_secs(20), control.read_buf(&mut said)).await;
+            assert!(read.expect("an answer to a command").unwrap() > 0, "baresip lives");
+        }
+        assert_eq!(answer(&said), Some(true), "{command}: {}", String::from_utf8_lossy(&said));
+    }
+
+    /// Waits for something in its log, which has every SIP message.
+    pub async fn notes(&self, text: &str) {
+        eventually(&format!("baresip notes {text}"), || self.log().contains(text)).await;
+    }
+
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.dir.join("log")).unwrap_or_default()).into_owned()
+    }
+
+    /// Waits until the other side has spoken and then been silent for a second.
+    pub async fn hears_out(&self) {
+        let spoken = || {
+            let pcm = self.dumps().flat_map(|(pcm, _)| pcm).collect::<Vec<_>>();
+            let last = pcm.iter().rposition(|sample| sample.unsigned_abs() > 1_500);
+            last.is_some_and(|last| pcm.len() - last > self.rate as usize)
+        };
+        eventually("the other side has spoken", spoken).await;
     }
 
     /// What it decoded, complete once it has hung up, and its rate.
@@ -92,9 +206,13 @@ impl Baresip {
 
     /// Power at `hz` of what it decoded in any of its calls so far, in dB below full scale.
     pub fn heard(&self, hz: f64) -> f64 {
+        self.dumps().map(|(pcm, rate)| level(&pcm, rate, hz)).fold(-180.0, f64::max)
+    }
+
+    /// What it decoded so far, by calls, with the rate.
+    fn dumps(&self) -> impl Iterator<Item = (Vec<i16>, u32)> {
         let files = fs::read_dir(&self.dir).unwrap().map(|entry| entry.unwrap().path());
-        let dumps = files.filter(|path| path.to_string_lossy().ends_with("-dec.wav"));
-        dumps.filter_map(|dump| level_of(&dump, hz)).fold(-180.0, f64::max)
+        files.filter(|path| path.to_string_lossy().ends_with("-dec.wav")).filter_map(|dump| dumped(&dump))
     }
 }
 
@@ -102,21 +220,30 @@ impl Baresip {
 impl Drop for Baresip {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = fs::read(self.dir.join("log")).unwrap_or_default();
-            eprintln!("--- baresip\n{}", String::from_utf8_lossy(&log));
+            eprintln!("--- baresip\n{}", self.log());
+        }
+    }
+}
+
+/// Ports for SIP and for commands. The one above SIP's is its own for TLS.
+fn free_ports() -> [u16; 2] {
+    let free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok();
+    loop {
+        let sip = free_port();
+        if let (Some(_tls), Some(control)) = (sip.checked_add(1).and_then(free), free(0)) {
+            return [sip, control.local_addr().unwrap().port()];
         }
     }
 }
 
 /// A dump's length is written into it when its call is over: what stands there before is read all the same.
-fn level_of(dump: &Path, hz: f64) -> Option<f64> {
+fn dumped(dump: &Path) -> Option<(Vec<i16>, u32)> {
     const HEADER: usize = 44;
     let bytes = fs::read(dump).ok().filter(|bytes| bytes.len() > HEADER)?;
     let channels = usize::from(u16::from_le_bytes([bytes[22], bytes[23]]));
     let rate = u32::from_le_bytes([bytes[24], bytes[25], bytes[26], bytes[27]]);
     let samples = bytes[HEADER..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
-    let pcm: Vec<i16> = samples.step_by(channels).collect();
-    Some(level(&pcm, rate, hz))
+    Some((samples.step_by(channels).collect(), rate))
 }
 
 pub fn tone(hz: f64, rate: u32, seconds: u32) -> Vec<i16> {
@@ -124,7 +251,11 @@ pub fn tone(hz: f64, rate: u32, seconds: u32) -> Vec<i16> {
     (0..rate * seconds).map(|n| ((step * f64::from(n)).sin() * 8_000.0) as i16).collect()
 }
 
-fn write_tone(path: &Path, rate: u32, plays: Plays) {
+fn silence(rate: u32, seconds: u32) -> Vec<i16> {
+    vec![0; (rate * seconds) as usize]
+}
+
+fn write_wav(path: &Path, rate: u32, pcm: &[i16]) {
     let spec = hound::WavSpec {
         channels: 1,
         sample_rate: rate,
@@ -132,9 +263,7 @@ fn write_tone(path: &Path, rate: u32, plays: Plays) {
         sample_format: hound::SampleFormat::Int,
     };
     let mut wav = hound::WavWriter::create(path, spec).unwrap();
-    let silence = vec![0; (rate * plays.silence) as usize];
-    let pcm = silence.into_iter().chain(tone(plays.hz, rate, plays.seconds));
-    pcm.for_each(|sample| wav.write_sample(sample).unwrap());
+    pcm.iter().for_each(|sample| wav.write_sample(*sample).unwrap());
     wav.finalize().unwrap();
 }
 

@@ -22,7 +22,7 @@ use crate::exchange::{Exchange, Manner, Party};
 use crate::peers::{Sipp, free_port};
 use crate::rig::{Rig, Script, plan};
 
-const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(30);
 /// What we play to baresip, which plays 700 Hz.
 const HZ: f64 = 440.0;
 
@@ -34,13 +34,13 @@ async fn node(trunk: SocketAddr, srtp: Srtp) -> (SipNode, mpsc::Receiver<Incomin
 }
 
 /// Sockets for RTP and RTCP, one port above the other.
-struct Sockets {
+pub struct Sockets {
     rtp: UdpSocket,
     rtcp: UdpSocket,
 }
 
 impl Sockets {
-    async fn bind() -> Sockets {
+    pub async fn bind() -> Sockets {
         loop {
             let rtp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
             let above = rtp.local_addr().unwrap().port().saturating_add(1);
@@ -50,13 +50,13 @@ impl Sockets {
         }
     }
 
-    fn local(&self) -> Local {
+    pub fn local(&self) -> Local {
         Local::new(self.rtp.local_addr().unwrap(), 7)
     }
 }
 
 /// What a call was on our side.
-struct Heard {
+pub struct Heard {
     pcm: Vec<i16>,
     /// What a listener on the wire makes of the RTP that came, and of what went.
     came: Vec<i16>,
@@ -65,7 +65,7 @@ struct Heard {
 }
 
 /// Seven seconds of a call, in which [`HZ`] is played.
-async fn converse(sockets: &Sockets, agreed: &Negotiated) -> Heard {
+pub async fn converse(sockets: &Sockets, agreed: &Negotiated) -> Heard {
     let config = agreed.agreed().begin(media::jitter::Config::default(), LIMIT, 5);
     let mut session = Session::new(config, Instant::now());
     session.play(UtteranceId(1), &tone(HZ, 8_000, 6), 8_000).unwrap();
@@ -104,11 +104,11 @@ async fn converse(sockets: &Sockets, agreed: &Negotiated) -> Heard {
 }
 
 /// Decodes the payload of a packet as if it were plain μ-law.
-fn overhear(packet: &[u8], pcm: &mut Vec<i16>) {
+pub fn overhear(packet: &[u8], pcm: &mut Vec<i16>) {
     Decoder::new(Codec::Pcmu).decode(packet.get(12..172).unwrap_or_default(), pcm).unwrap();
 }
 
-async fn answer_of(call: &mut SipCall) -> Result<String, SipEnd> {
+pub async fn answer_of(call: &mut SipCall) -> Result<String, SipEnd> {
     loop {
         match tokio::time::timeout(LIMIT, call.signals.recv()).await.expect("an answer in time") {
             Some(Signal::Answered { sdp }) => return Ok(sdp),
@@ -119,7 +119,7 @@ async fn answer_of(call: &mut SipCall) -> Result<String, SipEnd> {
     }
 }
 
-async fn hang_up(mut call: SipCall, node: SipNode) {
+pub async fn hang_up(mut call: SipCall, node: SipNode) {
     call.handle.hang_up();
     while !matches!(
         tokio::time::timeout(LIMIT, call.signals.recv()).await.expect("an end"),
@@ -129,7 +129,7 @@ async fn hang_up(mut call: SipCall, node: SipNode) {
 }
 
 /// Both hear each other; whoever listens on the wire does if and only if it is plain.
-async fn check(baresip: &Baresip, heard: &Heard, encrypted: bool, what: &str) {
+pub async fn check(baresip: &Baresip, heard: &Heard, encrypted: bool, what: &str) {
     let Heard { pcm, came, went, stats } = heard;
     assert!(level(pcm, 8_000, 700.0) > -20.0, "{what}: we hear baresip");
     eventually("baresip hears us", || baresip.heard(HZ) > -20.0).await;
@@ -153,7 +153,7 @@ async fn call(ours: Srtp, theirs: Option<&str>, encrypted: bool) -> Result<(), S
     let to = "+14155550123".parse().unwrap();
     let local = sockets.local();
     let offer = local.clone();
-    let dial = Dial { trunk: None, to, from: None, diverted: None, offer, ring_timeout: None };
+    let dial = Dial { trunk: None, to, from: None, home: None, diverted: None, offer, ring_timeout: None };
     let mut call = node.dial(dial).await.unwrap();
     let answer = answer_of(&mut call).await?;
     assert_eq!(call.handle.srtp(), ours);
@@ -245,6 +245,25 @@ async fn a_conversation_is_held_encrypted_both_ways_and_the_record_says_so() {
     let report = tokio::time::timeout(LIMIT, phone.next_call()).await.unwrap();
     assert!(report.media.expect("media flowed").encrypted);
     phone.shutdown().await;
+}
+
+/// Each trunk is offered keys of its own; the call's audio goes by those of the one that answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn conversation_goes_by_the_keys_of_the_trunk_that_answers() {
+    let full = Sipp::refusing("503 Service Unavailable").await;
+    let telephone = Config { srtp: Srtp::Required, ..Config::default() };
+    let mut phone = Phone::start(telephone, None).await.unwrap();
+    let script = Script::new().encrypts(Srtp::Required).after(full.address);
+    let rig = Rig::start(phone.address(), script).await;
+    let story = rig.story(rig.place(CallPlan { max_duration_secs: 3, ..plan() })).await;
+    assert_eq!(story.ending().ended_by, EndedBy::Limit);
+    let report = tokio::time::timeout(LIMIT, phone.next_call()).await.unwrap();
+    let media = report.media.expect("media flowed");
+    assert!(media.encrypted && media.packets_received > 50 && media.unauthenticated == 0, "{media:?}");
+    assert!(report.audio.iter().any(|sample| sample.unsigned_abs() > 1_500), "the agent is heard");
+    full.succeeds().await;
+    phone.shutdown().await;
+    rig.is_clean().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,8 @@ use crate::rig::{Rig, Script, Story, plan};
 
 const CALLEE: &str = "+14155550123";
 const OFFICE: &str = "+14155550142";
+/// What a machine's greeting is played by.
+const MACHINE_HZ: f32 = 330.0;
 const NOT_REACHED: &str = "I'm sorry, I could not reach anybody there. Can I help you with anything else?";
 
 /// A caller who asks for a person, and the office, which is asked.
@@ -105,9 +107,11 @@ async fn a_party_that_says_no_is_let_go_and_the_agent_comes_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_is_not_put_through() {
     let greeting = "You have reached Bob. Please leave a message after the tone.";
-    let scene = Scene::new(2, Manner::IsMachine, [greeting]).await;
+    // Long after its beep something is played that would pass for a yes, had it been asked.
+    let scene = Scene::new(2, Manner::IsMachine, [greeting, "Yes."]).await;
     let story = scene.came_back().await;
     assert_eq!(story.transfers(), [TransferStatus::Ringing, TransferStatus::NoAnswer]);
+    assert!(!scene.caller.has_heard(MACHINE_HZ), "the caller hears nothing of it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

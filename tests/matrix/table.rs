@@ -89,6 +89,7 @@ pub const MUST_HAVES: &[MustHave] = &[
     must("latch", "media goes where media comes from, within what the SDP says", "livekit/sip#424, RFC 4961"),
     must("relatch", "only a re-INVITE moves it", "livekit/sip#424"),
     must("media-address", "media comes from other addresses than signalling", "Bandwidth: 204138866"),
+    must("noise", "noise at the ports of a live call is not heard and moves nothing", "issue: hostile input"),
     must("shared-port", "calls that share a port are told apart", "issue: density"),
     must("recording-opus", "a call is recorded as Opus in Ogg", "issue: media"),
     must("keys", "the agent presses keys", "issue: media"),
@@ -147,12 +148,6 @@ pub const NOT_OURS: &[(&str, &str)] = &[
     ("signing by STIR/SHAKEN", "carriers sign what they send on (Telnyx: attestation-behavior)"),
 ];
 
-/// Must-haves that no test of a real peer shows yet.
-pub const NOT_SHOWN: &[(&str, &str)] = &[(
-    "srtp-nat",
-    "SRTP and NAT are each tested, and packets of other sources against the session, but not both at once",
-)];
-
 const SIPP: &str = "sipp";
 const BARESIP: &str = "baresip";
 const KAMAILIO: &str = "kamailio";
@@ -164,6 +159,11 @@ pub const ROWS: &[Row] = &[
     row("any-port", &[SIPP], "sip::trunk_rules::call_from_any_port_of_the_trunks_address_is_the_trunks"),
     row("flood", &[SIPP], "sip::inbound::many_calls_at_once_leave_nothing"),
     row("scanners", &["svmap", "svwar", "svcrack", SIPSAK], "sip::scanners::scanners_hear_nothing_at_all"),
+    row(
+        "rate-limit",
+        &[SIPSAK, SIPP],
+        "sip::scanners::flood_of_sipsak_gets_no_more_than_its_share_and_a_call_of_another_source_is_answered_meanwhile",
+    ),
     row(
         "rate-limit",
         &[],
@@ -205,6 +205,7 @@ pub const ROWS: &[Row] = &[
     row("latch", &[SIPP], "call::trunk_media::only_a_reinvite_moves_latched_media"),
     row("relatch", &[SIPP], "call::trunk_media::only_a_reinvite_moves_latched_media"),
     row("media-address", &[SIPP], "call::trunk_media::media_may_come_from_another_address_than_signalling"),
+    row("noise", &[], "hostile::noise::noise_at_the_ports_of_live_calls_is_not_heard_and_moves_nothing"),
     row("shared-port", &[BARESIP], "call::wideband::baresip_speaks_and_reports_to_a_port_that_calls_share"),
     row("recording-opus", &["opusdec"], "call::opus_recording::a_call_is_recorded_as_opus"),
     row("keys", &[SIPP], "call::keys::keys_are_events_of_the_payload_type_that_was_agreed_on"),
@@ -212,6 +213,7 @@ pub const ROWS: &[Row] = &[
     row("tls", &[SIPP, KAMAILIO], "sip::tls::call_goes_out_over_tls_with_a_password"),
     row("tls", &[SIPP, KAMAILIO], "sip::tls::registered_node_is_called_over_its_own_connection"),
     row("tls", &[BARESIP], "sip::tls::baresip_is_called_over_tls"),
+    row("tls", &[BARESIP], "call::tls_srtp::baresip_calls_by_tls_and_srtp"),
     row("stun", &[SIPP, COTURN], "sip::nat::public_address_is_learned_told_and_followed"),
     row("ringing", &[SIPP], "sip::outbound::ringing_forever_is_cancelled_as_no_answer"),
     row("ringing", &[SIPP], "sip::inbound::caller_hangs_up"),
@@ -271,6 +273,11 @@ pub const ROWS: &[Row] = &[
         &[SIPP],
         "sip::trunk_rules::contact_that_cannot_be_resolved_is_reached_by_the_calls_flow",
     ),
+    row(
+        "invalid-contact",
+        &[SIPP, KAMAILIO],
+        "sip::tls::contact_that_cannot_be_resolved_is_reached_by_the_connection_of_its_call",
+    ),
     row("cancel", &[SIPP], "sip::outbound::answer_that_crosses_our_cancel_is_acknowledged_and_hung_up"),
     row("cancel", &[SIPP], "sip::inbound::cancelled_call_ends_while_it_rings"),
     row("loss", &[SIPP], "sip::outbound::every_call_ends_under_packet_loss_and_nothing_leaks"),
@@ -293,6 +300,11 @@ pub const ROWS: &[Row] = &[
     ),
     row("several-trunks", &[SIPP], "sip::trunks::pinned_call_is_tried_by_its_trunk_alone"),
     row("srv", &[SIPP], "sip::trunks::srv_target_that_is_dead_is_passed_over_for_the_next"),
+    row(
+        "srv",
+        &[SIPP, KAMAILIO],
+        "sip::tls::srv_target_by_tls_shows_the_certificate_of_the_name_that_was_asked_for",
+    ),
     row("failover-503", &[SIPP], "sip::trunks::trunk_that_is_full_hands_the_call_to_the_next"),
     row("failover-503", &[SIPP, KAMAILIO], "sip::trunks::kamailio_that_finds_no_gateway_hands_the_call_on"),
     row("cps", &[SIPP], "sip::trunk_rules::trunk_gets_no_more_calls_a_second_than_it_takes"),
@@ -302,8 +314,24 @@ pub const ROWS: &[Row] = &[
     row("verstat", &[SIPP], "sip::identity::carriers_verdict_and_the_number_called_first_are_kept"),
     row("srtp", &[BARESIP], "call::secure::baresip_is_called_encrypted"),
     row("srtp", &[BARESIP], "call::secure::baresip_calls_encrypted"),
+    row("srtp", &[BARESIP], "call::tls_srtp::baresip_is_called_by_tls_and_srtp"),
+    row(
+        "srtp-nat",
+        &[BARESIP],
+        "call::srtp_nat::nat_is_followed_to_whoever_proves_its_key_and_to_nobody_else",
+    ),
     row("refer-route", &[SIPP], "sip::refer::refer_goes_along_the_route_and_is_followed_to_the_answer"),
     row("refer-refused", &[SIPP], "sip::refer::peer_that_refuses_has_called_nobody"),
     row("refer-bye", &[SIPP], "sip::refer::peer_that_hangs_up_mid_transfer_ends_the_call_and_nothing_else"),
+    row("warm", &[BARESIP, KAMAILIO], "call::warm_phones::telephone_that_says_yes_is_put_through"),
+    row("warm", &[BARESIP, KAMAILIO], "call::warm_phones::telephone_that_presses_one_is_put_through"),
+    row("warm", &[BARESIP, KAMAILIO], "call::warm_phones::telephone_that_says_no_is_let_go"),
+    row("warm", &[BARESIP, KAMAILIO], "call::warm_phones::telephone_that_refuses_brings_the_agent_back"),
+    row(
+        "warm",
+        &[BARESIP, KAMAILIO],
+        "call::warm_phones::telephone_that_nobody_picks_up_stops_ringing_and_brings_the_agent_back",
+    ),
+    row("warm", &[], "call::warm::a_machine_is_not_put_through"),
     row("warm", &[], "call::warm::a_party_that_says_yes_is_put_through_and_one_ring_tone_lasts_until_then"),
 ];

@@ -31,14 +31,6 @@ async fn timed_call(scenario: &str) -> (Sipp, SipNode, SipCall) {
     (peer, node, call)
 }
 
-/// A call to SIPp playing `scenario`, and the node that places it.
-async fn call_to(scenario: &str) -> (Sipp, SipNode, SipCall) {
-    let peer = Sipp::uas(scenario, 1, &[]).await;
-    let (node, _) = node(vec![trunk(peer.address)]).await;
-    let call = node.dial(dial()).await.unwrap();
-    (peer, node, call)
-}
-
 /// Answers an offer within the call as asked, and says which direction was agreed, from our side.
 fn comply(reoffer: Reoffer) -> Option<Direction> {
     let Some(offer) = &reoffer.sdp else {
@@ -48,13 +40,6 @@ fn comply(reoffer: Reoffer) -> Option<Direction> {
     let (answer, negotiated) = sdp::answer(&local(), offer).unwrap();
     reoffer.reply.send(Ok(answer)).unwrap();
     Some(negotiated.direction)
-}
-
-async fn hangs_up(node: &SipNode, mut call: SipCall, peer: Sipp) {
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
-    peer.succeeds().await;
-    settled(node).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,9 +103,7 @@ async fn callers_refreshes_are_answered_and_begin_the_timer_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reliable_responses_are_acknowledged_in_their_order() {
-    let (peer, node, mut call) = call_to("uas_prack").await;
-    answered(&mut call).await;
-    hangs_up(&node, call, peer).await;
+    is_had("uas_prack").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,9 +111,7 @@ async fn acknowledgement_follows_the_route_that_a_proxy_recorded() {
     let callee = Sipp::uas("uas_prack_routed", 1, &[]).await;
     let proxy = Kamailio::start("proxy", "MD5", callee.address).await;
     let (node, _) = node(vec![trunk_with_password(proxy.address, "secret")]).await;
-    let mut call = node.dial(dial()).await.unwrap();
-    answered(&mut call).await;
-    hangs_up(&node, call, callee).await;
+    has_a_call(&node, callee).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,9 +167,7 @@ async fn update_is_served_before_the_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn offer_that_crosses_our_unanswered_one_is_glare() {
-    let (peer, node, mut call) = call_to("uas_early_offer").await;
-    answered(&mut call).await;
-    hangs_up(&node, call, peer).await;
+    is_had("uas_early_offer").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -212,16 +191,12 @@ async fn forked_call_plays_the_latest_and_keeps_the_first_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fork_gets_its_own_acknowledgement() {
-    let (peer, node, mut call) = call_to("uas_fork_reliable").await;
-    answered(&mut call).await;
-    hangs_up(&node, call, peer).await;
+    is_had("uas_fork_reliable").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_success_is_an_answer() {
-    let (peer, node, mut call) = call_to("uas_202").await;
-    answered(&mut call).await;
-    hangs_up(&node, call, peer).await;
+    is_had("uas_202").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

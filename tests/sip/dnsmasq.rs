@@ -65,8 +65,17 @@ impl Dnsmasq {
 
 /// `name` by UDP at `host`'s address 127.0.0.1 and this port.
 pub fn srv(name: &str, host: &str, port: u16, priority: u16, weight: u16) -> [String; 2] {
+    service("_sip._udp", name, host, port, priority, weight)
+}
+
+/// `name` by TLS likewise.
+pub fn srv_tls(name: &str, host: &str, port: u16, priority: u16) -> [String; 2] {
+    service("_sips._tcp", name, host, port, priority, 1)
+}
+
+fn service(service: &str, name: &str, host: &str, port: u16, priority: u16, weight: u16) -> [String; 2] {
     [
-        format!("--srv-host=_sip._udp.{name},{host},{port},{priority},{weight}"),
+        format!("--srv-host={service}.{name},{host},{port},{priority},{weight}"),
         format!("--host-record={host},127.0.0.1"),
     ]
 }

@@ -40,11 +40,8 @@ async fn caller_hangs_up() {
 async fn we_hang_up() {
     let (node, mut calls, port) = called().await;
     let peer = Sipp::uac("uac_stay", node.local_address(), port, 1, &[]);
-    let mut call = answer(take(&mut calls).await).await;
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
-    peer.succeeds().await;
-    settled(&node).await;
+    let call = answer(take(&mut calls).await).await;
+    hangs_up(&node, call, peer).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

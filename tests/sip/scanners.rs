@@ -14,7 +14,7 @@ use tokio::{net::UdpSocket, task::JoinSet};
 
 use super::{
     inbound::{answer, called, take},
-    peers::Sipp,
+    peers::{Group, Sipp, free_port, spawn},
     *,
 };
 
@@ -147,6 +147,66 @@ async fn flood_of_a_stranger_costs_no_parsing_and_a_trunk_is_heard_meanwhile() {
     let dropped = node.stats().dropped;
     assert!(dropped.strangers < 200, "{dropped:?}");
     assert!(stranger.try_recv(&mut [0; 100]).is_err());
+}
+
+/// sipsak, which sends all that it can until it is dropped, as if from where `relay` is.
+fn flood(relay: &Relay) -> Group {
+    let dir = peers::traces::folder("sipsak");
+    let mut command = Command::new("sipsak");
+    command.args(["-F", "-s", &format!("sip:100@{}", relay.address)]).current_dir(dir);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    spawn("sipsak", "sipsak", &mut command)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flood_of_sipsak_gets_no_more_than_its_share_and_a_call_of_another_source_is_answered_meanwhile() {
+    const SHARE: u32 = 100;
+    const CALLS: u32 = 5;
+    let port = free_port();
+    let of = |address: &str, server: SocketAddr| TrunkConfig {
+        allow: vec![address.parse().unwrap()],
+        ..TrunkConfig::peer(address, server.into())
+    };
+    let trunks =
+        vec![of("127.0.0.1", ([127, 0, 0, 1], port).into()), of("127.0.0.6", ([127, 0, 0, 6], 9).into())];
+    // No rate worth mention: what passes is the burst.
+    let rate_limit = RateLimit {
+        strangers_per_second: 1,
+        strangers_burst: SHARE,
+        trunk_per_second: 1,
+        trunk_burst: SHARE,
+    };
+    let (node, mut calls) = SipNode::start(Config { rate_limit, ..config(trunks) }).await.unwrap();
+    for (source, is_trunk) in [("127.0.0.5", false), ("127.0.0.6", true)] {
+        let before = node.stats().dropped;
+        let relay = Relay::start(source, node.local_address()).await;
+        let mut flood = flood(&relay);
+        let more = async |what| {
+            let so_far = node.stats().dropped.limited;
+            eventually(what, || node.stats().dropped.limited > so_far + 3_000).await;
+        };
+        more("the flood is dropped").await;
+        let peer = Sipp::uac("uac_call", node.local_address(), port, CALLS, &["-r", "5"]);
+        for _ in 0..CALLS {
+            let mut call = answer(take(&mut calls).await).await;
+            assert_eq!(end(&mut call).await, SipEnd::RemoteHangup);
+        }
+        peer.succeeds().await;
+        more("it still comes").await;
+        assert!(flood.finished().is_none(), "by itself it does not end");
+        drop(flood);
+        // Whatever is read of a stranger's is dropped all the same, and counted so.
+        let dropped = node.stats().dropped;
+        let read = dropped.strangers - before.strangers;
+        let answered = relay.returned.load(Ordering::SeqCst);
+        let share = u64::from(2 * SHARE);
+        assert_eq!(dropped.malformed, 0, "{dropped:?}");
+        match is_trunk {
+            true => assert!((1..share).contains(&answered) && read == 0, "{answered} answers, {dropped:?}"),
+            false => assert!((1..share).contains(&read) && answered == 0, "{answered} answers, {dropped:?}"),
+        }
+    }
+    settled(&node).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,10 @@ use std::{
     net::Ipv4Addr,
     path::PathBuf,
     process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use callbox::sip::{Liveness, RegistrationState, TlsConfig, Transport};
@@ -16,6 +20,7 @@ use tokio::{
 
 use super::{
     certificates::{Authority, Certificate},
+    dnsmasq::{Dnsmasq, srv_tls},
     inbound::{answer, take},
     peers::{Group, Sipp, free_port, spawn, traces},
     *,
@@ -38,11 +43,13 @@ struct Setup<'a> {
     client: String,
     /// Where calls of the callee go by TLS, instead of to who is registered.
     node: Option<SocketAddr>,
+    /// Whether what follows in a call comes through it.
+    records_route: bool,
 }
 
 impl<'a> Setup<'a> {
     fn new(shows: &'a Certificate, callee: SocketAddr) -> Self {
-        Setup { shows, callee, server: String::new(), client: String::new(), node: None }
+        Setup { shows, callee, server: String::new(), client: String::new(), node: None, records_route: true }
     }
 
     fn start(&self) -> Carrier {
@@ -53,6 +60,7 @@ impl<'a> Setup<'a> {
             .replace("@PORT@", &port.to_string())
             .replace("@CALLEE@", &self.callee.port().to_string())
             .replace("@NODE@", &node)
+            .replace("@ROUTE@", if self.records_route { "recorded" } else { "none" })
             .replace("@DIR@", &path);
         std::fs::write(dir.join("trunk.cfg"), config).unwrap();
         let Certificate { certificate, key } = self.shows;
@@ -132,6 +140,56 @@ async fn call_goes_out_over_tls_with_a_password() {
     assert!(heard.contains("Via: SIP/2.0/TLS 127.0.0.1:"), "{heard}");
     assert!(heard.to_lowercase().contains("contact: <sip:alice@127.0.0.1:"), "{heard}");
     assert!(heard.to_lowercase().contains(";transport=tls>"), "{heard}");
+    callee.succeeds().await;
+    settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn srv_target_by_tls_shows_the_certificate_of_the_name_that_was_asked_for() {
+    let authority = Authority::new();
+    let callee = Sipp::uas("uas_answer", 1, &[]).await;
+    let shown = authority.sign("carrier");
+    let carrier = Setup::new(&shown, callee.address).start();
+    let port = carrier.address.port();
+    let records = [
+        srv_tls("trunk.test", "dead.carrier.test", free_port(), 10),
+        srv_tls("trunk.test", "sbc.carrier.test", port, 20),
+        // The certificate is that of the target, to which whoever forges an answer may lead (RFC 5922).
+        srv_tls("carrier.test", "trunk.test", port, 10),
+    ];
+    let dns = Dnsmasq::start(None, 60, records.as_flattened()).await;
+    let found = async |name: &str| {
+        let server = name.parse().unwrap();
+        let trunk = TrunkConfig { server, ..tls_trunk(carrier.address, &authority) };
+        let config = Config { nameservers: vec![dns.address], ..config(vec![trunk]) };
+        SipNode::start(config).await.unwrap().0
+    };
+    let node = found("trunk.test").await;
+    answers(&node).await;
+    let mut call = node.dial(dial()).await.unwrap();
+    answered(&mut call).await;
+    call.handle.hang_up();
+    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
+    callee.succeeds().await;
+    settled(&node).await;
+    let node = found("carrier.test").await;
+    let mut call = node.dial(dial()).await.unwrap();
+    let SipEnd::Unreachable { detail } = end(&mut call).await else { panic!("expected unreachable") };
+    assert!(detail.contains("not for carrier.test"), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn contact_that_cannot_be_resolved_is_reached_by_the_connection_of_its_call() {
+    let authority = Authority::new();
+    let callee = Sipp::uas("uas_invalid_contact", 1, &[]).await;
+    let shown = authority.sign("carrier");
+    let carrier = Setup { records_route: false, ..Setup::new(&shown, callee.address) }.start();
+    let (node, _) = node(vec![tls_trunk(carrier.address, &authority)]).await;
+    answers(&node).await;
+    let mut call = node.dial(dial()).await.unwrap();
+    answered(&mut call).await;
+    call.handle.hang_up();
+    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
     callee.succeeds().await;
     settled(&node).await;
 }
@@ -354,6 +412,157 @@ async fn baresip_is_called_over_tls() {
     call.handle.hang_up();
     assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
     settled(&node).await;
+}
+
+/// A file that renewals overwrite.
+fn renewed(file: &std::path::Path, with: &std::path::Path) {
+    std::fs::copy(with, file).unwrap();
+}
+
+/// A client of a node's listener that stays, and the subject that the node showed to it.
+async fn shown(node: SocketAddr) -> (Group, String) {
+    let log = traces::folder("openssl").join("log");
+    let output = File::create(&log).unwrap();
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-ign_eof", "-connect", &node.to_string()]);
+    command.stdout(output.try_clone().unwrap()).stderr(output);
+    let client = spawn("openssl", "openssl", &mut command);
+    let subject = || {
+        let text = std::fs::read_to_string(&log).unwrap();
+        text.lines().find(|line| line.starts_with("subject=")).map(str::to_owned)
+    };
+    eventually("the node shows a certificate", || subject().is_some()).await;
+    (client, subject().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renewed_certificate_is_shown_to_new_connections_and_a_broken_one_to_nobody() {
+    let authority = Authority::new();
+    let (first, second) = (authority.sign("first"), authority.sign("second"));
+    let dir = tempfile::tempdir().unwrap();
+    let (certificate, key) = (dir.path().join("own.pem"), dir.path().join("own.key"));
+    let renew = |with: &Certificate| {
+        renewed(&certificate, &with.certificate);
+        renewed(&key, &with.key);
+    };
+    renew(&first);
+    let tls = TlsConfig {
+        bind: Some("127.0.0.1:0".parse().unwrap()),
+        certificate: Some(certificate.clone()),
+        key: Some(key.clone()),
+        client_ca: None,
+    };
+    let peer = trunk(([127, 0, 0, 1], 9).into());
+    let (node, _calls) = SipNode::start(Config { tls, ..config(vec![peer]) }).await.unwrap();
+    let ours = SocketAddr::from(([127, 0, 0, 1], node.tls_port().unwrap()));
+    let (mut open, subject) = shown(ours).await;
+    assert!(subject.ends_with("first"), "{subject}");
+    renew(&second);
+    assert!(node.reload_certificates().unwrap());
+    let (_newer, subject) = shown(ours).await;
+    assert!(subject.ends_with("second"), "{subject}");
+    assert!(open.finished().is_none(), "the connection of before is open");
+
+    renewed(&key, &first.key);
+    let error = node.reload_certificates().unwrap_err().to_string();
+    assert!(error.contains("is not the key of `sip.tls.certificate`"), "{error}");
+    std::fs::write(&certificate, "half a fi").unwrap();
+    let error = node.reload_certificates().unwrap_err().to_string();
+    assert!(error.starts_with("sip.tls.certificate: "), "{error}");
+    let (_newest, subject) = shown(ours).await;
+    assert!(subject.ends_with("second"), "{subject}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trunk_is_checked_against_the_authority_that_was_read_last() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let callee = free_port();
+    let carrier = Setup::new(&authority.sign("carrier"), ([127, 0, 0, 1], callee).into()).start();
+    let ca = tempfile::NamedTempFile::new().unwrap();
+    renewed(ca.path(), &other.file());
+    let trunk = TrunkConfig { tls_ca: Some(ca.path().to_owned()), ..tls_trunk(carrier.address, &authority) };
+    let (node, _) = node(vec![trunk]).await;
+    let untrusted = async {
+        // A carrier takes a moment to start.
+        while !node.options(None).await.unwrap_err().to_string().contains("not trusted here") {}
+    };
+    within("the refusal", untrusted).await;
+    renewed(ca.path(), &authority.file());
+    assert!(node.reload_certificates().unwrap());
+    answers(&node).await;
+    // What is connected stays so, whatever is read now.
+    renewed(ca.path(), &other.file());
+    assert!(node.reload_certificates().unwrap());
+    node.options(None).await.unwrap();
+    std::fs::write(ca.path(), "half a fi").unwrap();
+    let error = node.reload_certificates().unwrap_err().to_string();
+    assert!(error.starts_with("trunk `test`: tls_ca: "), "{error}");
+    node.options(None).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn node_without_certificates_has_none_to_read() {
+    let (node, _) = node(vec![trunk(([127, 0, 0, 1], 9).into())]).await;
+    assert!(!node.reload_certificates().unwrap());
+}
+
+/// Takes connections and says nothing; counts those that were given up.
+async fn silent_server(given_up: &Arc<AtomicU32>, tasks: &mut JoinSet<()>) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let (address, given_up) = (listener.local_addr().unwrap(), given_up.clone());
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let given_up = given_up.clone();
+            connections.spawn(async move {
+                let mut hello = Vec::new();
+                let _ = stream.read_to_end(&mut hello).await;
+                given_up.fetch_add(1, Ordering::SeqCst);
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn call_goes_by_the_live_address_while_others_of_the_trunk_hang() {
+    let authority = Authority::new();
+    let callee = Sipp::uas("uas_answer", 1, &[]).await;
+    let carrier = Setup::new(&authority.sign("carrier"), callee.address).start();
+    let (given_up, mut tasks) = (Arc::new(AtomicU32::new(0)), JoinSet::new());
+    let mut ports = vec![carrier.address.port()];
+    for _ in 0..4 {
+        ports.push(silent_server(&given_up, &mut tasks).await.port());
+    }
+    let records = ports.iter().flat_map(|port| {
+        let host = format!("h{port}.carrier.test");
+        [
+            format!("--srv-host=_sips._tcp.carrier.test,{host},{port},1,1"),
+            format!("--host-record={host},127.0.0.1"),
+        ]
+    });
+    let dns = Dnsmasq::start(None, 60, &records.collect::<Vec<_>>()).await;
+    // By another trunk, one of the addresses is connected to.
+    let direct = TrunkConfig { name: "direct".into(), ..tls_trunk(carrier.address, &authority) };
+    let (known, _) = node(vec![direct.clone()]).await;
+    within("the carrier's start", async { while known.options(None).await.is_err() {} }).await;
+    let named = TrunkConfig {
+        server: "carrier.test".parse().unwrap(),
+        tls_name: Some("trunk.test".into()),
+        options_interval_secs: 0,
+        ..tls_trunk(carrier.address, &authority)
+    };
+    let nameservers = vec![dns.address];
+    let config = Config { nameservers, ..config(vec![named, direct]) };
+    let (node, _) = SipNode::start(config).await.unwrap();
+    within("the connection", node.options(Some("direct"))).await.unwrap();
+    let mut call = node.dial(Dial { trunk: Some("test".into()), ..dial() }).await.unwrap();
+    answered(&mut call).await;
+    assert_eq!(given_up.load(Ordering::SeqCst), 0, "no attempt was waited for");
+    call.handle.hang_up();
+    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
+    callee.succeeds().await;
 }
 
 /// A telephone that answers at once, by TLS.

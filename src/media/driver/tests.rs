@@ -6,8 +6,9 @@ use tokio::{sync::mpsc::Receiver, time::timeout};
 
 use self::{
     closing::{
-        a_leg_that_closes_says_goodbye, a_plane_that_shuts_down_says_goodbye,
-        dropping_every_handle_closes_the_leg, dropping_the_plane_completes_recordings,
+        a_leg_that_closes_says_goodbye, a_leg_that_is_closed_does_first_what_it_was_told_before,
+        a_plane_that_shuts_down_says_goodbye, dropping_every_handle_closes_the_leg,
+        dropping_the_plane_completes_recordings,
     },
     strangers::{a_flood_to_one_leg_silences_no_other, an_attacker_who_knows_the_stream_is_not_heard},
 };
@@ -46,6 +47,7 @@ contract!(
     digits_cross_and_statistics_tell_of_it,
     reports_cross_on_the_ports_above,
     a_leg_that_closes_says_goodbye,
+    a_leg_that_is_closed_does_first_what_it_was_told_before,
     a_plane_that_shuts_down_says_goodbye,
     dropping_every_handle_closes_the_leg,
     dropping_the_plane_completes_recordings,
@@ -115,7 +117,7 @@ async fn two_legs_hear_each_other_and_both_are_recorded(sockets: SocketMode) {
     let path = folder.path().join("call.wav");
     let plane = plane(sockets);
     let [(alice, mut from_bob), (bob, mut from_alice)] = pair(&plane);
-    alice.record(path.clone()).unwrap();
+    let recorded = alice.record(path.clone()).unwrap();
     alice.play(A, tone(400.0, 4_000.0, 8_000)).unwrap();
     alice.finish(A).unwrap();
     bob.play(A, tone(1_000.0, 8_000.0, 8_000)).unwrap();
@@ -127,7 +129,8 @@ async fn two_legs_hear_each_other_and_both_are_recorded(sockets: SocketMode) {
     received(&mut from_bob, 20).await;
     assert_eq!(alice.queued(), Duration::ZERO);
 
-    let summary = timeout(LIMIT, alice.stop_recording()).await.unwrap().unwrap();
+    alice.close();
+    let summary = timeout(LIMIT, recorded.summary()).await.unwrap().unwrap();
     assert_eq!((&summary.path, summary.dropped_samples), (&path, 0));
     let mut wav = hound::WavReader::open(&path).unwrap();
     assert_eq!(wav.spec().channels, 2);
@@ -277,9 +280,17 @@ async fn a_leg_that_panics_ends_alone(sockets: SocketMode) {
     let [(_alice, mut from_bob), (bob, mut from_alice)] = pair(&plane);
     let (broken, mut silent) =
         plane.reserve().unwrap().start(config((Ipv4Addr::LOCALHOST, 9).into())).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("call.wav");
+    let recorded = broken.record(path.clone()).unwrap();
     broken.panic().unwrap();
     timeout(LIMIT, async { while silent.recv().await.is_some() {} }).await.expect("the events end");
     assert!(matches!(broken.stats().await, Err(MediaError::Closed)));
+    let summary = timeout(LIMIT, recorded.summary()).await.unwrap();
+    assert!(
+        summary.is_ok_and(|summary| summary.path == path) && path.exists(),
+        "what there is of it is kept"
+    );
     tokio::join!(received(&mut from_bob, 10), received(&mut from_alice, 10));
     assert!(bob.stats().await.is_ok());
     assert_eq!(plane.legs(), 2);

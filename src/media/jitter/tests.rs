@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::{ring::CAPACITY, *};
-use crate::media::{conceal::signals::*, netem::Link};
+use crate::media::{
+    conceal::signals::*,
+    netem::{Link, Rng},
+};
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -197,6 +200,32 @@ fn a_standstill_of_the_node_does_not_leave_a_delay_behind() {
     }
     let delay = buffer.delay(start + super::super::pacer::frames(399));
     assert!(delay < ms(125), "{delay:?}");
+}
+
+#[test]
+fn a_hole_never_brings_back_what_lay_in_its_place_before() {
+    let start = Instant::now();
+    let mut buffer = JitterBuffer::new(Config::default(), NARROWBAND_HZ, start);
+    let (mut random, mut loudest) = (Rng(7), 0);
+    for n in 0..80u32 {
+        let now = start + super::super::pacer::frames(n);
+        if n == 40 {
+            buffer.reset(now);
+        }
+        // The first speaker fills the whole ring, and is loud. The second hisses, so that no splice is made
+        // of it, and leaps 100 ms ahead: the delay is too long at once, and there is a hole to splice.
+        let mut hiss = || (random.unit() * 8_000.0) as i16 - 4_000;
+        let pcm: [i16; 160] = std::array::from_fn(|_| if n < 40 { 20_000 } else { hiss() });
+        let ahead = if n < 60 { 0 } else { 800 };
+        buffer.push(now, Timestamp(n * 160 + ahead), false, &pcm);
+        let mut out = [0; FRAME_SAMPLES];
+        buffer.frame(now, &mut out);
+        if n > 50 {
+            loudest = out.iter().map(|sample| sample.unsigned_abs()).fold(loudest, u16::max);
+        }
+    }
+    assert_eq!(buffer.stats().resyncs, 0);
+    assert!(loudest < 12_000, "{loudest}");
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn answer_that_crosses_a_cancel_is_hung_up() {
 #[test]
 fn refused_and_unreachable_calls_end_at_once() {
     let now = Instant::now();
-    let busy = SipEnd::Rejected { status: 486, reason: "Busy Here".into() };
+    let busy = SipEnd::Rejected { status: 486, reason: Pii::new("Busy Here".into()) };
     let mut call = invited(now);
     assert_eq!(call.handle(now, Event::Failed(busy.clone())), [Effect::TellEnd(busy)]);
     assert_eq!(call.state(), State::Closed);
@@ -151,7 +151,7 @@ fn ringing_that_nobody_acknowledges_is_refused() {
 #[test]
 fn what_another_trunk_may_do_better_is_tried_there_until_it_rings() {
     let now = Instant::now();
-    let full = SipEnd::Rejected { status: 503, reason: String::new() };
+    let full = SipEnd::Rejected { status: 503, reason: Pii::default() };
     let mut call = Call::outbound(now, LIMITS);
     call.handle(now, Event::Sent { last: false });
     call.handle(now, Event::Trying);
@@ -169,7 +169,7 @@ fn what_another_trunk_may_do_better_is_tried_there_until_it_rings() {
 fn busy_callee_is_busy_by_any_trunk() {
     let now = Instant::now();
     for status in [404, 486, 603] {
-        let end = SipEnd::Rejected { status, reason: String::new() };
+        let end = SipEnd::Rejected { status, reason: Pii::default() };
         let mut call = Call::outbound(now, LIMITS);
         call.handle(now, Event::Sent { last: false });
         assert_eq!(call.handle(now, Event::Failed(end.clone())), [Effect::TellEnd(end)]);

@@ -10,7 +10,7 @@ pub(super) const PARAMS: &str = ";=";
 /// And in Via.
 pub(super) const VIA: &str = ";=,/:";
 /// Stands for the tag that a caller of RFC 2543 does not put into From; the stack knows no call
-/// without one. It leaves the node in no datagram.
+/// without one. It leaves the node in no datagram; over TCP and TLS it does: there the stack writes by itself.
 const STAND_IN_TAG: &str = ";tag=rfc2543";
 
 pub(super) fn write(raw: &Raw<'_>) -> Vec<u8> {

@@ -26,6 +26,16 @@ pub async fn a_leg_that_closes_says_goodbye(sockets: SocketMode) {
     goodbye(&rtcp).await;
 }
 
+pub async fn a_leg_that_is_closed_does_first_what_it_was_told_before(sockets: SocketMode) {
+    let plane = plane(sockets);
+    for _ in 0..50 {
+        let (leg, _unread) = plane.reserve().unwrap().start(config((Ipv4Addr::LOCALHOST, 9).into())).unwrap();
+        let stats = leg.stats();
+        leg.close();
+        assert!(timeout(LIMIT, stats).await.unwrap().is_ok());
+    }
+}
+
 pub async fn a_plane_that_shuts_down_says_goodbye(sockets: SocketMode) {
     let plane = plane(sockets);
     let (rtp, rtcp) = far_end();
@@ -61,9 +71,11 @@ pub async fn dropping_the_plane_completes_recordings(sockets: SocketMode) {
     let path = folder.path().join("call.wav");
     let plane = plane(sockets);
     let [(alice, mut from_bob), _bob] = pair(&plane);
-    alice.record(path.clone()).unwrap();
+    let recorded = alice.record(path.clone()).unwrap();
     received(&mut from_bob, 30).await;
     tokio::task::spawn_blocking(move || drop(plane)).await.unwrap();
     assert!(hound::WavReader::open(&path).unwrap().duration() >= 20 * 160);
-    assert!(matches!(alice.stop_recording().await, Err(MediaError::Closed)));
+    let summary = timeout(LIMIT, recorded.summary()).await.unwrap().unwrap();
+    assert_eq!(summary.path, path);
+    assert!(matches!(alice.record(path), Err(MediaError::Closed)));
 }
