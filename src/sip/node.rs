@@ -12,13 +12,13 @@ use parking_lot::{Mutex, RwLock};
 use rsipstack::{
     EndpointBuilder,
     dialog::dialog_layer::DialogLayer,
-    sip::{Auth, Header, Scheme, StatusCode, Uri, prelude::HeadersExt},
+    sip::{Header, StatusCode, prelude::HeadersExt},
     transaction::{
         CallIdFormat,
         endpoint::{EndpointInnerRef, EndpointOption},
         transaction::Transaction,
     },
-    transport::{SipAddr, TransportLayer, udp::UdpConnection},
+    transport::{TransportLayer, udp::UdpConnection},
 };
 use tokio::{
     net::{TcpListener, UdpSocket},
@@ -432,26 +432,6 @@ impl Core {
         let (setup, hunt) = (self.config.setup_timeout, self.config.hunt_timeout + queue);
         // The stack gives a transaction 64 T1; what has not settled by then never will.
         Limits { setup, hunt, ring, linger: self.config.t1 * 68 }
-    }
-
-    /// Where a peer at this address reaches us in this trunk's dialogs. Where we take no connections, that is
-    /// the one that was made to it.
-    pub fn contact(&self, trunk: &Trunk, peer: Option<&SipAddr>) -> Result<Uri, SipError> {
-        let transport = trunk.config.transport;
-        let mut host = self.addresses.socket(transport);
-        if !self.addresses.serves(transport)
-            && let Some(port) = self.local_port(trunk, peer)
-        {
-            host.set_port(port);
-        }
-        let user = trunk.config.username.clone().unwrap_or_else(|| "callbox".into());
-        Ok(Uri {
-            scheme: Some(Scheme::Sip),
-            auth: Some(Auth { user, password: None }),
-            host_with_port: host.into(),
-            params: transport.param().into_iter().collect(),
-            headers: vec![],
-        })
     }
 }
 
