@@ -10,6 +10,7 @@ use std::{
 
 use parking_lot::{Mutex, RwLock};
 use rsipstack::{
+    sip::{Auth, Scheme, Uri},
     transaction::endpoint::EndpointInnerRef,
     transport::{
         SipAddr, SipConnection, connection::KEEPALIVE_REQUEST, stream::StreamConnection, tcp::TcpConnection,
@@ -223,8 +224,28 @@ impl Core {
         tracing::info!(trunk = %trunk.config.name, "connected");
     }
 
+    /// Where a peer at this address reaches us in this trunk's dialogs. Where we take no connections, that is
+    /// the one that was made to it.
+    pub fn contact(&self, trunk: &Trunk, peer: Option<&SipAddr>) -> Result<Uri, SipError> {
+        let transport = trunk.config.transport;
+        let mut host = self.addresses.socket(transport);
+        if !self.addresses.serves(transport)
+            && let Some(port) = self.local_port(trunk, peer)
+        {
+            host.set_port(port);
+        }
+        let user = trunk.config.username.clone().unwrap_or_else(|| "callbox".into());
+        Ok(Uri {
+            scheme: Some(Scheme::Sip),
+            auth: Some(Auth { user, password: None }),
+            host_with_port: host.into(),
+            params: transport.param().into_iter().collect(),
+            headers: vec![],
+        })
+    }
+
     /// Our port of the connection to `peer`; if there is none, of any to the trunk.
-    pub fn local_port(&self, trunk: &Trunk, peer: Option<&SipAddr>) -> Option<u16> {
+    fn local_port(&self, trunk: &Trunk, peer: Option<&SipAddr>) -> Option<u16> {
         let flow = peer.and_then(|peer| self.flows.alive(peer)).or_else(|| {
             let found = trunk.found.lock();
             found.iter().find_map(|address| self.flows.alive(&trunk.address(*address)))

@@ -11,12 +11,12 @@ use parking_lot::{Mutex, RwLock};
 use rsipstack::{
     EndpointBuilder,
     dialog::dialog_layer::DialogLayer,
-    sip::{Auth, Header, Scheme, Uri},
+    sip::Header,
     transaction::{
         CallIdFormat,
         endpoint::{EndpointInnerRef, EndpointOption},
     },
-    transport::{SipAddr, TransportLayer, udp::UdpConnection},
+    transport::{TransportLayer, udp::UdpConnection},
 };
 use tokio::{
     net::{TcpListener, UdpSocket},
@@ -393,26 +393,6 @@ impl Core {
         let progress = self.config.progress_timeout;
         // The stack gives a transaction 64 T1; what has not settled by then never will.
         Limits { setup, hunt, progress, ring, linger: self.config.t1 * 68 }
-    }
-
-    /// Where a peer at this address reaches us in this trunk's dialogs. Where we take no connections, that is
-    /// the one that was made to it.
-    pub fn contact(&self, trunk: &Trunk, peer: Option<&SipAddr>) -> Result<Uri, SipError> {
-        let transport = trunk.config.transport;
-        let mut host = self.addresses.socket(transport);
-        if !self.addresses.serves(transport)
-            && let Some(port) = self.local_port(trunk, peer)
-        {
-            host.set_port(port);
-        }
-        let user = trunk.config.username.clone().unwrap_or_else(|| "callbox".into());
-        Ok(Uri {
-            scheme: Some(Scheme::Sip),
-            auth: Some(Auth { user, password: None }),
-            host_with_port: host.into(),
-            params: transport.param().into_iter().collect(),
-            headers: vec![],
-        })
     }
 }
 
