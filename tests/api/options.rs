@@ -90,7 +90,7 @@ fn blockrun() -> Family {
         path: "/api/v1/voice/call",
         least: json!({ "phone_number": "+14155550123", "task": TASK }),
         plan: json!({
-            "to": "+14155550123", "from": NUMBER, "task": TASK, "first_sentence": null, "voice": "nat",
+            "to": "+14155550123", "from": NUMBER, "home": "carrier", "task": TASK, "first_sentence": null, "voice": "nat",
             "model": "base", "language": "en", "max_duration_secs": 300, "wait_for_greeting": false,
             "record": true, "interruption_threshold_ms": 100, "transfer_to": null,
             "voicemail_action": "hangup", "voicemail_message": null, "metadata": null, "price": "0.54",
@@ -178,6 +178,10 @@ async fn options_of(mut family: Family) {
     for (option, value, member, expected) in &family.takes {
         let mut plan = family.plan.clone();
         plan[*member] = expected.clone();
+        if *member == "from" {
+            // The trunk that the number was stocked with.
+            plan["home"] = json!("carrier");
+        }
         let placed = family.placed(&node, &wallet, &family.body(option, value)).await;
         assert_eq!(placed, plan, "{option}: {value}");
     }
