@@ -58,7 +58,7 @@ lint: ## Format and lints alone
 
 # Seconds for each target, and which of them.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS ?= sip sdp stun rtp rtcp dtmf tones jitter session
+FUZZ_TARGETS ?= sip sdp crypto stun rtp rtcp dtmf tones jitter session
 fuzz: ## Fuzz every parser for a minute (needs: cargo install --locked cargo-fuzz, a nightly toolchain)
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is not installed: cargo install --locked cargo-fuzz" >&2; exit 1; }
 	@$(CARGO) +nightly --version >/dev/null 2>&1 || { echo "no nightly compiler: rustup toolchain install nightly" >&2; exit 1; }

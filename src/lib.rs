@@ -2,7 +2,7 @@
 //!
 //! # The floors
 //! A floor imports only floors below its own, neighbours on one floor never import each other, and
-//! [`node`] alone sees all. `tests/arch.rs` holds this.
+//! [`node`] alone sees all. `tests/arch` holds this.
 //!
 //! | floor | module | what it is |
 //! |---|---|---|

@@ -6,6 +6,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
@@ -14,18 +15,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::E164;
 use crate::call::TransferManner;
-use crate::call::briefing::{brief, words};
+use crate::call::briefing::{brief, notice, words};
 use crate::call::directory::{Parts, Place, Wanted};
 use crate::call::event::CallChange;
 use crate::call::leg::Leg;
-use crate::call::record::{CallDirection, CallPlan, TransferStatus, TurnRecord};
+use crate::call::record::{CallPlan, TransferStatus, TurnRecord};
 use crate::call::target::{Lent, Target, press};
 use crate::call::transfer::{Happening, Step, Transfer};
 use crate::engine::worker::LlmHandle;
 use crate::media::{MediaError, MediaHandle, Ringback};
 use crate::sip::{CallHandle, Dial, Refer, Referral, TransferBy};
-use crate::voice::Event;
+use crate::voice::announcing::announce;
 use crate::voice::introducing::Introducer;
+use crate::voice::{Event, Phrases};
 
 /// Wishes of the conversation that may wait; digits beyond that are lost.
 pub(super) const WISHES: usize = 16;
@@ -46,7 +48,8 @@ pub(super) enum Wish {
 pub(super) struct Bridge<'a> {
     pub(super) parts: &'a Parts,
     pub(super) plan: &'a CallPlan,
-    pub(super) direction: CallDirection,
+    /// Name of the trunk that carries the first leg.
+    pub(super) trunk: Option<String>,
     pub(super) place: &'a Place,
     /// The first leg's signalling and media.
     pub(super) signalling: CallHandle,
@@ -65,10 +68,12 @@ pub(super) struct Inputs {
     pub(super) over: CancellationToken,
 }
 
-/// The second leg, and the sentence that is being written for it.
+/// The second leg, and what comes before it: the question to the rules, and the sentence that is being
+/// written for its party.
 #[derive(Default)]
 struct Second {
     target: Target,
+    asking: Option<BoxFuture<'static, bool>>,
     briefing: Option<JoinHandle<Option<String>>>,
 }
 
@@ -78,7 +83,7 @@ impl Bridge<'_> {
     pub(super) async fn drive(self, inputs: Inputs) -> Option<TransferStatus> {
         let Inputs { mut wishes, mut referrals, over } = inputs;
         let mut second = Second::default();
-        let mut transfer = Transfer::new(self.by().await, self.is_warm());
+        let mut transfer = Transfer::new(self.by().await, self.speaks_first());
         let mut status = None;
         // Set when the first leg is over.
         let mut deadline = None;
@@ -92,6 +97,9 @@ impl Bridge<'_> {
                     Happening::CallOver
                 }
                 () = at(deadline) => Happening::TargetEnded(None),
+                allowed = allowed(&mut second.asking) => {
+                    if allowed { Happening::Allowed } else { Happening::Refused }
+                }
                 Some(wish) = wishes.recv() => wish.into(),
                 happening = second.target.next() => happening,
             };
@@ -112,6 +120,15 @@ impl Bridge<'_> {
         self.parts.config.transfer == TransferManner::Warm
     }
 
+    /// Whether the second party is told or asked something before it is joined.
+    fn speaks_first(&self) -> bool {
+        self.is_warm() || notice(self.phrases(), self.plan.record).is_some()
+    }
+
+    fn phrases(&self) -> &Phrases {
+        self.parts.voice.phrases_for(&self.plan.language)
+    }
+
     /// Whoever is to be asked first is dialled by this node.
     async fn by(&self) -> TransferBy {
         if self.is_warm() { TransferBy::Bridge } else { self.signalling.transfer_by().await }
@@ -120,14 +137,17 @@ impl Bridge<'_> {
     async fn perform(&self, step: Step, second: &mut Second) -> Option<Happening> {
         let target = &mut second.target;
         match step {
-            Step::AskLeave => return Some(self.ask_leave().await),
+            // Waited for beside everything else: whoever hangs up meanwhile needs no answer.
+            Step::AskLeave => {
+                second.asking = Some((self.parts.transfers)(self.place.call, self.plan.clone()));
+            }
             Step::TakeLine => return Some(self.take_line(target)),
             Step::Refer => return self.refer().await,
             Step::Dial => {
                 second.briefing = self.is_warm().then(|| self.brief());
                 return self.dial(target).await;
             }
-            Step::Introduce => return self.introduce(second).await,
+            Step::Introduce => return self.introduce(second),
             Step::Join => return Some(self.join(target)),
             Step::RingBack => steered(self.caller.ring_back(tone_of(self.plan.transfer_to.as_ref()))),
             Step::Quiet => steered(self.caller.play_again()),
@@ -142,11 +162,6 @@ impl Bridge<'_> {
             Step::Tell(event) => drop(self.conversation.send(event).await),
         }
         None
-    }
-
-    async fn ask_leave(&self) -> Happening {
-        let allowed = (self.parts.transfers)(self.place.call, self.plan.clone()).await;
-        if allowed { Happening::Allowed } else { Happening::Refused }
     }
 
     fn take_line(&self, target: &mut Target) -> Happening {
@@ -176,11 +191,13 @@ impl Bridge<'_> {
                 return Some(target.end(None));
             }
         };
+        let (from, home) = self.shown();
         let request = Dial {
             trunk: None,
             to,
-            from: self.plan.from.clone(),
-            diverted: self.own_number(),
+            diverted: from.clone(),
+            from,
+            home,
             offer: leg.dialled(),
             ring_timeout: Some(self.parts.config.transfer_ring()),
         };
@@ -196,11 +213,14 @@ impl Bridge<'_> {
         }
     }
 
-    /// The number by which this node is in the call: it is the one that sends it on.
-    fn own_number(&self) -> Option<E164> {
-        match self.direction {
-            CallDirection::Inbound => self.plan.to.clone(),
-            CallDirection::Outbound => self.plan.from.clone(),
+    /// The number that the call shows, and the trunk that it came from: the second leg shows it, too, and it is
+    /// the number that sends the call on.
+    fn shown(&self) -> (Option<E164>, Option<String>) {
+        match &self.plan.from {
+            Some(from) => (Some(from.clone()), self.plan.home.clone()),
+            None => {
+                (self.trunk.as_deref().and_then(|trunk| self.parts.sip.caller_id(trunk)), self.trunk.clone())
+            }
         }
     }
 
@@ -210,16 +230,22 @@ impl Bridge<'_> {
         tokio::spawn(brief(self.llm.clone(), self.plan.language.clone(), turns))
     }
 
-    async fn introduce(&self, second: &mut Second) -> Option<Happening> {
+    /// In a blind transfer the second party hears no more than that it is recorded. Where that cannot be said
+    /// it is not joined.
+    fn introduce(&self, second: &mut Second) -> Option<Happening> {
         let media = match second.target.start() {
             Ok(media) => media,
             Err(error) => return Some(unusable(&error)),
         };
         let briefing = second.briefing.take();
         let introducer = self.introducer();
-        let phrases = self.parts.voice.phrases_for(&self.plan.language).clone();
-        let recorded = self.plan.record;
+        let (phrases, recorded) = (self.phrases().clone(), self.plan.record);
+        let notice = notice(&phrases, recorded).filter(|_| !self.is_warm()).map(str::to_owned);
         second.target.introduce(|Lent { mut heard, mut pressed }| async move {
+            if let Some(notice) = notice {
+                let Introducer { engines, voice, .. } = introducer;
+                return (announce(notice, engines.tts, voice, media, &mut heard).await, heard);
+            }
             let briefed = match briefing {
                 Some(briefing) => briefing.await.ok().flatten(),
                 None => None,
@@ -265,8 +291,10 @@ fn unusable(error: &str) -> Happening {
 }
 
 fn steered(done: Result<(), MediaError>) {
-    if let Err(error) = done {
-        tracing::error!(%error, "the caller does not hear how a transfer goes");
+    match done {
+        // Nobody is there to hear it.
+        Ok(()) | Err(MediaError::Closed) => {}
+        Err(error) => tracing::error!(%error, "the caller does not hear how a transfer goes"),
     }
 }
 
@@ -277,6 +305,16 @@ impl From<Wish> for Happening {
             Wish::Digit(digit) => Happening::CallerPressed(digit),
         }
     }
+}
+
+/// What the rules say, once; never, if they are not asked.
+async fn allowed(asking: &mut Option<BoxFuture<'static, bool>>) -> bool {
+    let allowed = match asking {
+        Some(asking) => asking.await,
+        None => pending().await,
+    };
+    *asking = None;
+    allowed
 }
 
 async fn at(moment: Option<Instant>) {

@@ -1,4 +1,5 @@
-//! What the second party of a warm transfer is told: who is on the line, and why.
+//! What the second party of a transfer is told before the two are joined: that the call is recorded, and in a
+//! warm transfer who is on the line, and why.
 
 use std::time::Duration;
 
@@ -27,12 +28,16 @@ pub(super) async fn brief(llm: LlmHandle, language: String, turns: Vec<TurnRecor
     (!said.is_empty() && said.chars().count() <= MOST_CHARS).then(|| said.to_owned())
 }
 
+/// What whoever is recorded must be told; `None` where the operator has no words for it.
+pub(super) fn notice(phrases: &Phrases, recorded: bool) -> Option<&str> {
+    (recorded && !phrases.recording_notice.is_empty()).then_some(&phrases.recording_notice)
+}
+
 /// The agent says what it is, then who is on the line, then asks.
 pub(super) fn words(phrases: &Phrases, recorded: bool, brief: Option<String>) -> Words {
-    let notice = Some(&phrases.recording_notice).filter(|_| recorded);
     let who = brief.unwrap_or_else(|| phrases.introduction.clone());
-    let said = [Some(&phrases.disclosure), notice, Some(&who)];
-    let said: Vec<&str> = said.into_iter().flatten().map(String::as_str).filter(|s| !s.is_empty()).collect();
+    let said = [Some(phrases.disclosure.as_str()), notice(phrases, recorded), Some(&who)];
+    let said: Vec<&str> = said.into_iter().flatten().filter(|s| !s.is_empty()).collect();
     Words { introduction: said.join(" "), question: phrases.put_through.clone() }
 }
 
@@ -66,5 +71,14 @@ mod tests {
         assert_eq!((briefed.introduction.as_str(), &briefed.question), (said, &phrases.put_through));
         let silent = Phrases { disclosure: String::new(), ..Phrases::default() };
         assert_eq!(words(&silent, false, None).introduction, phrases.introduction);
+    }
+
+    #[test]
+    fn a_notice_is_for_calls_that_are_recorded() {
+        let phrases = Phrases::default();
+        assert_eq!(notice(&phrases, true), Some("This call is recorded."));
+        assert_eq!(notice(&phrases, false), None);
+        let without = Phrases { recording_notice: String::new(), ..phrases };
+        assert_eq!(notice(&without, true), None);
     }
 }

@@ -1,7 +1,6 @@
 //! From the answer to the end of a call: the conversation over its leg, what signalling says
 //! meanwhile, the recording and the summary.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,13 +13,13 @@ use crate::call::bridge::{self, Bridge, Wish};
 use crate::call::directory::{Parts, Place, Stop, Wanted};
 use crate::call::ending::Circumstances;
 use crate::call::event::CallChange;
-use crate::call::leg::{Audio, Leg};
-use crate::call::quality;
+use crate::call::leg::{Audio, Left, Leg};
 use crate::call::record::{
     AnsweredBy, CallDirection, CallPlan, CallStatus, Speaker, TransferStatus, TurnRecord, VoicemailAction,
 };
 use crate::call::summary::summarise;
 use crate::call::teller::Teller;
+use crate::call::{quality, recording};
 use crate::engine::worker::LlmHandle;
 use crate::sip::sdp::Negotiated;
 use crate::sip::{Referral, Reoffer, Signal, SipCall, SipEnd, SipError};
@@ -103,9 +102,8 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, place: &Place, session: 
     let answered = Instant::now();
     teller.status(CallStatus::InProgress).await;
     teller.tell(CallChange::Answered { answered_by: AnsweredBy::Unknown }).await;
-    let file = plan.record.then(|| recording_file(parts, teller));
-    if plan.record && !audio.recorded {
-        record(&audio, recording_path(parts, teller));
+    if plan.record {
+        audio.record(recording::path_of(parts, place.call));
     }
     let Prepared { talk, mut notices, llm } = prepared;
     let over = CancellationToken::new();
@@ -117,7 +115,7 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, place: &Place, session: 
     let bridge = Bridge {
         parts,
         plan,
-        direction,
+        trunk: call.way.borrow().as_ref().map(|way| way.trunk.clone()),
         place,
         signalling: signalling.clone(),
         caller: media.clone(),
@@ -141,22 +139,22 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, place: &Place, session: 
     };
     let signals = async {
         let end = follow_signals(&mut call, &mut audio, &told, stop, &over).await;
-        (end, answered.elapsed())
+        // What was heard is with the engines already, and a second leg has a line of its own.
+        (end, answered.elapsed(), audio.end())
     };
-    let (closing, (signalled, talked), (), transfer) =
+    let (closing, (signalled, talked, left), (), transfer) =
         tokio::join!(converse, signals, book.keep(&mut notices), bridge.drive(inputs));
     let closing = closing.or_else(|| taken_over(transfer, stop));
     let talked_secs = Some(talked.as_secs_f64());
-    let known = Circumstances { direction, talked_secs, closing, stopped_by: stop.asked_by(), signalled };
+    let known = Circumstances {
+        talked_secs,
+        closing,
+        stopped_by: stop.asked_by(),
+        ..Circumstances::unanswered(direction, signalled)
+    };
     teller.ended(known).await;
-    if let Ok(stats) = audio.handle.stats().await {
-        teller.tell(CallChange::Quality { quality: quality::of(&stats) }).await;
-    }
+    tell_of(left, teller).await;
     let turns = std::mem::take(&mut *book.turns.lock());
-    if let Some(file) = file {
-        finish_recording(&audio, file, teller).await;
-    }
-    audio.handle.close();
     if parts.config.summary
         && let Some(text) = summarise(&llm, plan.task.expose(), &turns, transfer).await
     {
@@ -263,36 +261,13 @@ pub(super) fn renegotiate(audio: &mut Audio, reoffer: Reoffer) {
     let _ = reoffer.reply.send(answer);
 }
 
-fn recording_file(parts: &Parts, teller: &Teller) -> String {
-    format!("{}.{}", teller.call, parts.config.recording_format.extension())
-}
-
-pub(super) fn recording_path(parts: &Parts, teller: &Teller) -> PathBuf {
-    parts.recordings.join(recording_file(parts, teller))
-}
-
-fn record(audio: &Audio, path: PathBuf) {
-    if let Err(error) = audio.handle.record(path) {
-        tracing::error!(%error, "the call is not recorded");
+async fn tell_of(left: Left, teller: &Teller) {
+    if let Ok(stats) = left.stats.await {
+        teller.tell(CallChange::Quality { quality: quality::of(&stats) }).await;
     }
-}
-
-async fn finish_recording(audio: &Audio, file: String, teller: &Teller) {
-    match audio.handle.stop_recording().await {
-        Ok(summary) => {
-            tell_of_gaps(summary.dropped());
-            teller.tell(CallChange::Recording { file }).await;
-        }
-        Err(error) => tracing::error!(%error, "the recording is lost"),
+    if let Some(recorded) = left.recording {
+        recording::tell(recorded, teller).await;
     }
-}
-
-fn tell_of_gaps(dropped: Duration) {
-    if dropped.is_zero() {
-        return;
-    }
-    metrics::counter!("callbox_recording_dropped_ms_total").increment(dropped.as_millis() as u64);
-    tracing::warn!(?dropped, "a recording has gaps: the disk or the processor was slower than the calls");
 }
 
 /// Keeps the call's turns and tells them.

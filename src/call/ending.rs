@@ -18,12 +18,14 @@ pub struct Circumstances {
     pub stopped_by: Option<EndedBy>,
     /// What signalling said; `None` if the call never got so far.
     pub signalled: Option<SipEnd>,
+    /// Whether the far end rang, or played something, before that.
+    pub rang: bool,
 }
 
 impl Circumstances {
-    /// Of a call that nobody answered.
+    /// Of a call that rang, and that nobody answered.
     pub const fn unanswered(direction: CallDirection, signalled: Option<SipEnd>) -> Self {
-        Circumstances { direction, talked_secs: None, closing: None, stopped_by: None, signalled }
+        Circumstances { direction, talked_secs: None, closing: None, stopped_by: None, signalled, rang: true }
     }
 }
 
@@ -32,7 +34,7 @@ pub fn ending(known: Circumstances) -> Ending {
     let (status, ended_by, fault, reason) = match (length_secs, known.stopped_by) {
         (Some(_), _) => had(&known),
         (None, Some(by)) => taken_back(by),
-        (None, None) => never_had(known.signalled),
+        (None, None) => never_had(known.signalled, known.rang),
     };
     Ending { status, ended_by, fault, reason, length_secs }
 }
@@ -97,10 +99,15 @@ fn taken_back(by: EndedBy) -> Verdict {
     verdict(CallStatus::Failed, by, Some(fault), "taken back before it was answered")
 }
 
-fn never_had(end: Option<SipEnd>) -> Verdict {
+fn never_had(end: Option<SipEnd>, rang: bool) -> Verdict {
     let Some(end) = end else {
         return verdict(CallStatus::Failed, EndedBy::Node, Some(Fault::Us), "the call could not be set up");
     };
+    // Nobody says that the callee was ever asked.
+    if !rang && matches!(end, SipEnd::NoAnswer | SipEnd::Rejected { status: 408, .. }) {
+        let reason = format!("the carrier never said that it rings: {}", describe(&end));
+        return verdict(CallStatus::Failed, EndedBy::Carrier, Some(Fault::Carrier), reason);
+    }
     let status = match end {
         SipEnd::Rejected { status: 486 | 600, .. } => CallStatus::Busy,
         SipEnd::NoAnswer | SipEnd::Rejected { status: 408 | 480 | 487, .. } => CallStatus::NoAnswer,
@@ -124,7 +131,7 @@ const fn far_end(direction: CallDirection) -> EndedBy {
 
 fn describe(end: &SipEnd) -> String {
     match end {
-        SipEnd::Rejected { status, reason } => format!("{} ({status})", reason.to_lowercase()),
+        SipEnd::Rejected { status, reason } => format!("{} ({status})", reason.expose().to_lowercase()),
         SipEnd::NoAnswer => "nobody answered".into(),
         SipEnd::Cancelled => "taken back before it was answered".into(),
         SipEnd::RemoteHangup => "the other side hung up".into(),
@@ -147,6 +154,7 @@ fn describe(end: &SipEnd) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Pii;
 
     fn unanswered(end: SipEnd) -> Ending {
         ending(Circumstances::unanswered(CallDirection::Outbound, Some(end)))
@@ -159,12 +167,14 @@ mod tests {
             closing,
             stopped_by,
             signalled: Some(SipEnd::RemoteHangup),
+            rang: true,
         })
     }
 
     #[test]
     fn a_refusal_names_its_status_and_whose_fault_it_was() {
-        let rejected = |status, reason: &str| unanswered(SipEnd::Rejected { status, reason: reason.into() });
+        let rejected =
+            |status, reason: &str| unanswered(SipEnd::Rejected { status, reason: Pii::new(reason.into()) });
         let busy = rejected(486, "Busy Here");
         assert_eq!((busy.status, busy.fault), (CallStatus::Busy, Some(Fault::Callee)));
         assert_eq!(busy.reason, "busy here (486)");
@@ -179,6 +189,21 @@ mod tests {
         assert_eq!(unanswered(SipEnd::AuthRejected).fault, Some(Fault::Us));
         let down = unanswered(SipEnd::Unreachable { detail: "no response".into() });
         assert_eq!((down.status, down.fault), (CallStatus::Failed, Some(Fault::Carrier)));
+    }
+
+    #[test]
+    fn nobody_answered_where_it_rang_and_the_carrier_failed_where_it_did_not() {
+        let timeout = || SipEnd::Rejected { status: 408, reason: Pii::new("Request Timeout".into()) };
+        for end in [SipEnd::NoAnswer, timeout()] {
+            assert_eq!(unanswered(end.clone()).status, CallStatus::NoAnswer);
+            let known = Circumstances::unanswered(CallDirection::Outbound, Some(end));
+            let silent = ending(Circumstances { rang: false, ..known });
+            assert_eq!((silent.status, silent.fault), (CallStatus::Failed, Some(Fault::Carrier)));
+        }
+        let away = SipEnd::Rejected { status: 480, reason: Pii::new("Temporarily Unavailable".into()) };
+        let known = Circumstances::unanswered(CallDirection::Outbound, Some(away));
+        let away = ending(Circumstances { rang: false, ..known });
+        assert_eq!(away.status, CallStatus::NoAnswer, "the callee's own word");
     }
 
     #[test]

@@ -4,12 +4,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use crate::base::audio::Direction;
-use crate::media::{self, MediaError, MediaEvent, MediaHandle, MediaPlane, SessionConfig};
-use crate::sip::Srtp;
+use crate::call::recording;
+use crate::media::{
+    self, MediaError, MediaEvent, MediaHandle, MediaPlane, MediaStats, Recorded, SessionConfig,
+};
 use crate::sip::sdp::{self, Local, Negotiated, SdpError};
+use crate::sip::{CallHandle, Srtp};
 
 /// A port for audio, and what we say about it in SDP.
 pub(super) struct Leg {
@@ -25,7 +29,7 @@ enum Line {
     Early {
         handle: MediaHandle,
         heard: mpsc::Receiver<MediaEvent>,
-        recorded: bool,
+        recording: Option<Recorded>,
     },
 }
 
@@ -34,10 +38,9 @@ impl Leg {
     pub(super) fn reserve(plane: &MediaPlane, advertise: IpAddr) -> Result<Self, MediaError> {
         let reserved = plane.reserve()?;
         let address = SocketAddr::new(advertise, reserved.local_addr().port());
-        // Sixty-two bits, since some peers read the session id as a signed number.
         let config = plane.config();
         let codecs = config.codecs.clone();
-        let local = Local { codecs, ..Local::new(address, rand::random::<u64>() >> 2) };
+        let local = Local { codecs, ..Local::new(address, sdp::session_id()) };
         Ok(Leg {
             line: Line::Reserved(reserved),
             local,
@@ -49,6 +52,11 @@ impl Leg {
     /// What we offer when we dial; the trunk says how.
     pub(super) fn dialled(&self) -> Local {
         self.local.clone()
+    }
+
+    /// From here on descriptions of a call of ours are those of the trunk that it goes by.
+    pub(super) fn fit(&mut self, call: &CallHandle) {
+        call.fit(&mut self.local);
     }
 
     /// From here on descriptions are made and judged as the call's trunk wants.
@@ -73,9 +81,9 @@ impl Leg {
         self.local.unanswered()
     }
 
-    /// The far end plays before it answers (RFC 3960): it is heard, and recorded to `recording`. Where
+    /// The far end plays before it answers (RFC 3960): it is heard, and recorded to `record_to`. Where
     /// another phone of a forked call plays next, that one is heard.
-    pub(super) fn hear_early(self, answer: &str, recording: Option<PathBuf>) -> Result<Self, MediaError> {
+    pub(super) fn hear_early(self, answer: &str, record_to: Option<PathBuf>) -> Result<Self, MediaError> {
         let agreed = match self.accept(answer) {
             Ok(agreed) => agreed,
             Err(error) => {
@@ -87,12 +95,12 @@ impl Leg {
         let line = match self.line {
             Line::Reserved(reserved) => {
                 let (handle, heard) = reserved.start(config)?;
-                let recorded = recording.is_some_and(|path| handle.record(path).is_ok());
-                Line::Early { handle, heard, recorded }
+                let recording = record_to.and_then(|path| recording::begin(&handle, path));
+                Line::Early { handle, heard, recording }
             }
-            Line::Early { handle, heard, recorded } => {
+            Line::Early { handle, heard, recording } => {
                 follow(&handle, &agreed);
-                Line::Early { handle, heard, recorded }
+                Line::Early { handle, heard, recording }
             }
         };
         Ok(Leg { line, ..self })
@@ -109,6 +117,17 @@ impl Leg {
         Ok(answer)
     }
 
+    /// Nobody has answered: ends what was played before. Gives its recording.
+    pub(super) fn end(self) -> Option<Recorded> {
+        match self.line {
+            Line::Reserved(_) => None,
+            Line::Early { handle, recording, .. } => {
+                handle.close();
+                recording
+            }
+        }
+    }
+
     /// Media flows from here on.
     pub(super) fn start(
         self,
@@ -119,13 +138,13 @@ impl Leg {
         match self.line {
             Line::Reserved(reserved) => {
                 let (handle, events) = reserved.start(config)?;
-                Ok((Audio { handle, local, direction, recorded: false }, events))
+                Ok((Audio { handle, local, direction, recording: None }, events))
             }
-            Line::Early { handle, mut heard, recorded } => {
+            Line::Early { handle, mut heard, recording } => {
                 follow(&handle, agreed);
                 // Ringing and announcements are no part of the conversation.
                 while heard.try_recv().is_ok() {}
-                Ok((Audio { handle, local, direction, recorded }, heard))
+                Ok((Audio { handle, local, direction, recording }, heard))
             }
         }
     }
@@ -141,11 +160,29 @@ pub(super) struct Audio {
     local: Local,
     /// As agreed on last.
     direction: Direction,
-    /// Whether it was recorded before the answer already.
-    pub(super) recorded: bool,
+    /// It may have begun before the answer.
+    recording: Option<Recorded>,
+}
+
+/// What is left of a leg whose call is over.
+pub(super) struct Left {
+    pub(super) stats: BoxFuture<'static, Result<MediaStats, MediaError>>,
+    pub(super) recording: Option<Recorded>,
 }
 
 impl Audio {
+    /// Records to `path` from here on, unless it is recorded already.
+    pub(super) fn record(&mut self, path: PathBuf) {
+        self.recording = self.recording.take().or_else(|| recording::begin(&self.handle, path));
+    }
+
+    /// Neither sends nor records any more.
+    pub(super) fn end(&mut self) -> Left {
+        let stats = Box::pin(self.handle.stats());
+        self.handle.close();
+        Left { stats, recording: self.recording.take() }
+    }
+
     /// Answers a new offer of the far end (hold, resume, another address) and follows it. Without an
     /// offer, ours is sent and the session stays as it is.
     pub(super) fn renegotiate(&mut self, offer: Option<&str>) -> Result<String, SdpError> {

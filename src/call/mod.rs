@@ -11,6 +11,7 @@
 //! | `leg` | signalling and media of one call as one thing |
 //! | `conversing` | from the answer to the end of the call |
 //! | `quality` | how the line was |
+//! | `recording` | where a call's recording lies, and when the record names it |
 //! | `transfer`, `bridge` | the call is handed to a second party: the rules, and their driver |
 //! | `target`, `briefing` | the second leg, and what its party is told of the call |
 //! | [`ending`] | what an end means: status, who, whose fault |
@@ -30,6 +31,7 @@ mod outbound;
 pub mod persona;
 mod quality;
 pub mod record;
+mod recording;
 pub mod summary;
 mod target;
 mod teller;

@@ -6,8 +6,10 @@ use crate::call::ending::Circumstances;
 use crate::call::event::CallChange;
 use crate::call::leg::Leg;
 use crate::call::record::{CallDirection, CallPlan, CallStatus, EndedBy};
+use crate::call::recording;
 use crate::call::teller::Teller;
-use crate::sip::{Dial, Reoffer, Signal, SipCall, SipEnd};
+use crate::media::Recorded;
+use crate::sip::{Dial, Reoffer, Signal, SipCall, SipEnd, Way};
 
 /// Runs the call from its first event to its last.
 pub(super) async fn run(parts: &Parts, plan: CallPlan, place: &Place) {
@@ -22,24 +24,42 @@ pub(super) async fn run(parts: &Parts, plan: CallPlan, place: &Place) {
         Dialled::Answered { call, leg, sdp } => {
             talk(parts, &plan, place, Answered { call: *call, leg: *leg, sdp, prepared }).await;
         }
-        Dialled::Ended { end, stopped_by } => {
+        Dialled::Ended { end, stopped_by, rang, early } => {
             let known =
-                Circumstances { stopped_by, ..Circumstances::unanswered(CallDirection::Outbound, end) };
-            teller.ended(known).await;
+                Circumstances { stopped_by, rang, ..Circumstances::unanswered(CallDirection::Outbound, end) };
+            unanswered(teller, known, early).await;
         }
     }
     teller.tell(CallChange::Closed).await;
 }
 
 enum Dialled {
-    Answered { call: Box<SipCall>, leg: Box<Leg>, sdp: String },
-    Ended { end: Option<SipEnd>, stopped_by: Option<EndedBy> },
+    Answered {
+        call: Box<SipCall>,
+        leg: Box<Leg>,
+        sdp: String,
+    },
+    Ended {
+        end: Option<SipEnd>,
+        stopped_by: Option<EndedBy>,
+        rang: bool,
+        /// Of what was played before.
+        early: Option<Recorded>,
+    },
+}
+
+/// Who listens to the recording hears why there was no answer: "the number is not in service".
+async fn unanswered(teller: &Teller, known: Circumstances, early: Option<Recorded>) {
+    teller.ended(known).await;
+    if let Some(recorded) = early {
+        recording::tell(recorded, teller).await;
+    }
 }
 
 /// Dials and waits for the answer.
 async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
     let Place { teller, stop, .. } = place;
-    let failed = |end| Dialled::Ended { end, stopped_by: None };
+    let failed = |end| Dialled::Ended { end, stopped_by: None, rang: false, early: None };
     let Some(to) = plan.to.clone() else { return failed(None) };
     let mut leg = match Leg::reserve(&parts.media, (parts.advertise)()) {
         Ok(leg) => leg,
@@ -53,6 +73,7 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
         trunk: None,
         to,
         from: plan.from.clone(),
+        home: plan.home.clone(),
         diverted: None,
         offer: leg.dialled(),
         ring_timeout: Some(ring_timeout),
@@ -64,13 +85,13 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
             return failed(Some(SipEnd::Unreachable { detail: error.to_string() }));
         }
     };
-    let mut stopped_by = None;
+    let (mut stopped_by, mut went, mut rang) = (None, None, false);
     loop {
         let signal = tokio::select! {
             biased;
-            // Until it has left it is queued: it may have to wait for its turn at the trunk.
-            Ok(()) = call.trunk.changed() => {
-                left_by(&mut call, teller).await;
+            // Until a trunk has taken it, it is queued: for its turn, or for the next trunk.
+            Ok(()) = call.way.changed() => {
+                goes_by(&mut call, &mut went, teller).await;
                 continue;
             }
             signal = call.signals.recv() => signal,
@@ -80,13 +101,17 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
                 continue;
             }
         };
-        leg.secure(call.handle.srtp());
+        leg.fit(&call.handle);
         match signal {
-            Some(Signal::Ringing) => teller.status(CallStatus::Ringing).await,
-            Some(Signal::EarlyMedia { sdp }) => {
+            Some(Signal::Ringing) => {
+                rang = true;
                 teller.status(CallStatus::Ringing).await;
-                let recording = plan.record.then(|| conversing::recording_path(parts, teller));
-                leg = match leg.hear_early(&sdp, recording) {
+            }
+            Some(Signal::EarlyMedia { sdp }) => {
+                rang = true;
+                teller.status(CallStatus::Ringing).await;
+                let record_to = plan.record.then(|| recording::path_of(parts, place.call));
+                leg = match leg.hear_early(&sdp, record_to) {
                     Ok(leg) => leg,
                     Err(error) => {
                         tracing::error!(%error, "the audio of a call cannot start");
@@ -102,20 +127,31 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
             Some(Signal::Answered { sdp }) => {
                 return Dialled::Answered { call: Box::new(call), leg: Box::new(leg), sdp };
             }
-            Some(Signal::Ended(end)) => return Dialled::Ended { end: Some(end), stopped_by },
+            Some(Signal::Ended(end)) => {
+                return Dialled::Ended { end: Some(end), stopped_by, rang, early: leg.end() };
+            }
             Some(_) => {}
-            None => return Dialled::Ended { end: None, stopped_by },
+            None => return Dialled::Ended { end: None, stopped_by, rang, early: leg.end() },
         }
     }
 }
 
-/// Tells by which trunk the call has left.
-async fn left_by(call: &mut SipCall, teller: &Teller) {
-    let trunk = call.trunk.borrow_and_update().clone();
-    if let Some(trunk) = trunk {
+/// Tells by which trunk the call has left, and when that has taken it. `went` is what was told before: of two
+/// attempts in quick succession the first may never be seen.
+async fn goes_by(call: &mut SipCall, went: &mut Option<Way>, teller: &Teller) {
+    let Some(way) = call.way.borrow_and_update().clone() else { return };
+    let trunk = way.trunk.clone();
+    let is_known = way.taken && *went == Some(Way { trunk: trunk.clone(), taken: false });
+    if !is_known {
         teller.tell(CallChange::Line { trunk, redirected_from: None, verification: None }).await;
+        if went.as_ref().is_some_and(|before| before.taken) {
+            teller.status(CallStatus::Queued).await;
+        }
+    }
+    if way.taken {
         teller.status(CallStatus::Started).await;
     }
+    *went = Some(way);
 }
 
 struct Answered {
@@ -137,7 +173,8 @@ async fn talk(parts: &Parts, plan: &CallPlan, place: &Place, answered: Answered)
             tracing::warn!(%error, "the callee's answer cannot be used");
             call.handle.hang_up();
             let end = SipEnd::ProtocolError { detail: error.to_string() };
-            place.teller.ended(Circumstances::unanswered(CallDirection::Outbound, Some(end))).await;
+            let known = Circumstances::unanswered(CallDirection::Outbound, Some(end));
+            unanswered(&place.teller, known, leg.end()).await;
         }
     }
 }

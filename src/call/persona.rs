@@ -39,6 +39,7 @@ impl Persona {
         CallPlan {
             to,
             from,
+            home: None,
             task: Pii::new(self.task.clone()),
             first_sentence: first.map(Pii::new),
             voice: self.voice.clone(),

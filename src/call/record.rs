@@ -14,7 +14,9 @@ use crate::base::{CallId, E164, Fault, Pii, Usd, Wallet, words::text_enum};
 text_enum! {
     /// Where a call is in its life. The last four are final.
     CallStatus {
+        /// No trunk has it: it waits for its turn, or the trunks that were tried are silent or have refused.
         Queued = "queued",
+        /// A trunk has taken it and has not yet said that it rings.
         Started = "started",
         Ringing = "ringing",
         InProgress = "in-progress",
@@ -87,6 +89,9 @@ pub struct CallPlan {
     pub to: Option<E164>,
     /// The number to show; the trunk's own where none is given.
     pub from: Option<E164>,
+    /// Name of the trunk that carries this number, where it is one of the node's stock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<String>,
     pub task: Pii<String>,
     pub first_sentence: Option<Pii<String>>,
     /// The voice asked for.

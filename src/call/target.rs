@@ -85,7 +85,7 @@ impl Target {
 
     fn signalled(&mut self, signal: Option<Signal>) -> Option<Happening> {
         if let (Some(leg), Some(call)) = (&mut self.leg, &self.call) {
-            leg.secure(call.handle.srtp());
+            leg.fit(&call.handle);
         }
         match signal {
             Some(Signal::Answered { sdp }) => {

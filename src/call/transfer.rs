@@ -2,9 +2,9 @@
 //!
 //! In come what the conversation wants and what becomes of the second leg; out come steps, in order. Either
 //! this node carries the transfer itself: the first leg stays, a second one is dialled beside it, and once
-//! that is answered, and in a warm transfer its party willing, the media of the two are bridged. Or the
-//! carrier is asked to (REFER): then there is no second leg here, and once the carrier says that it is done
-//! the first one ends. A carrier that refuses leaves it to this node, where the trunk says so.
+//! that is answered, its party told what it must be, and in a warm transfer willing, the media of the two are
+//! bridged. Or the carrier is asked to (REFER): then there is no second leg here, and once the carrier says
+//! that it is done the first one ends. A carrier that refuses leaves it to this node, where the trunk says so.
 
 use crate::call::record::TransferStatus;
 use crate::sip::{Referral, SipEnd, TransferBy};
@@ -29,7 +29,7 @@ pub(super) enum Happening {
     Unreferred,
     /// The target answered.
     Answered,
-    /// What the target says of the caller.
+    /// What the target says to that.
     Introduced(Verdict),
     /// The media of both legs are joined.
     Joined,
@@ -54,7 +54,7 @@ pub(super) enum Step {
     /// Ask the carrier to call the target.
     Refer,
     Dial,
-    /// Tell the target who is on the line.
+    /// Tell the target that the call is recorded, or who is on the line.
     Introduce,
     /// The caller hears that it rings.
     RingBack,
@@ -97,15 +97,15 @@ enum State {
 #[derive(Debug)]
 pub(super) struct Transfer {
     by: TransferBy,
-    warm: bool,
+    speaks_first: bool,
     state: State,
     call_over: bool,
 }
 
 impl Transfer {
-    /// `warm`: the target is asked before the two are joined.
-    pub(super) fn new(by: TransferBy, warm: bool) -> Self {
-        Transfer { by, warm, state: State::Idle, call_over: false }
+    /// `speaks_first`: the target is told or asked something before the two are joined.
+    pub(super) fn new(by: TransferBy, speaks_first: bool) -> Self {
+        Transfer { by, speaks_first, state: State::Idle, call_over: false }
     }
 
     pub(super) fn handle(&mut self, happening: Happening) -> Vec<Step> {
@@ -115,7 +115,7 @@ impl Transfer {
             (State::Asking { .. }, happening) if happening != H::CallOver => self.handle_asked(happening),
             (State::Referring { .. }, H::Referral(referral)) => self.handle_referral(referral),
             (State::Referring { .. }, H::Unreferred) => self.unreferred(TransferStatus::Failed),
-            (State::Ringing, H::Answered) if self.warm => {
+            (State::Ringing, H::Answered) if self.speaks_first => {
                 self.become_with(State::Introducing, [Step::Introduce])
             }
             (State::Ringing, H::Answered) => self.become_with(State::Joining, [Step::Join]),
@@ -191,6 +191,10 @@ impl Transfer {
             Referral::Done => {
                 let told = [Step::Record(TransferStatus::Referred), Step::Tell(Event::Referred)];
                 self.become_with(State::Referred, told)
+            }
+            // It began, and a refusal that comes after that leaves open how far it got.
+            Referral::Refused { .. } if self.state == (State::Referring { accepted: true }) => {
+                self.fail(TransferStatus::Failed)
             }
             Referral::Refused { .. } => self.unreferred(TransferStatus::Failed),
             // It cannot make such calls: the target's telephone has not rung.

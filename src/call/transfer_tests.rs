@@ -1,7 +1,8 @@
 use super::*;
+use crate::base::Pii;
 
 fn rejected(status: u16) -> Happening {
-    Happening::TargetEnded(Some(SipEnd::Rejected { status, reason: "No".into() }))
+    Happening::TargetEnded(Some(SipEnd::Rejected { status, reason: Pii::new("No".into()) }))
 }
 
 /// A transfer that has gone through all of these, and what the last one led to.
@@ -200,6 +201,16 @@ fn whoever_the_carrier_did_not_reach_is_not_rung_again() {
         let mut transfer = referring(TransferBy::Auto);
         transfer.handle(says(Referral::Accepted));
         assert_eq!(transfer.handle(says(referral)), came_back(status));
+    }
+}
+
+#[test]
+fn whoever_the_carrier_rang_before_its_answer_was_lost_is_not_rung_again() {
+    for begun in [Referral::Accepted, Referral::Ringing] {
+        let mut transfer = referring(TransferBy::Auto);
+        assert_eq!(transfer.handle(says(begun)), []);
+        let steps = transfer.handle(says(Referral::Refused { status: 408 }));
+        assert_eq!(steps, came_back(TransferStatus::Failed));
     }
 }
 

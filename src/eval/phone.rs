@@ -35,9 +35,9 @@ use tokio::sync::mpsc;
 use self::call::Conversation;
 pub use self::report::{CallReport, HungUpBy};
 pub use self::script::{Line, LineError, Step, speak_lines};
-use crate::base::E164;
+use crate::base::{E164, Pii};
 use crate::engine::worker::VadHandle;
-use crate::media::{self, MediaError, MediaPlane, SessionConfig};
+use crate::media::{self, MediaError, MediaPlane, SessionConfig, dtmf};
 use crate::sip::sdp::{self, Local, Negotiated};
 use crate::sip::{
     self, Dial, IncomingCall, Network, Signal, SipCall, SipEnd, SipError, SipNode, Srtp, TrunkConfig,
@@ -182,10 +182,9 @@ fn check(config: &Config) -> Result<(), PhoneError> {
     if !config.listen.ip().is_loopback() {
         return Err(PhoneError::NotLoopback(config.listen));
     }
-    let digit = |c: char| c.is_ascii_digit() || "*#ABCDabcdwW".contains(c);
     for step in &config.script {
         if let Step::Press(digits) = step
-            && (digits.is_empty() || !digits.chars().all(digit))
+            && (digits.is_empty() || !digits.chars().all(|digit| dtmf::normal(digit).is_ok()))
         {
             return Err(PhoneError::Digits(digits.clone()));
         }
@@ -215,7 +214,10 @@ impl Handset {
         match self.config.answer {
             Answering::Reject(status) => {
                 let _ = call.reject(status).await;
-                return CallReport::unanswered(SipEnd::Rejected { status, reason: "by the script".into() });
+                return CallReport::unanswered(SipEnd::Rejected {
+                    status,
+                    reason: Pii::new("by the script".into()),
+                });
             }
             Answering::Never => {
                 let _ = call.ring().await;
@@ -249,7 +251,8 @@ impl Handset {
         let leg = self.plane.reserve().map_err(|error| error.to_string())?;
         let local = self.local(&leg);
         let offer = local.clone();
-        let dial = Dial { trunk: None, to, from: None, diverted: None, offer, ring_timeout: None };
+        let dial =
+            Dial { trunk: None, to, from: None, home: None, diverted: None, offer, ring_timeout: None };
         let mut call = self.sip.dial(dial).await.map_err(|error| error.to_string())?;
         let answer = loop {
             match call.signals.recv().await {
@@ -281,8 +284,7 @@ impl Handset {
     }
 
     fn local(&self, leg: &media::Leg) -> Local {
-        // Sixty-two bits, since some peers read the session id as a signed number.
-        let local = Local::new(leg.local_addr(), rand::random::<u64>() >> 2);
+        let local = Local::new(leg.local_addr(), sdp::session_id());
         Local { srtp: self.config.srtp, ..local }
     }
 }

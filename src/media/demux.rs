@@ -65,6 +65,9 @@ pub struct Demux {
     by_source: HashMap<SocketAddr, Vec<Call>>,
     by_host: HashMap<IpAddr, Vec<Call>>,
     by_ours: HashMap<Ssrc, Call>,
+    /// Calls by the stream that they hear and the host it comes from: nearly all packets are told by this,
+    /// however many calls a gateway has.
+    by_heard: HashMap<(IpAddr, Ssrc), Vec<Call>>,
     /// Oldest first, with the time when it may be heard again.
     resting: VecDeque<(Instant, SocketAddr, Ssrc)>,
 }
@@ -84,6 +87,7 @@ impl Demux {
             by_source: HashMap::new(),
             by_host: HashMap::new(),
             by_ours: HashMap::new(),
+            by_heard: HashMap::new(),
             resting: VecDeque::new(),
         }
     }
@@ -94,6 +98,9 @@ impl Demux {
         self.by_source.entry(claim.source()).or_default().push(call);
         self.by_host.entry(claim.source().ip()).or_default().push(call);
         self.by_ours.insert(claim.ours, call);
+        if let Some(heard) = claim.heard {
+            self.by_heard.entry((claim.source().ip(), heard)).or_default().push(call);
+        }
         self.calls.insert(call, Entry { claim, proven });
     }
 
@@ -113,10 +120,10 @@ impl Demux {
     /// Whose RTP it is.
     pub fn rtp(&self, now: Instant, from: SocketAddr, ssrc: Ssrc) -> Route {
         let from = canonical(from);
-        let claimants = self.by_source.get(&from).map_or(&[][..], Vec::as_slice);
-        if let Some(call) = claimants.iter().find(|call| self.hears(**call, ssrc)) {
-            return Route::Known(*call);
+        if let Some(call) = self.hearing(from.ip(), ssrc).find(|call| self.source(*call) == from) {
+            return Route::Known(call);
         }
+        let claimants = self.by_source.get(&from).map_or(&[][..], Vec::as_slice);
         let proven = |call: &&Call| self.calls[*call].proven == Some(ssrc);
         let found = match claimants {
             [] => self.waiting(self.by_host.get(&from.ip()).map_or(&[], Vec::as_slice), ssrc),
@@ -134,18 +141,22 @@ impl Demux {
         about: impl IntoIterator<Item = Ssrc>,
     ) -> Option<Call> {
         let from = canonical(from);
-        let of_host = self.by_host.get(&from.ip())?;
         let spoken_of = about.into_iter().find_map(|ours| self.by_ours.get(&ours).copied());
-        if let Some(call) = spoken_of.filter(|call| of_host.contains(call)) {
+        if let Some(call) = spoken_of.filter(|call| self.source(*call).ip() == from.ip()) {
             self.calls.entry(call).and_modify(|entry| entry.proven = Some(sender));
             return Some(call);
         }
-        let heard = of_host.iter().find(|call| self.hears(**call, sender));
-        heard.or(only(of_host)).copied()
+        let heard = self.hearing(from.ip(), sender).next();
+        heard.or_else(|| only(self.by_host.get(&from.ip())?).copied())
     }
 
-    fn hears(&self, call: Call, ssrc: Ssrc) -> bool {
-        self.calls[&call].claim.heard == Some(ssrc)
+    /// The calls that hear this stream from this host.
+    fn hearing(&self, host: IpAddr, ssrc: Ssrc) -> impl Iterator<Item = Call> {
+        self.by_heard.get(&(host, ssrc)).into_iter().flatten().copied()
+    }
+
+    fn source(&self, call: Call) -> SocketAddr {
+        self.calls[&call].claim.source()
     }
 
     /// The only one that has not heard anything yet, and does not send this itself: two calls of one port
@@ -166,6 +177,7 @@ impl Demux {
         let source = entry.claim.source();
         leave(&mut self.by_source, source, call);
         leave(&mut self.by_host, source.ip(), call);
+        entry.claim.heard.into_iter().for_each(|heard| leave(&mut self.by_heard, (source.ip(), heard), call));
         self.by_ours.remove(&entry.claim.ours);
         Some(entry)
     }

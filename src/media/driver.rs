@@ -24,6 +24,7 @@ mod handle;
 mod leg;
 mod legs;
 mod readiness;
+mod refused;
 mod shared;
 mod sockets;
 mod worker;
@@ -45,7 +46,7 @@ use tokio::sync::mpsc;
 
 pub use self::{
     config::{Config, SocketMode},
-    handle::MediaHandle,
+    handle::{MediaHandle, Recorded},
     sockets::raise_limit,
     worker::wake_on_time,
 };
@@ -60,7 +61,7 @@ use super::{
     dtmf::DtmfError,
     playout::PlayoutFull,
     ports::{PortError, PortPool},
-    recording::{Recorder, RecordingError},
+    recording::Recorder,
     session::{MediaEvent, SessionConfig},
 };
 
@@ -82,8 +83,6 @@ pub enum MediaError {
     PlayoutFull(#[from] PlayoutFull),
     #[error(transparent)]
     Dtmf(#[from] DtmfError),
-    #[error(transparent)]
-    Recording(#[from] RecordingError),
 }
 
 /// Legs that may wait to be adopted by a thread: a second's worth of a fast ramp.

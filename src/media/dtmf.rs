@@ -21,6 +21,8 @@ pub fn digit_of(code: u8) -> Option<char> {
 
 /// An event no packet of which came for this long is over. Senders repeat every 50 ms at the most.
 const LOST_END: Duration = Duration::from_millis(150);
+/// A packet that lies further behind than this comes from a far end whose timestamps leapt back.
+const OLD_SECONDS: i32 = 5;
 /// The duration field cannot grow beyond this: a longer event goes on in a segment of its own.
 const LONGEST_SEGMENT: u32 = 0xffff;
 
@@ -60,7 +62,7 @@ pub struct Digit {
 #[derive(Default)]
 pub struct DtmfReceiver {
     current: Option<Receiving>,
-    /// Start of the newest event that was given out: what repeats it, or lies before it, is old.
+    /// Start of the event that was given out last: what repeats it, or lies a little before it, is old.
     done: Option<Timestamp>,
 }
 
@@ -92,7 +94,9 @@ impl DtmfReceiver {
     /// Takes one event packet, whose times count at `clock_rate`; gives the digit it ends, or the one before whose
     /// end was lost.
     pub fn handle(&mut self, now: Instant, start: Timestamp, event: Event, clock_rate: u32) -> Option<Digit> {
-        if self.done.is_some_and(|done| start.since(done) <= 0) {
+        let range = -OLD_SECONDS * clock_rate as i32..0;
+        let is_old = |after: Timestamp| range.contains(&start.since(after));
+        if self.done.is_some_and(|done| start == done || is_old(done)) {
             return None;
         }
         let mut lost_end = None;
@@ -101,7 +105,7 @@ impl DtmfReceiver {
                 current.duration = current.duration.max(event.duration);
                 current.heard = now;
             }
-            Some(current) if start.since(current.start) < 0 => return None,
+            Some(current) if is_old(current.start) => return None,
             Some(current) if current.is_continued_by(start, event.code) => {
                 current.before = current.before.saturating_add(LONGEST_SEGMENT);
                 current.start = start;
@@ -228,7 +232,8 @@ impl DtmfSender {
     }
 }
 
-fn normal(digit: char) -> Result<char, DtmfError> {
+/// The digit as it is sent, or the pause.
+pub fn normal(digit: char) -> Result<char, DtmfError> {
     match digit {
         'w' | 'W' => Ok(digit),
         _ if DIGITS.contains(&digit.to_ascii_uppercase()) => Ok(digit.to_ascii_uppercase()),
@@ -307,6 +312,19 @@ mod tests {
     fn the_same_digit_twice_is_two_digits_and_old_packets_are_none() {
         let packets = [(0, 7, true, 400), (1_000, 7, true, 400), (0, 7, true, 400), (1_000, 7, true, 400)];
         assert_eq!(receive(&packets), [('7', 50), ('7', 50)]);
+    }
+
+    #[test]
+    fn keys_are_heard_after_timestamps_leapt_back() {
+        let before = [(900_000, 5, false, 160), (900_000, 5, true, 400), (900_000, 5, true, 400)];
+        let after =
+            [(4_000, 6, false, 160), (4_000, 6, true, 400), (4_000, 6, true, 400), (8_000, 7, true, 400)];
+        assert_eq!(receive(&[&before[..], &after[..]].concat()), [('5', 50), ('6', 50), ('7', 50)]);
+        // While an event is under way, whose end is lost.
+        assert_eq!(receive(&[&before[..1], &after[..]].concat()), [('5', 20), ('6', 50), ('7', 50)]);
+        // Wherever the wrap lies.
+        let far = [(900_000, 5, true, 400), (900_000u32.wrapping_sub(1 << 31), 6, true, 400)];
+        assert_eq!(receive(&far), [('5', 50), ('6', 50)]);
     }
 
     #[test]

@@ -110,6 +110,8 @@ pub struct JitterBuffer {
     end: i64,
     /// Samples invented while the cursor stood still.
     held: i64,
+    /// The delay of what was played last.
+    played: Duration,
     since_splice: u8,
     /// The first packet is no jump.
     started: bool,
@@ -135,6 +137,7 @@ impl JitterBuffer {
             floor: i64::MIN,
             end: 1 << 40,
             held: 0,
+            played: Duration::ZERO,
             since_splice: 0,
             started: false,
             stats: JitterStats::default(),
@@ -217,9 +220,13 @@ impl JitterBuffer {
         self.to_duration(self.wanted())
     }
 
-    /// The delay added to what is played at `now`.
+    /// The delay added to what is played at `now`; while nothing is, that of what was played last: the
+    /// cursor stands still then, and its distance is no delay.
     pub fn delay(&self, now: Instant) -> Duration {
-        self.to_duration(self.delay.of(now, self.cursor))
+        match self.state {
+            State::Playing => self.to_duration(self.delay.of(now, self.cursor)),
+            State::Idle | State::Filling => self.played,
+        }
     }
 
     /// Forgets what is held: another source speaks from now on.
@@ -278,6 +285,7 @@ impl JitterBuffer {
             return self.underrun(now, out);
         }
         self.settle_held();
+        self.played = self.delay(now);
         if self.splice(now, out) { FrameKind::Received } else { self.gather(out) }
     }
 
@@ -384,7 +392,8 @@ impl JitterBuffer {
         };
         let (frame, reach) = (out.len(), REACH * self.scale() as usize);
         let needed = frame + if kind == Splice::Cut { reach } else { 0 };
-        if self.end - self.cursor < needed as i64 || self.ring.run(self.cursor, needed) < needed {
+        let is_whole = self.ring.is_present(self.cursor) && self.ring.run(self.cursor, needed) == needed;
+        if self.end - self.cursor < needed as i64 || !is_whole {
             return false;
         }
         let mut pcm = vec![0; reach + needed];

@@ -9,7 +9,9 @@
 //! * only a re-INVITE opens the latch again: one that moves the far end's media, any one when the
 //!   latched source has gone silent (a rebound NAT), or the one that begins to encrypt. After a move the
 //!   source that was latched must wait for a while: its last packets, or an announcement that goes on after
-//!   the answer, would else win against the one that the SDP names.
+//!   the answer, would else win against the one that the SDP names;
+//! * after a mere silence, whoever is heard first closes it, the latched source as any plausible one; until
+//!   then we send where we sent, since silence may be all that the far end has to say.
 //!
 //! A trunk that sends media from another public address than its SDP names is not heard.
 
@@ -31,6 +33,8 @@ pub struct Latch {
     /// Where the SDP says that media is received.
     sdp: SocketAddr,
     latched: Option<SocketAddr>,
+    /// It has been silent, and may have moved.
+    doubted: bool,
     /// The source that a re-INVITE moved media away from, and how many packets of it are still thrown away.
     left: Option<(SocketAddr, u32)>,
 }
@@ -40,22 +44,27 @@ const LEFT_BEHIND: u32 = 50;
 
 impl Latch {
     pub fn new(sdp: SocketAddr) -> Self {
-        Latch { sdp, latched: None, left: None }
+        Latch { sdp, latched: None, doubted: false, left: None }
     }
 
     pub fn judge(&self, from: SocketAddr) -> Source {
         match self.latched {
             Some(latched) if same(latched, from) => Source::Known,
-            Some(_) => Source::Stranger,
-            None if self.left.is_some_and(|(left, _)| same(left, from)) => Source::Left,
-            None if is_plausible(self.sdp.ip(), from.ip()) => Source::Plausible,
-            None => Source::Stranger,
+            Some(_) if !self.doubted => Source::Stranger,
+            _ if self.left.is_some_and(|(left, _)| same(left, from)) => Source::Left,
+            _ if is_plausible(self.sdp.ip(), from.ip()) => Source::Plausible,
+            _ => Source::Stranger,
         }
     }
 
     /// Closes the latch on `from`.
     pub fn latch(&mut self, from: SocketAddr) {
-        (self.latched, self.left) = (Some(from), None);
+        (self.latched, self.doubted, self.left) = (Some(from), false, None);
+    }
+
+    /// The latched source is heard, and so has not moved.
+    pub fn confirm(&mut self) {
+        self.doubted = false;
     }
 
     /// Counts a packet of [`Source::Left`]: after a second of them, with nobody else to hear, the far end has
@@ -94,21 +103,25 @@ impl Latch {
 
     /// The next plausible source is heard, as at the beginning. `true` if another one was latched.
     pub fn open(&mut self) -> bool {
+        self.doubted = false;
         self.latched.take().is_some()
     }
 
-    /// A re-INVITE names `sdp`; `silent` says that the latched source has not been heard lately.
+    /// A re-INVITE names `sdp`; `silent` says that the latched source has not been heard lately, and should
+    /// be from now on.
     /// `true` if the latch is open again because of it. An SDP without an address keeps the latch:
     /// the call is on hold and comes back.
     pub fn update(&mut self, sdp: SocketAddr, silent: bool) -> bool {
         let moved = !same(sdp, self.sdp) && !sdp.ip().is_unspecified() && !self.sdp.ip().is_unspecified();
         self.sdp = sdp;
-        let before = self.latched;
-        let opens = (moved || silent) && self.open();
-        if opens {
-            self.left = before.filter(|_| moved).map(|left| (left, LEFT_BEHIND));
+        if moved {
+            let before = self.latched;
+            let opens = self.open();
+            self.left = before.map(|left| (left, LEFT_BEHIND));
+            return opens;
         }
-        opens
+        self.doubted = silent && self.latched.is_some() && !sdp.ip().is_unspecified();
+        self.doubted
     }
 }
 
@@ -172,7 +185,14 @@ mod tests {
         latch.latch(at("203.0.113.7:5555"));
         assert!(!latch.update(at("203.0.113.7:4000"), false));
         assert!(latch.update(at("203.0.113.7:4000"), true));
+        assert_eq!(latch.destination(), Some(at("203.0.113.7:5555")), "until another is heard");
+        assert_eq!(latch.judge(at("203.0.113.7:5555")), Source::Known);
+        assert_eq!(latch.judge(at("203.0.113.7:6666")), Source::Plausible);
+        latch.confirm();
+        assert_eq!(latch.judge(at("203.0.113.7:6666")), Source::Stranger);
+        assert!(latch.update(at("203.0.113.7:4000"), true));
         latch.latch(at("203.0.113.7:6666"));
+        assert_eq!(latch.judge(at("203.0.113.7:5555")), Source::Stranger);
         assert!(latch.update(at("203.0.113.8:4000"), false));
         assert_eq!(latch.destination(), Some(at("203.0.113.8:4000")));
     }
@@ -199,7 +219,8 @@ mod tests {
     fn the_old_hold_stops_sending_and_keeps_the_latch() {
         let mut latch = Latch::new(at("203.0.113.7:4000"));
         latch.latch(at("203.0.113.7:5555"));
-        assert!(!latch.update(at("0.0.0.0:4000"), false));
+        assert!(!latch.update(at("0.0.0.0:4000"), true));
+        assert_eq!(latch.judge(at("198.51.100.1:4000")), Source::Stranger);
         assert_eq!(latch.destination(), None);
         assert!(!latch.update(at("203.0.113.7:4000"), false));
         assert_eq!(latch.destination(), Some(at("203.0.113.7:5555")));

@@ -61,7 +61,7 @@ pub mod tap;
 pub mod tone;
 
 pub use self::{
-    driver::{Config, Leg, MediaError, MediaHandle, MediaPlane, SocketMode},
+    driver::{Config, Leg, MediaError, MediaHandle, MediaPlane, Recorded, SocketMode},
     dtmf::DtmfError,
     jitter::{FRAME_SAMPLES, FrameKind},
     playout::UtteranceId,

@@ -13,6 +13,11 @@ use crate::base::audio::{NARROWBAND_HZ, duration_of};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UtteranceId(pub u64);
 
+/// A count of samples at `rate` Hz, in samples of 8 kHz.
+pub fn narrow(samples: usize, rate: u32) -> usize {
+    (samples as u64 * u64::from(NARROWBAND_HZ)).div_ceil(u64::from(rate.max(1))) as usize
+}
+
 /// What can wait: 60 s, in samples of 8 kHz.
 pub const CAPACITY: usize = 60 * NARROWBAND_HZ as usize;
 /// Utterances that can wait.
@@ -63,21 +68,30 @@ impl Playout {
     /// Adds audio at the line's rate to the end. Audio for a new utterance finishes the one before.
     /// Audio for one that was stopped is thrown away.
     pub fn play(&mut self, id: UtteranceId, pcm: Vec<i16>) -> Result<(), PlayoutFull> {
-        if self.queued() + self.narrow(pcm.len() as u64) as usize > CAPACITY
-            || self.utterances.len() >= MAX_UTTERANCES
-        {
-            let offered = duration_of(pcm.len() as u64, self.rate);
-            return Err(PlayoutFull { queued: duration_of(self.queued as u64, self.rate), offered });
+        self.admit(self.narrow(pcm.len() as u64) as usize)?;
+        self.push(id, pcm);
+        Ok(())
+    }
+
+    /// Whether there is room for so many samples of 8 kHz.
+    pub fn admit(&self, samples: usize) -> Result<(), PlayoutFull> {
+        if self.queued() + samples > CAPACITY || self.utterances.len() >= MAX_UTTERANCES {
+            let of = |samples| duration_of(samples as u64, NARROWBAND_HZ);
+            return Err(PlayoutFull { queued: of(self.queued()), offered: of(samples) });
         }
+        Ok(())
+    }
+
+    /// Adds what was [admitted](Playout::admit).
+    pub fn push(&mut self, id: UtteranceId, pcm: Vec<i16>) {
         if self.is_stopped(id) {
-            return Ok(());
+            return;
         }
         self.queued += pcm.len();
         let utterance = self.entry(id);
         if !pcm.is_empty() {
             utterance.chunks.push_back(pcm.into_boxed_slice());
         }
-        Ok(())
     }
 
     /// No more audio will come for the utterance. One that never had any is played at once.
@@ -157,7 +171,7 @@ impl Playout {
 
     /// A count of the line's samples at 8 kHz.
     fn narrow(&self, samples: u64) -> u64 {
-        (samples * u64::from(NARROWBAND_HZ)).div_ceil(u64::from(self.rate))
+        narrow(samples as usize, self.rate) as u64
     }
 
     fn is_stopped(&self, id: UtteranceId) -> bool {

@@ -105,17 +105,15 @@ impl Resampler {
     }
 }
 
-/// A short piece at another rate, by straight lines between its samples (or their mean): for what is at
-/// hand when a line changes its rate, where a filter would need what is not there. `n` samples become
-/// `n * to / from`, rounded up.
+/// A short piece at another rate, by straight lines between its samples, or by the mean of those that one
+/// takes the place of: for what is at hand when a line changes its rate, where a filter would need what is
+/// not there. `n` samples become `n * to / from`, rounded up, whatever the rates.
 pub fn stretched(pcm: &[i16], from: u32, to: u32) -> Vec<i16> {
     let Some(&last) = pcm.last().filter(|_| from != to) else { return pcm.to_vec() };
     let (up, down) = (u64::from(to), u64::from(from));
     let length = (pcm.len() as u64 * up).div_ceil(down) as usize;
     if to < from {
-        let ratio = (from / to).max(1) as usize;
-        let mean = |part: &[i16]| part.iter().map(|&s| i32::from(s)).sum::<i32>() / part.len() as i32;
-        return pcm.chunks(ratio).map(|part| mean(part) as i16).collect();
+        return (0..length as u64).map(|n| mean(pcm, n, up, down)).collect();
     }
     let at = |n: usize| i64::from(pcm.get(n).copied().unwrap_or(last));
     let point = |n: usize| {
@@ -124,6 +122,16 @@ pub fn stretched(pcm: &[i16], from: u32, to: u32) -> Vec<i16> {
         (at(index) + (at(index + 1) - at(index)) * rest / up as i64) as i16
     };
     (0..length).map(point).collect()
+}
+
+/// The mean of what the `n`th sample stands for, where `up` samples take the place of `down`. Those at its
+/// edges count by the part that lies inside.
+fn mean(pcm: &[i16], n: u64, up: u64, down: u64) -> i16 {
+    let span = n * down..((n + 1) * down).min(pcm.len() as u64 * up);
+    let inside = |k: u64| span.end.min((k + 1) * up) - span.start.max(k * up);
+    let touched = span.start / up..span.end.div_ceil(up);
+    let sum: i64 = touched.map(|k| i64::from(pcm[k as usize]) * inside(k) as i64).sum();
+    (sum / (span.end - span.start) as i64) as i16
 }
 
 /// Eight partial sums, which the compiler keeps in vector registers.
@@ -280,6 +288,27 @@ mod tests {
         assert!(snr(&slow, &stretched(&there, 16_000, 8_000)) > 15.0);
         assert_eq!((stretched(&[], 8_000, 16_000), stretched(&[1, 3], 8_000, 8_000)), (vec![], vec![1, 3]));
         assert_eq!(stretched(&[1, 3, 5], 16_000, 8_000), [2, 5]);
+    }
+
+    #[test]
+    fn means_keep_a_signal_in_its_place_at_any_ratio() {
+        for (from, to) in
+            [(22_050, 8_000), (11_025, 8_000), (24_000, 16_000), (44_100, 16_000), (48_000, 8_000)]
+        {
+            let there = stretched(&tone(300.0, from, from as usize / 10), from, to);
+            assert_eq!(there.len(), to as usize / 10, "{from} {to}");
+            // Each stands for the span that it is the mean of, half of which lies before its place.
+            let shift = 0.5 * (f64::from(to) / f64::from(from) - 1.0);
+            let step = 2.0 * PI * 300.0 / f64::from(to);
+            let wanted: Vec<i16> = (0..there.len())
+                .map(|n| (10_000.0 * (step * (n as f64 - shift)).sin()).round() as i16)
+                .collect();
+            let end = there.len() - 2;
+            let snr = snr(&wanted[2..end], &there[2..end]);
+            assert!(snr > 25.0, "{from} {to}: {snr:.1} dB");
+        }
+        assert_eq!(stretched(&[3, 3, 3], 12_000, 8_000), [3, 3]);
+        assert_eq!(stretched(&[0, 3, 6], 12_000, 8_000), [1, 5]);
     }
 
     #[test]

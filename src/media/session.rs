@@ -50,7 +50,7 @@ use super::{
     jitter::{FRAME_SAMPLES, FrameKind, JitterBuffer},
     latching::{Latch, Source},
     pacer::{Pacer, frames},
-    playout::{PlayoutFull, Progress, UtteranceId},
+    playout::{PlayoutFull, Progress, UtteranceId, narrow},
     reception::{Reception, Verdict},
     relay::Frame,
     rtp::{Packet, RtpError},
@@ -65,6 +65,9 @@ use crate::base::{
 /// After a goodbye (RFC 3550 §6.6) silence is no lost packet; what follows a change of the far end's stream
 /// comes within this.
 const AFTER_GOODBYE: Duration = Duration::from_secs(3);
+/// A far end that was not heard for so long may be heard from elsewhere after a re-INVITE
+/// ([`latching`](super::latching)): a NAT that gave it another port has not yet ended the call.
+const SILENT: Duration = Duration::from_secs(2);
 /// Packets that a goodbye overtook come within this; who is heard after it has not left.
 const STRAGGLERS: Duration = Duration::from_millis(500);
 
@@ -140,6 +143,8 @@ pub struct Session {
     clock: u64,
     /// Of an encrypted session.
     srtp: Option<Box<Srtp>>,
+    /// Of one that was, and is plain now: under a key that comes back, numbers go on.
+    rested: Option<Box<Srtp>>,
     /// What is left of the last packet that it opened.
     opened: Vec<u8>,
     latch: Latch,
@@ -156,6 +161,8 @@ pub struct Session {
     reporting: Reporting,
     /// When RTP was last heard, or expected to begin.
     heard: Instant,
+    /// When RTP last came, whatever was expected.
+    spoke: Instant,
     /// When it last reported by RTCP: it lives, though it may say nothing.
     reported: Instant,
     /// When the far end's stream ended by a goodbye.
@@ -184,6 +191,7 @@ impl Session {
             pacer: Pacer::new(now),
             clock: 0,
             srtp: agreed.terms.srtp.map(|keying| Box::new(Srtp::new(keying))),
+            rested: None,
             opened: Vec::new(),
             latch: Latch::new(agreed.remote),
             reception: Reception::new(now),
@@ -196,6 +204,7 @@ impl Session {
             outbound,
             reporting,
             heard: now,
+            spoke: now,
             reported: now,
             left: None,
             timed_out: false,
@@ -234,10 +243,12 @@ impl Session {
         if source == Source::Plausible {
             self.latch.latch(from);
             self.emit(MediaEvent::Latched { from });
+        } else {
+            self.latch.confirm();
         }
         self.stats.packets_received += 1;
         self.stats.octets_received += packet.payload.len() as u64;
-        self.heard = now;
+        (self.heard, self.spoke) = (now, now);
         if std::mem::take(&mut self.timed_out) {
             self.emit(MediaEvent::RtpResumed);
         }
@@ -281,10 +292,12 @@ impl Session {
         self.outputs.pop_front()
     }
 
-    /// Queues audio at `rate` Hz behind what already waits.
+    /// Queues audio at `rate` Hz behind what already waits, or none of it.
     pub fn play(&mut self, utterance: UtteranceId, pcm: &[i16], rate: u32) -> Result<(), PlayoutFull> {
+        self.outbound.playout.admit(narrow(pcm.len(), rate))?;
         let pcm = self.inlet.fit(utterance, pcm, rate, self.rate());
-        self.outbound.playout.play(utterance, pcm)
+        self.outbound.playout.push(utterance, pcm);
+        Ok(())
     }
 
     /// No more audio will come for the utterance; [`MediaEvent::Played`] follows when all is sent.
@@ -324,7 +337,8 @@ impl Session {
 
     /// Takes what a re-INVITE or UPDATE agreed on. What plays goes on, in the new codec.
     pub fn update(&mut self, now: Instant, update: SessionUpdate) {
-        let silent = now.saturating_duration_since(self.heard) >= self.rtp_timeout;
+        let expected = update.direction.receives();
+        let silent = expected && now.saturating_duration_since(self.spoke) >= SILENT;
         let opened = self.latch.update(update.remote, silent) | self.secure(update.terms.srtp);
         if opened {
             self.reception.forget();
@@ -333,6 +347,9 @@ impl Session {
         if (update.codec, update.terms.opus) != (self.codec, self.opus) {
             self.outbound.set_codec(update.codec, update.terms.opus);
             self.jitter.set_rate(update.codec.sample_rate());
+        }
+        if !expected {
+            self.comfort.end();
         }
         // What is agreed anew is waited for anew.
         (self.heard, self.left, self.timed_out) = (now, None, false);

@@ -10,7 +10,11 @@
 //! A peer that tells another key in a new offer sends with the old one until our answer has arrived, so the old
 //! one opens packets until the first that the new one opens. Packets of a new key are counted from the start
 //! (RFC 3711 §3.3.1 would go on, and the peers that use SDP do not); `candidates` finds one that goes on
-//! after a first wrap. Ours never changes within a suite, and its count goes on for as long as the session.
+//! after a first wrap.
+//!
+//! What was sent under a key is remembered as long as this lives, since two packets of one index tell both to
+//! whoever listens (RFC 3711 §9.1): a key that comes back, after another one or in another suite, goes on where
+//! it was. So do the last [`KEYS`] that the far end used: what was opened once is not opened again.
 
 mod index;
 mod keys;
@@ -35,6 +39,8 @@ const ENCRYPTED: u32 = 1 << 31;
 const RTCP_HEADER: usize = 8;
 /// Sources of the far end that are remembered: a border controller changes them a few times in a call.
 const SOURCES: usize = 16;
+/// Keys of the far end that are remembered beside the one in use.
+const KEYS: usize = 4;
 
 /// Why a datagram is not opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -49,32 +55,46 @@ pub enum Refused {
 
 /// The cryptographic contexts of one session, both ways. It prints nothing: it is made of keys.
 pub struct Srtp {
-    keying: Keying,
     outbound: Outbound,
+    /// Of our keys that rest: as many as were ever told to the far end, which is one for each suite.
+    rested: Vec<Outbound>,
     inbound: Inbound,
-    /// What the far end used before.
-    previous: Option<Inbound>,
+    /// What the far end used before, the latest last.
+    previous: Vec<Inbound>,
+    /// The latest of them still opens packets.
+    changing: bool,
 }
 
 impl Srtp {
     pub fn new(keying: Keying) -> Self {
         Srtp {
-            keying,
-            outbound: Outbound::new(&keying.sends, keying.suite),
-            inbound: Inbound::new(&keying.receives, keying.suite),
-            previous: None,
+            outbound: Outbound::new(keying.sends, keying.suite),
+            rested: Vec::new(),
+            inbound: Inbound::new(keying.receives, keying.suite),
+            previous: Vec::new(),
+            changing: false,
         }
     }
 
     /// Takes what a new offer and its answer agreed on; a direction whose key stays goes on as it was.
     pub fn update(&mut self, keying: Keying) {
-        let before = std::mem::replace(&mut self.keying, keying);
-        if (before.suite, before.sends) != (keying.suite, keying.sends) {
-            self.outbound = Outbound::new(&keying.sends, keying.suite);
+        let Keying { suite, sends, receives } = keying;
+        if self.outbound.master != sends {
+            let rested = self.rested.iter().position(|known| known.master == sends);
+            let next = rested.map(|at| self.rested.swap_remove(at));
+            let next = next.unwrap_or_else(|| Outbound::new(sends, suite));
+            self.rested.push(std::mem::replace(&mut self.outbound, next));
         }
-        if (before.suite, before.receives) != (keying.suite, keying.receives) {
-            let inbound = Inbound::new(&keying.receives, keying.suite);
-            self.previous = Some(std::mem::replace(&mut self.inbound, inbound));
+        self.outbound.tag = rtp_tag(suite);
+        let is_it = |known: &Inbound| (known.master, known.tag) == (receives, rtp_tag(suite));
+        if !is_it(&self.inbound) {
+            let known = self.previous.iter().position(is_it).map(|at| self.previous.remove(at));
+            let next = known.unwrap_or_else(|| Inbound::new(receives, suite));
+            if self.previous.len() == KEYS {
+                self.previous.remove(0);
+            }
+            self.previous.push(std::mem::replace(&mut self.inbound, next));
+            self.changing = true;
         }
     }
 
@@ -93,9 +113,9 @@ impl Srtp {
     /// was.
     pub fn open(&mut self, packet: &mut [u8]) -> Result<usize, Refused> {
         let opened = self.inbound.open(packet);
-        match (&opened, &mut self.previous) {
-            (Ok(_), _) => self.previous = None,
-            (Err(Refused::Unauthenticated), Some(previous)) => return previous.open(packet),
+        match (&opened, self.previous.last_mut()) {
+            (Ok(_), _) => self.changing = false,
+            (Err(Refused::Unauthenticated), Some(previous)) if self.changing => return previous.open(packet),
             _ => {}
         }
         opened
@@ -110,6 +130,7 @@ const fn rtp_tag(suite: Suite) -> usize {
 }
 
 struct Outbound {
+    master: MasterKey,
     rtp: SessionKeys,
     rtcp: SessionKeys,
     tag: usize,
@@ -119,10 +140,11 @@ struct Outbound {
 }
 
 impl Outbound {
-    fn new(master: &MasterKey, suite: Suite) -> Self {
+    fn new(master: MasterKey, suite: Suite) -> Self {
         Outbound {
-            rtp: SessionKeys::derive(master, Purpose::Rtp),
-            rtcp: SessionKeys::derive(master, Purpose::Rtcp),
+            master,
+            rtp: SessionKeys::derive(&master, Purpose::Rtp),
+            rtcp: SessionKeys::derive(&master, Purpose::Rtcp),
             tag: rtp_tag(suite),
             sent: None,
             rtcp_index: 0,
@@ -134,7 +156,8 @@ impl Outbound {
         let Some(head) = RtpHead::read(packet) else { return len };
         let index = match self.sent {
             None => u64::from(head.sequence),
-            Some(sent) => sent + u64::from(head.sequence.wrapping_sub(sent as u16)),
+            // The same number again comes after a whole wrap, which was sent under another key.
+            Some(sent) => sent + 1 + u64::from(head.sequence.wrapping_sub(sent as u16).wrapping_sub(1)),
         };
         self.sent = Some(index);
         self.rtp.apply(head.ssrc, index, &mut packet[head.len..]);
@@ -155,6 +178,7 @@ impl Outbound {
 }
 
 struct Inbound {
+    master: MasterKey,
     rtp: SessionKeys,
     rtcp: SessionKeys,
     tag: usize,
@@ -169,10 +193,11 @@ struct Source {
 }
 
 impl Inbound {
-    fn new(master: &MasterKey, suite: Suite) -> Self {
+    fn new(master: MasterKey, suite: Suite) -> Self {
         Inbound {
-            rtp: SessionKeys::derive(master, Purpose::Rtp),
-            rtcp: SessionKeys::derive(master, Purpose::Rtcp),
+            master,
+            rtp: SessionKeys::derive(&master, Purpose::Rtp),
+            rtcp: SessionKeys::derive(&master, Purpose::Rtcp),
             tag: rtp_tag(suite),
             sources: Vec::new(),
         }

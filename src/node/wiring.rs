@@ -81,7 +81,7 @@ impl Node {
             gate,
             calls: Arc::new(Lines { directory: directory.clone(), sip: sip.clone() }),
             voices: Arc::new(VoiceNames(room.clone())),
-            admin: Arc::new(Operator { room: room.clone(), sources }),
+            admin: Arc::new(Operator { room: room.clone(), sip: sip.clone(), sources }),
             health,
             metrics,
         };
@@ -169,7 +169,8 @@ fn watch_trunks(config: &NodeConfig, sip: &SipNode, health: &HealthBoard) {
             let (registration, liveness) = (registration.borrow().clone(), liveness.borrow().clone());
             async move {
                 match registration {
-                    RegistrationState::NotConfigured if matches!(liveness, Liveness::Dead { .. }) => {
+                    // A registrar may answer where calls do not, and the other way round.
+                    _ if matches!(liveness, Liveness::Dead { .. }) => {
                         Err("does not answer OPTIONS (if it never does, set options_interval_secs = 0)"
                             .to_owned())
                     }
@@ -204,7 +205,7 @@ struct Lines {
 impl Calls for Lines {
     fn place(&self, plan: CallPlan) -> Result<CallId, PlaceError> {
         if let Some(to) = &plan.to {
-            let road = self.sip.road(to, plan.from.as_ref());
+            let road = self.sip.road(to, plan.from.as_ref(), plan.home.as_deref());
             if let Some(retry_after) = road.map_err(|error| PlaceError::NoTrunk(error.to_string()))? {
                 return Err(PlaceError::Congested { retry_after });
             }
@@ -230,6 +231,7 @@ impl Voices for VoiceNames {
 
 struct Operator {
     room: Arc<EngineRoom>,
+    sip: SipNode,
     sources: Sources,
 }
 
@@ -241,7 +243,17 @@ impl Admin for Operator {
     fn reload(&self) -> BoxFuture<'_, Result<Vec<String>, AdminError>> {
         async move {
             let loaded = self.sources.load().map_err(|error| AdminError::Failed(error.to_string()))?;
-            self.room.reload(&loaded.config.engines).await
+            let certificates = self.sip.reload_certificates();
+            let changed = self.room.reload(&loaded.config.engines).await?;
+            match certificates {
+                Ok(true) => tracing::info!("certificates were read again, for connections from now on"),
+                Ok(false) => {}
+                Err(error) => {
+                    let problem = format!("{error}; the certificates of before stay in force");
+                    return Err(AdminError::Failed(problem));
+                }
+            }
+            Ok(changed)
         }
         .boxed()
     }

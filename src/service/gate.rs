@@ -201,6 +201,14 @@ impl Gate {
         Err(FieldError::refused("from", "is not a number that this wallet leases", fix))
     }
 
+    /// The trunk that carries the number which a call shows.
+    pub(super) async fn home(&self, plan: &CallPlan) -> Result<Option<String>, StoreError> {
+        match &plan.from {
+            Some(from) => self.store.trunk_of(from).await,
+            None => Ok(None),
+        }
+    }
+
     async fn recent(
         &self,
         to: &E164,

@@ -124,6 +124,7 @@ impl PlaceCall {
     async fn place_at(&self, plan: CallPlan, now: DateTime<Utc>) -> Result<CallId, PlaceFailure> {
         let _turn = self.gate.turn().await;
         self.pass(&plan, now).await?;
+        let plan = CallPlan { home: self.gate.home(&plan).await?, ..plan };
         let call = self.calls.place(plan.clone())?;
         if let Err(error) = self.keep(call, plan, now).await {
             // Nobody would count it. An error says that it has ended by itself.

@@ -9,7 +9,13 @@ use crate::{
         HangUpError,
         policy::{self, Caps, Hours, Rate},
     },
-    store,
+    store::{
+        self, Numbers,
+        numbers::{
+            Number,
+            tests::{config, number},
+        },
+    },
 };
 
 /// Keeps the plans it is given, and refuses when told to.
@@ -329,4 +335,17 @@ async fn an_explanation_asks_the_nodes_memory_too() {
     let findings = place.gate().explain("+14155550123", Some("+14155550100"), &by, Utc::now()).await.unwrap();
     let refused: Vec<_> = findings.iter().filter(|f| f.ruling.is_err()).map(|f| f.rule).collect();
     assert_eq!(refused, ["do-not-call list", "one call at a time", "caller id"]);
+}
+
+#[tokio::test]
+async fn a_number_of_the_stock_is_placed_with_the_trunk_that_carries_it() {
+    let (place, calls, store) = desk(FakeCalls::default()).await;
+    let stock = Number { trunk: "second".into(), ..number("+14155550100") };
+    Numbers::new(store.clone(), config()).import(&[stock], now()).await.unwrap();
+    let shows = CallRequest { from: Some("+14155550100".into()), ..request() };
+    for request in [shows, request()] {
+        place.place(plan(&place, request).await.unwrap()).await.unwrap();
+    }
+    let homes: Vec<_> = calls.plans.lock().iter().map(|plan| plan.home.clone()).collect();
+    assert_eq!(homes, [Some("second".into()), None]);
 }

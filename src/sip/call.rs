@@ -11,6 +11,7 @@ use super::{
     end::SipEnd,
     error::SipError,
     referral::Referral,
+    sdp::{Keys, Local},
     trunk::{Srtp, TransferBy},
     vouched::Verification,
 };
@@ -27,9 +28,18 @@ pub struct SipCall {
     pub id: String,
     pub signals: mpsc::Receiver<Signal>,
     pub handle: CallHandle,
-    /// Name of the trunk that it goes by: none while a call of ours has not left, another when the first
-    /// could not take it.
-    pub trunk: watch::Receiver<Option<String>>,
+    /// None while a call of ours has not left; another for each address or trunk that is tried.
+    pub way: watch::Receiver<Option<Way>>,
+}
+
+/// The way that a call goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Way {
+    /// Name of the trunk.
+    pub trunk: String,
+    /// Whether the far side of the trunk has the call: its INVITE came in, or ours has any response but a
+    /// final refusal.
+    pub taken: bool,
 }
 
 /// What a call tells, in order; [`Signal::Ended`] comes once and last. The queue is bounded: progress
@@ -111,7 +121,15 @@ impl fmt::Debug for Reoffer {
 pub struct CallHandle {
     pub(super) hang_up: CancellationToken,
     pub(super) commands: mpsc::Sender<Command>,
-    pub(super) srtp: Arc<Mutex<Srtp>>,
+    pub(super) ours: Arc<Mutex<Ours>>,
+}
+
+/// Our side of the session, as the trunk wants it that the call goes by.
+#[derive(Debug, Default)]
+pub(super) struct Ours {
+    pub srtp: Srtp,
+    /// Session id and keys of our offer, if it was ours.
+    pub offered: Option<(u64, Keys)>,
 }
 
 pub(super) enum Command {
@@ -148,7 +166,17 @@ impl CallHandle {
 
     /// What the trunk wants that the call goes by: every description of the call is made and judged by it.
     pub fn srtp(&self) -> Srtp {
-        *self.srtp.lock()
+        self.ours.lock().srtp
+    }
+
+    /// Makes `local` our side of the session that the call's trunk was offered: every trunk and address that is
+    /// tried is offered one with an id and keys of its own, and only the last can be answered.
+    pub fn fit(&self, local: &mut Local) {
+        let ours = self.ours.lock();
+        local.srtp = ours.srtp;
+        if let Some((session, keys)) = ours.offered.as_ref().filter(|(id, _)| *id != local.session) {
+            *local = Local { session: *session, version: 1, keys: keys.clone(), ..local.clone() };
+        }
     }
 
     /// Offers another session in an answered call and gives the peer's answer.

@@ -32,9 +32,12 @@ pub struct Config {
     /// (`cps`) comes on top.
     #[serde(rename = "hunt_timeout_secs", with = "seconds")]
     pub hunt_timeout: Duration,
+    /// From a first 100, which only the next hop says, to any word of the callee's side; then likewise.
+    #[serde(rename = "progress_timeout_secs", with = "seconds")]
+    pub progress_timeout: Duration,
     /// Nameservers that trunks are looked up with, with their ports; the system's if there are none.
     pub nameservers: Vec<SocketAddr>,
-    /// From the first response to the answer, where a call does not say otherwise.
+    /// From the first 1xx other than 100 to the answer, where a call does not say otherwise.
     #[serde(rename = "ring_timeout_secs", with = "seconds")]
     pub ring_timeout: Duration,
     /// T1 of RFC 3261: the round trip every retransmission timer is made from.
@@ -70,6 +73,7 @@ impl Default for Config {
             user_agent: "Callbox".into(),
             setup_timeout: Duration::from_secs(10),
             hunt_timeout: Duration::from_secs(30),
+            progress_timeout: Duration::from_secs(20),
             nameservers: Vec::new(),
             ring_timeout: Duration::from_secs(60),
             t1: Duration::from_millis(500),
@@ -96,8 +100,12 @@ pub enum InvalidConfig {
     DuplicateTrunk(String),
 }
 
-/// The stack itself gives up on an INVITE that rings for 180 s (Timer C).
+/// A proxy gives up on an INVITE that rings for three minutes (Timer C).
 const LONGEST_RING: Duration = Duration::from_secs(170);
+const LONGEST_PROGRESS: Duration = Duration::from_secs(60);
+/// The stack's own, which counts from the first response: longer than both together, so that a call's end is
+/// always ours to decide, and the INVITE is taken back.
+pub(super) const TIMER_C: Duration = Duration::from_secs(240);
 /// Timer B ends an INVITE without a response after 64 T1.
 const LONGEST_SETUP: Duration = Duration::from_secs(30);
 const LONGEST_HUNT: Duration = Duration::from_secs(120);
@@ -113,6 +121,9 @@ impl Config {
         }
         if !(Duration::from_millis(100)..=LONGEST_HUNT).contains(&self.hunt_timeout) {
             return fail("hunt_timeout_secs", "must be 0.1 to 120");
+        }
+        if !(Duration::from_millis(100)..=LONGEST_PROGRESS).contains(&self.progress_timeout) {
+            return fail("progress_timeout_secs", "must be 0.1 to 60");
         }
         if !ring_timeout_is_valid(self.ring_timeout) {
             return fail("ring_timeout_secs", "must be 0.1 to 170");
@@ -202,6 +213,11 @@ mod tests {
     fn errors_name_the_field() {
         let config: Config = toml::from_str("ring_timeout_secs = 999").unwrap();
         assert_eq!(config.validate().unwrap_err().to_string(), "sip.ring_timeout_secs: must be 0.1 to 170");
+        let config: Config = toml::from_str("progress_timeout_secs = 61").unwrap();
+        assert_eq!(
+            config.validate().unwrap_err().to_string(),
+            "sip.progress_timeout_secs: must be 0.1 to 60"
+        );
         let config: Config = toml::from_str("session_expires_secs = 60").unwrap();
         let error = config.validate().unwrap_err().to_string();
         assert_eq!(error, "sip.session_expires_secs: must be 90 to 86400, or 0 for none");

@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use super::{end::SipEnd, routes};
+use crate::base::Pii;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limits {
@@ -15,7 +16,9 @@ pub(super) struct Limits {
     pub setup: Duration,
     /// From the beginning until the last INVITE leaves, its address found and its turn come.
     pub hunt: Duration,
-    /// From the first response, or from an INVITE that came in, to the answer.
+    /// From a first 100, which only the next hop says, to any word of the callee's side.
+    pub progress: Duration,
+    /// From that word, or from an INVITE that came in, to the answer.
     pub ring: Duration,
     /// How long a call that has ended may keep signalling before it is let go.
     pub linger: Duration,
@@ -27,7 +30,9 @@ pub(super) enum State {
     Waiting,
     /// Our INVITE is out, nothing was heard.
     Inviting,
-    /// The peer has it (any 1xx).
+    /// The next hop has it (100).
+    Trying,
+    /// The callee's side has it (any other 1xx).
     Proceeding,
     /// The peer's INVITE is here; we have not answered.
     Offered,
@@ -52,6 +57,8 @@ pub(super) enum Event {
         last: bool,
     },
     Trying,
+    /// A 1xx that neither rings nor plays, and is no 100.
+    Progressing,
     Ringing,
     EarlyMedia {
         sdp: String,
@@ -176,8 +183,12 @@ impl Call {
             }
             State::Inviting => {
                 let detail = format!("no response within {} s", self.limits.setup.as_secs_f32());
-                let end = SipEnd::Unreachable { detail };
-                self.try_next(now, end).unwrap_or_else(|end| self.abandon(now, end))
+                self.try_next_or_abandon(now, SipEnd::Unreachable { detail })
+            }
+            State::Trying => {
+                let limit = self.limits.progress.as_secs_f32();
+                let detail = format!("nothing of the callee within {limit} s after a 100");
+                self.try_next_or_abandon(now, SipEnd::Unreachable { detail })
             }
             State::Proceeding => self.abandon(now, SipEnd::NoAnswer),
             State::Offered => self.refuse(480, SipEnd::NoAnswer),
@@ -192,7 +203,7 @@ impl Call {
     pub fn handle(&mut self, now: Instant, event: Event) -> Vec<Effect> {
         match self.state {
             State::Waiting => self.handle_waiting(now, event),
-            State::Inviting | State::Proceeding => self.handle_inviting(now, event),
+            State::Inviting | State::Trying | State::Proceeding => self.handle_inviting(now, event),
             State::Offered => self.handle_offered(event),
             State::Accepted => self.handle_accepted(now, event),
             State::Answered => self.handle_answered(now, event),
@@ -219,14 +230,21 @@ impl Call {
 
     fn handle_inviting(&mut self, now: Instant, event: Event) -> Vec<Effect> {
         match event {
-            Event::Trying => self.progress(now, Progress::Trying),
+            Event::Trying => {
+                if self.state == State::Inviting {
+                    self.state = State::Trying;
+                    self.deadline = Some(now + self.limits.progress);
+                }
+                vec![Effect::Tell(Progress::Trying)]
+            }
+            Event::Progressing => self.proceed(now, Progress::Trying),
             Event::Ringing => {
                 self.rang = true;
-                self.progress(now, Progress::Ringing)
+                self.proceed(now, Progress::Ringing)
             }
             Event::EarlyMedia { sdp } => {
                 self.rang = true;
-                self.progress(now, Progress::EarlyMedia { sdp })
+                self.proceed(now, Progress::EarlyMedia { sdp })
             }
             Event::Answered { sdp } => {
                 self.enter_answered();
@@ -257,7 +275,7 @@ impl Call {
                 vec![Effect::SendAnswer { sdp }]
             }
             Event::Refuse { status } => {
-                self.refuse(status, SipEnd::Rejected { status, reason: "refused here".into() })
+                self.refuse(status, SipEnd::Rejected { status, reason: Pii::new("refused here".into()) })
             }
             Event::HangUp => self.refuse(480, SipEnd::LocalHangup),
             Event::Unacknowledged => {
@@ -352,8 +370,12 @@ impl Call {
         Ok(vec![Effect::TryNext(end)])
     }
 
-    fn progress(&mut self, now: Instant, progress: Progress) -> Vec<Effect> {
-        if self.state == State::Inviting {
+    fn try_next_or_abandon(&mut self, now: Instant, end: SipEnd) -> Vec<Effect> {
+        self.try_next(now, end).unwrap_or_else(|end| self.abandon(now, end))
+    }
+
+    fn proceed(&mut self, now: Instant, progress: Progress) -> Vec<Effect> {
+        if self.state != State::Proceeding {
             self.state = State::Proceeding;
             self.deadline = Some(now + self.limits.ring);
         }
@@ -392,250 +414,4 @@ impl Call {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const LIMITS: Limits = Limits {
-        setup: Duration::from_secs(10),
-        hunt: Duration::from_secs(30),
-        ring: Duration::from_secs(60),
-        linger: Duration::from_secs(40),
-    };
-
-    fn sdp() -> String {
-        "v=0".into()
-    }
-
-    /// A call whose only INVITE has left.
-    fn invited(now: Instant) -> Call {
-        let mut call = Call::outbound(now, LIMITS);
-        assert_eq!(call.handle(now, Event::Sent { last: true }), []);
-        call
-    }
-
-    fn after(call: &mut Call, seconds: u64, start: Instant) -> Vec<Effect> {
-        call.handle_timeout(start + Duration::from_secs(seconds))
-    }
-
-    #[test]
-    fn answered_call_ends_by_our_bye() {
-        let now = Instant::now();
-        let mut call = invited(now);
-        assert_eq!(call.handle(now, Event::Trying), [Effect::Tell(Progress::Trying)]);
-        assert_eq!(call.handle(now, Event::Ringing), [Effect::Tell(Progress::Ringing)]);
-        let answered = call.handle(now, Event::Answered { sdp: sdp() });
-        assert_eq!(answered, [Effect::Tell(Progress::Answered { sdp: sdp() })]);
-        assert_eq!(call.poll_timeout(), None);
-        let end = call.handle(now, Event::HangUp);
-        assert_eq!(end, [Effect::SendBye, Effect::TellEnd(SipEnd::LocalHangup)]);
-        assert_eq!(call.handle(now, Event::HangUp), []);
-        call.handle(now, Event::ByeOver);
-        assert_eq!(call.state(), State::Closed);
-    }
-
-    #[test]
-    fn silence_is_unreachable_and_ringing_is_no_answer() {
-        let now = Instant::now();
-        let mut silent = invited(now);
-        assert_eq!(after(&mut silent, 9, now), []);
-        let effects = after(&mut silent, 10, now);
-        assert!(matches!(effects[..], [Effect::Abandon, Effect::TellEnd(SipEnd::Unreachable { .. })]));
-        let mut ringing = invited(now);
-        ringing.handle(now, Event::Ringing);
-        assert_eq!(after(&mut ringing, 10, now), []);
-        assert_eq!(after(&mut ringing, 60, now), [Effect::Abandon, Effect::TellEnd(SipEnd::NoAnswer)]);
-    }
-
-    #[test]
-    fn more_ringing_does_not_extend_the_ring() {
-        let now = Instant::now();
-        let mut call = invited(now);
-        call.handle(now, Event::Trying);
-        call.handle(now + Duration::from_secs(50), Event::Ringing);
-        assert_eq!(call.poll_timeout(), Some(now + LIMITS.ring));
-    }
-
-    #[test]
-    fn answer_that_crosses_a_cancel_is_hung_up() {
-        let now = Instant::now();
-        let mut call = invited(now);
-        call.handle(now, Event::Ringing);
-        assert_eq!(call.handle(now, Event::HangUp), [Effect::Abandon, Effect::TellEnd(SipEnd::Cancelled)]);
-        assert_eq!(call.handle(now, Event::Answered { sdp: sdp() }), [Effect::SendBye]);
-        assert_eq!(call.state(), State::Closing);
-        assert_eq!(call.handle(now, Event::ByeOver), []);
-        assert_eq!(call.state(), State::Closed);
-    }
-
-    #[test]
-    fn refused_and_unreachable_calls_end_at_once() {
-        let now = Instant::now();
-        let busy = SipEnd::Rejected { status: 486, reason: "Busy Here".into() };
-        let mut call = invited(now);
-        assert_eq!(call.handle(now, Event::Failed(busy.clone())), [Effect::TellEnd(busy)]);
-        assert_eq!(call.state(), State::Closed);
-    }
-
-    #[test]
-    fn peers_cancel_beats_our_answer_or_loses_to_it() {
-        let now = Instant::now();
-        let mut call = Call::inbound(now, LIMITS);
-        assert_eq!(call.handle(now, Event::PeerCancelled), [Effect::TellEnd(SipEnd::Cancelled)]);
-        assert_eq!(call.handle(now, Event::Accept { sdp: sdp() }), []);
-        let mut call = Call::inbound(now, LIMITS);
-        assert_eq!(call.handle(now, Event::Accept { sdp: sdp() }), [Effect::SendAnswer { sdp: sdp() }]);
-        assert_eq!(call.handle(now, Event::PeerCancelled), []);
-        assert_eq!(call.handle(now, Event::PeerHungUp), [Effect::TellEnd(SipEnd::RemoteHangup)]);
-    }
-
-    #[test]
-    fn bye_waits_for_the_ack_of_our_200() {
-        let now = Instant::now();
-        let mut call = Call::inbound(now, LIMITS);
-        call.handle(now, Event::Accept { sdp: sdp() });
-        assert_eq!(call.handle(now, Event::HangUp), [Effect::TellEnd(SipEnd::LocalHangup)]);
-        assert_eq!(call.handle(now, Event::Acknowledged), [Effect::SendBye]);
-        call.handle(now, Event::ByeOver);
-        assert_eq!(call.state(), State::Closed);
-    }
-
-    #[test]
-    fn unanswered_inbound_call_is_refused_in_time() {
-        let now = Instant::now();
-        let mut call = Call::inbound(now, LIMITS);
-        let effects = after(&mut call, 60, now);
-        assert_eq!(effects, [Effect::SendRefusal { status: 480 }, Effect::TellEnd(SipEnd::NoAnswer)]);
-    }
-
-    #[test]
-    fn byes_that_cross_end_the_call_once() {
-        let now = Instant::now();
-        let mut call = invited(now);
-        call.handle(now, Event::Answered { sdp: sdp() });
-        call.handle(now, Event::HangUp);
-        assert_eq!(call.handle(now, Event::PeerHungUp), []);
-        assert_eq!(call.state(), State::Closed);
-    }
-
-    #[test]
-    fn lost_session_is_told_and_still_hung_up() {
-        let now = Instant::now();
-        let lost = SipEnd::SessionLost { detail: "no refresh".into() };
-        let mut call = invited(now);
-        assert_eq!(call.handle(now, Event::Lost(lost.clone())), []);
-        call.handle(now, Event::Answered { sdp: sdp() });
-        let effects = call.handle(now, Event::Lost(lost.clone()));
-        assert_eq!(effects, [Effect::SendBye, Effect::TellEnd(lost)]);
-        call.handle(now, Event::ByeOver);
-        assert_eq!(call.state(), State::Closed);
-    }
-
-    #[test]
-    fn ringing_that_nobody_acknowledges_is_refused() {
-        let now = Instant::now();
-        let mut call = Call::inbound(now, LIMITS);
-        let effects = call.handle(now, Event::Unacknowledged);
-        assert!(matches!(
-            effects[..],
-            [Effect::SendRefusal { status: 504 }, Effect::TellEnd(SipEnd::Unreachable { .. })]
-        ));
-    }
-
-    #[test]
-    fn what_another_trunk_may_do_better_is_tried_there_until_it_rings() {
-        let now = Instant::now();
-        let full = SipEnd::Rejected { status: 503, reason: String::new() };
-        let mut call = Call::outbound(now, LIMITS);
-        call.handle(now, Event::Sent { last: false });
-        call.handle(now, Event::Trying);
-        assert_eq!(call.handle(now, Event::Failed(full.clone())), [Effect::TryNext(full.clone())]);
-        call.handle(now, Event::Sent { last: false });
-        let effects = after(&mut call, 10, now);
-        assert!(matches!(effects[..], [Effect::TryNext(SipEnd::Unreachable { .. })]), "{effects:?}");
-        let later = now + Duration::from_secs(11);
-        call.handle(later, Event::Sent { last: false });
-        call.handle(later, Event::Ringing);
-        assert_eq!(call.handle(later, Event::Failed(full.clone())), [Effect::TellEnd(full)]);
-    }
-
-    #[test]
-    fn busy_callee_is_busy_by_any_trunk() {
-        let now = Instant::now();
-        for status in [404, 486, 603] {
-            let end = SipEnd::Rejected { status, reason: String::new() };
-            let mut call = Call::outbound(now, LIMITS);
-            call.handle(now, Event::Sent { last: false });
-            assert_eq!(call.handle(now, Event::Failed(end.clone())), [Effect::TellEnd(end)]);
-        }
-    }
-
-    #[test]
-    fn hunt_has_an_end() {
-        let now = Instant::now();
-        let mut call = Call::outbound(now, LIMITS);
-        let effects = after(&mut call, 30, now);
-        assert!(matches!(effects[..], [Effect::Abandon, Effect::TellEnd(SipEnd::Unreachable { .. })]));
-        let mut call = Call::outbound(now, LIMITS);
-        let late = now + Duration::from_secs(30);
-        call.handle(now + Duration::from_secs(29), Event::Sent { last: false });
-        let end = SipEnd::Unreachable { detail: String::new() };
-        assert_eq!(call.handle(late, Event::Failed(end.clone())), [Effect::TellEnd(end)]);
-    }
-
-    #[test]
-    fn call_that_waits_is_taken_back_unsent() {
-        let now = Instant::now();
-        let mut call = Call::outbound(now, LIMITS);
-        assert_eq!(call.handle(now, Event::HangUp), [Effect::Abandon, Effect::TellEnd(SipEnd::Cancelled)]);
-        call.handle(now, Event::InviteOver);
-        assert_eq!(call.state(), State::Closed);
-    }
-
-    fn event() -> impl Strategy<Value = Event> {
-        prop_oneof![
-            any::<bool>().prop_map(|last| Event::Sent { last }),
-            Just(Event::Trying),
-            Just(Event::Ringing),
-            Just(Event::EarlyMedia { sdp: sdp() }),
-            Just(Event::Answered { sdp: sdp() }),
-            Just(Event::Failed(SipEnd::AuthRejected)),
-            Just(Event::Failed(SipEnd::Unreachable { detail: String::new() })),
-            Just(Event::InviteOver),
-            Just(Event::Accept { sdp: sdp() }),
-            Just(Event::Refuse { status: 486 }),
-            Just(Event::Acknowledged),
-            Just(Event::PeerCancelled),
-            Just(Event::PeerHungUp),
-            Just(Event::Broke(SipEnd::AuthRejected)),
-            Just(Event::Lost(SipEnd::AuthRejected)),
-            Just(Event::Unacknowledged),
-            Just(Event::HangUp),
-            Just(Event::ByeOver),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn every_call_ends_once_and_closes(
-            inbound: bool,
-            events in proptest::collection::vec((0u64..30, event()), 0..30),
-        ) {
-            let mut now = Instant::now();
-            let mut call = if inbound { Call::inbound(now, LIMITS) } else { Call::outbound(now, LIMITS) };
-            let mut effects = Vec::new();
-            for (seconds, event) in events {
-                now += Duration::from_secs(seconds);
-                effects.extend(call.handle_timeout(now));
-                effects.extend(call.handle(now, event));
-            }
-            effects.extend(call.handle(now, Event::HangUp));
-            while let Some(deadline) = call.poll_timeout() {
-                effects.extend(call.handle_timeout(deadline));
-            }
-            prop_assert_eq!(call.state(), State::Closed);
-            prop_assert_eq!(effects.iter().filter(|e| matches!(e, Effect::TellEnd(_))).count(), 1);
-        }
-    }
-}
+mod tests;

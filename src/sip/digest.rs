@@ -10,7 +10,7 @@ use rsipstack::{
     transport::SipAddr,
 };
 
-use super::nonce::NonceCounts;
+use super::{nonce::NonceCounts, quoting::elements};
 
 /// Our spelling is the RFC's, outside; the stack's, inside.
 const ALGORITHMS: [(&str, &str); 2] = [("MD5", "MD5"), ("SHA-256", "SHA256")];
@@ -112,7 +112,7 @@ fn rewrite(value: &str, change: impl Fn(&str, &str) -> Option<String>) -> Option
         return None;
     }
     let mut parts = Vec::new();
-    for parameter in split_outside_quotes(parameters) {
+    for parameter in split(parameters) {
         let (name, raw) = parameter.split_once('=')?;
         let (name, raw) = (name.trim().to_ascii_lowercase(), raw.trim());
         let bare = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
@@ -129,28 +129,14 @@ fn rewrite(value: &str, change: impl Fn(&str, &str) -> Option<String>) -> Option
 /// A parameter of a `Digest` value, without its quotes.
 pub(super) fn parameter<'a>(value: &'a str, name: &str) -> Option<&'a str> {
     let (_, parameters) = value.trim().split_once(' ')?;
-    split_outside_quotes(parameters).into_iter().find_map(|parameter| {
+    split(parameters).find_map(|parameter| {
         let (found, raw) = parameter.split_once('=')?;
         found.trim().eq_ignore_ascii_case(name).then(|| raw.trim().trim_matches('"'))
     })
 }
 
-fn split_outside_quotes(text: &str) -> Vec<&str> {
-    let (mut parts, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
-    for (at, c) in text.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            ',' if !quoted => {
-                parts.push(&text[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&text[start..]);
-    parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).collect()
+fn split(parameters: &str) -> impl Iterator<Item = &str> {
+    elements(parameters).into_iter().filter(|part| !part.is_empty())
 }
 
 #[cfg(test)]

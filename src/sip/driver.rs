@@ -2,6 +2,7 @@
 //! does what it answers.
 
 use std::{
+    mem,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -14,7 +15,7 @@ use rsipstack::{
         invitation::InviteAsyncResult,
         invite_dialog::InviteDialog,
     },
-    sip::{Response, StatusCode, prelude::HeadersExt},
+    sip::{Header, Response, StatusCode, prelude::HeadersExt},
 };
 use tokio::{
     sync::{broadcast, mpsc, watch},
@@ -23,12 +24,16 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    call::{COMMANDS, CallHandle, Command, SIGNALS, Signal, SipCall},
+    admission::Place,
+    call::{COMMANDS, CallHandle, Command, Ours, SIGNALS, Signal, SipCall, Way},
+    calls::Origin,
+    challenge::without_credentials,
     dialog::{Call, Effect, Event, Progress, State},
     early::{Described, callee_of},
     end::SipEnd,
     error::{SipError, describe},
     hunt::{Hunt, Preparation, prepared},
+    link::Trunk,
     message::{
         allow, allows_refer, allows_update, body_text, end_by, end_of, is_success, session_expires,
         terminated,
@@ -40,12 +45,12 @@ use super::{
     renegotiation::{Done, Negotiation, respond},
     session_timer::{self, Timer},
     setup::Invite,
-    trunk::Srtp,
 };
 
 pub(super) struct Driver {
+    /// First, and so given back before anybody hears that the rest is gone.
+    pub(super) place: Place,
     pub(super) core: Arc<Core>,
-    call_id: String,
     pub(super) call: Call,
     /// Once the INVITE is out, or in.
     pub(super) dialog: Option<InviteDialog>,
@@ -59,8 +64,7 @@ pub(super) struct Driver {
     pub(super) outbound: Option<Preparation>,
     /// The addresses and trunks that it may be tried by, while one of them is.
     pub(super) hunt: Option<Hunt>,
-    /// Name of the trunk that it goes by.
-    pub(super) trunk: watch::Sender<Option<String>>,
+    pub(super) way: watch::Sender<Option<Way>>,
     /// Our INVITE, until it left a second time.
     pub(super) again: Option<Invite>,
     pub(super) invite: Option<JoinHandle<InviteAsyncResult>>,
@@ -102,27 +106,27 @@ pub(super) struct Driver {
     pub(super) late_offer: bool,
     /// Whether offer and answer were exchanged before the call is answered.
     pub(super) agreed_early: bool,
-    /// What the trunk wants that the call goes by.
-    pub(super) srtp: Arc<Mutex<Srtp>>,
+    pub(super) ours: Arc<Mutex<Ours>>,
 }
 
 impl Driver {
     pub(super) fn new(
         core: &Arc<Core>,
         call_id: String,
+        origin: Option<Origin>,
         call: Call,
         states: DialogStateReceiver,
     ) -> Result<(Driver, SipCall), SipError> {
         let (signals, receiver) = mpsc::channel(SIGNALS);
         let (commands, command_receiver) = mpsc::channel(COMMANDS);
         let hang_up = CancellationToken::new();
-        let (trunk, by_trunk) = watch::channel(None);
-        let srtp = Arc::<Mutex<Srtp>>::default();
-        let handle = CallHandle { hang_up: hang_up.clone(), commands, srtp: srtp.clone() };
-        core.admit(&call_id, handle.clone())?;
+        let (way, goes) = watch::channel(None);
+        let ours = Arc::<Mutex<Ours>>::default();
+        let handle = CallHandle { hang_up: hang_up.clone(), commands, ours: ours.clone() };
+        let place = core.admit(&call_id, origin, handle.clone())?;
         let driver = Driver {
+            place,
             core: core.clone(),
-            call_id: call_id.clone(),
             call,
             dialog: None,
             states,
@@ -132,7 +136,7 @@ impl Driver {
             signals,
             outbound: None,
             hunt: None,
-            trunk,
+            way,
             again: None,
             invite: None,
             bye: None,
@@ -156,9 +160,9 @@ impl Driver {
             held_answer: None,
             late_offer: false,
             agreed_early: false,
-            srtp,
+            ours,
         };
-        Ok((driver, SipCall { id: call_id, signals: receiver, handle, trunk: by_trunk }))
+        Ok((driver, SipCall { id: call_id, signals: receiver, handle, way: goes }))
     }
 
     pub(super) async fn run(mut self) {
@@ -218,7 +222,6 @@ impl Driver {
         if let Some(dialog) = &self.dialog {
             self.core.layer.remove_dialog(&dialog.id());
         }
-        self.core.release(&self.call_id);
     }
 
     pub(super) fn feed(&mut self, event: Event) {
@@ -229,12 +232,15 @@ impl Driver {
     fn apply(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Tell(progress) => self.tell(match progress {
-                    Progress::Trying => Signal::Trying,
-                    Progress::Ringing => Signal::Ringing,
-                    Progress::EarlyMedia { sdp } => Signal::EarlyMedia { sdp },
-                    Progress::Answered { sdp } => Signal::Answered { sdp },
-                }),
+                Effect::Tell(progress) => {
+                    self.is_taken();
+                    self.tell(match progress {
+                        Progress::Trying => Signal::Trying,
+                        Progress::Ringing => Signal::Ringing,
+                        Progress::EarlyMedia { sdp } => Signal::EarlyMedia { sdp },
+                        Progress::Answered { sdp } => Signal::Answered { sdp },
+                    });
+                }
                 Effect::TellEnd(end) => self.tell_end(end),
                 Effect::Abandon => self.abandon(),
                 Effect::TryNext(end) => self.try_next(end),
@@ -243,6 +249,13 @@ impl Driver {
                 Effect::SendRefusal { status } => self.send_refusal(status),
             }
         }
+    }
+
+    /// Before the signal that says so, lest the user have that one first.
+    fn is_taken(&self) {
+        let take =
+            |way: &mut Option<Way>| way.as_mut().is_some_and(|way| !mem::replace(&mut way.taken, true));
+        self.way.send_if_modified(take);
     }
 
     pub(super) fn tell(&mut self, signal: Signal) {
@@ -254,7 +267,7 @@ impl Driver {
     }
 
     fn tell_end(&mut self, end: SipEnd) {
-        tracing::debug!(call = %self.call_id, ?end, "SIP call ended");
+        tracing::debug!(call = self.place.key.call_id(), ?end, "SIP call ended");
         if let Some(last) = self.last.take() {
             last.send(Signal::Ended(end));
         }
@@ -364,6 +377,18 @@ impl Driver {
     pub(super) fn call_is_outbound(&self) -> bool {
         use rsipstack::transaction::key::TransactionRole::Client;
         self.dialog.as_ref().is_some_and(|dialog| dialog.role() == Client)
+    }
+
+    /// The trunk that it goes out or came in by.
+    pub(super) fn by_trunk(&self) -> Option<Arc<Trunk>> {
+        let way = self.way.borrow();
+        let name = &way.as_ref()?.trunk;
+        self.core.trunks.iter().find(|trunk| trunk.config.name == *name).cloned()
+    }
+
+    /// What every request of ours within the call carries, for [`super::challenge`].
+    pub(super) fn if_challenged(&self) -> Option<Header> {
+        self.by_trunk().filter(|trunk| trunk.credential().is_none()).map(|_| without_credentials())
     }
 
     /// Told after every ACK of ours and of the peer's, and after in-dialog requests.

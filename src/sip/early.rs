@@ -14,8 +14,9 @@ const TARGET: &str = "Callbox-Early-Target";
 const ROUTE: &str = "Callbox-Early-Route";
 const TO: &str = "Callbox-Early-To";
 
-/// Callees of a forked call whose descriptions are kept; what further ones play is heard all the same.
-const MAX_FORKS: usize = 16;
+/// Callees to which a forked call is followed: what further ones play is heard, but their descriptions are not
+/// kept, and what they say reliably is not acknowledged.
+pub(super) const MAX_FORKS: usize = 16;
 
 /// What each callee of a forked call described before one of them answered.
 #[derive(Debug, Default)]

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use crate::base::Fault;
+use crate::base::{Fault, Pii};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SipEnd {
     /// A final response other than success: 486 busy, 404 unknown, 603 declined.
     Rejected {
         status: u16,
-        reason: String,
+        /// The peer's phrase, which may name a number.
+        reason: Pii<String>,
     },
     /// It rang for as long as was allowed.
     NoAnswer,
@@ -72,7 +73,7 @@ mod tests {
 
     #[test]
     fn busy_is_the_callees_and_congestion_the_carriers() {
-        let fault = |status| SipEnd::Rejected { status, reason: String::new() }.fault();
+        let fault = |status| SipEnd::Rejected { status, reason: Pii::default() }.fault();
         assert_eq!(fault(486), Some(Fault::Callee));
         assert_eq!(fault(404), Some(Fault::Caller));
         assert_eq!(fault(503), Some(Fault::Carrier));

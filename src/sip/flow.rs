@@ -3,24 +3,29 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU16, Ordering},
-    },
+    net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
-use rsipstack::transport::{
-    SipAddr, SipConnection, connection::KEEPALIVE_REQUEST, stream::StreamConnection, tcp::TcpConnection,
-    tls::TlsConnection,
+use parking_lot::{Mutex, RwLock};
+use rsipstack::{
+    sip::{Auth, Scheme, Uri},
+    transaction::endpoint::EndpointInnerRef,
+    transport::{
+        SipAddr, SipConnection, connection::KEEPALIVE_REQUEST, stream::StreamConnection, tcp::TcpConnection,
+        tls::TlsConnection,
+    },
 };
 use rustls::pki_types::CertificateDer;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpStream, sync::watch};
+use tokio_util::sync::CancellationToken;
 
 use super::{
+    backoff::{ESTABLISHED, doubled, drawn, is_told},
     error::{SipError, describe},
+    guard::Sources,
     link::Trunk,
     node::Core,
     tls::{self, TlsConfig},
@@ -29,34 +34,61 @@ use super::{
 
 /// From the first packet of a connection to the end of its handshake.
 const SETUP_LIMIT: Duration = Duration::from_secs(5);
-/// A connection that dies younger than this counts as one that was never made.
-const ESTABLISHED: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How often an address that could not be connected to is tried while another is connected.
+const RETRY_DOWN: Duration = Duration::from_secs(30);
 /// Sent bytes that the peer's kernel does not acknowledge for this long end a connection.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
 const PROBE_AFTER: Duration = Duration::from_secs(60);
 const PROBE_EVERY: Duration = Duration::from_secs(15);
 
-/// What a trunk knows of its connection.
+/// What a trunk knows of its connections.
 pub(super) struct Flow {
-    tls: Option<tls::Client>,
-    /// Held while a connection is made; with when and why that failed last.
-    making: tokio::sync::Mutex<Option<(Instant, String)>>,
+    tls: Option<RwLock<Arc<tls::Client>>>,
+    attempts: Mutex<HashMap<SocketAddr, Arc<Attempts>>>,
     /// Counts the connections made, and changes of our address.
     made: watch::Sender<u64>,
-    /// Ours of the latest connection; 0 before the first.
-    local_port: AtomicU16,
+}
+
+/// To connect to one address.
+#[derive(Default)]
+struct Attempts {
+    /// Held while a connection is made.
+    making: tokio::sync::Mutex<()>,
+    /// When and why the last one failed, if it did.
+    failed: Mutex<Option<(Instant, String)>>,
+}
+
+impl Attempts {
+    fn failed_after(&self, asked: Instant) -> Option<String> {
+        self.failed.lock().as_ref().filter(|(at, _)| *at > asked).map(|(_, why)| why.clone())
+    }
+
+    fn note(&self, result: &Result<(), String>) {
+        *self.failed.lock() = result.as_ref().err().map(|why| (Instant::now(), why.clone()));
+    }
 }
 
 impl Flow {
     pub fn new(own: &TlsConfig, trunk: &TrunkConfig) -> Result<Self, SipError> {
         Ok(Flow {
-            tls: tls::Client::new(own, trunk)?,
-            making: tokio::sync::Mutex::default(),
+            tls: tls::Client::new(own, trunk)?.map(Arc::new).map(RwLock::new),
+            attempts: Mutex::default(),
             made: watch::Sender::new(0),
-            local_port: AtomicU16::new(0),
         })
+    }
+
+    /// How the next connection is made, if it speaks TLS.
+    fn tls(&self) -> Option<Arc<tls::Client>> {
+        self.tls.as_ref().map(|client| client.read().clone())
+    }
+
+    /// The next connection is made so. Those that are open stay.
+    pub fn use_certificates(&self, client: tls::Client) {
+        if let Some(current) = &self.tls {
+            *current.write() = Arc::new(client);
+        }
     }
 
     /// Says that what the trunk was told of our address no longer holds.
@@ -69,16 +101,34 @@ impl Flow {
         self.made.subscribe()
     }
 
-    /// Our port of the latest connection.
-    pub fn local_port(&self) -> Option<u16> {
-        Some(self.local_port.load(Ordering::Relaxed)).filter(|port| *port != 0)
+    /// Whether the last attempt to connect there failed. [`drive`] makes others, so that calls need not.
+    pub fn is_down(&self, address: &SocketAddr) -> bool {
+        self.attempts.lock().get(address).is_some_and(|attempts| attempts.failed.lock().is_some())
+    }
+
+    /// Those at `address`; of those at others, only what is still `found` in DNS is remembered.
+    fn attempts(&self, address: SocketAddr, found: &[SocketAddr]) -> Arc<Attempts> {
+        let mut attempts = self.attempts.lock();
+        attempts.retain(|other, made| found.contains(other) || Arc::strong_count(made) > 1);
+        attempts.entry(address).or_default().clone()
+    }
+
+    /// A connection may be another trunk's. `trunk` is the place of this one; what was made for it stays good.
+    fn accept(&self, flow: &Connected, trunk: usize) -> Result<(), String> {
+        let trusted = flow.made_for == trunk || self.tls().is_none_or(|client| client.trusts(&flow.chain));
+        trusted.then_some(()).ok_or_else(|| FOREIGN.into())
     }
 }
+
+const FOREIGN: &str = "another trunk is connected to this address, and the certificate that it showed is not one for \
+                       this trunk";
 
 /// A connection to a trunk.
 #[derive(Clone)]
 struct Connected {
     connection: SipConnection,
+    /// Place in the configuration of the trunk that it was made for, and checked for then.
+    made_for: usize,
     local_port: u16,
     /// What the peer showed of itself, if it is TLS.
     chain: Arc<[CertificateDer<'static>]>,
@@ -90,8 +140,7 @@ impl Connected {
     }
 }
 
-/// The connections to trunks that there are, by the peer's address. One for each address of a trunk: they
-/// are as many as the configuration makes them.
+/// The connections to trunks that there are, by the peer's address: at most one to each address of a trunk.
 #[derive(Default)]
 pub(super) struct Flows(Mutex<HashMap<SipAddr, Connected>>);
 
@@ -100,6 +149,10 @@ impl Flows {
         let mut flows = self.0.lock();
         flows.retain(|_, flow| flow.is_alive());
         flows.get(to).cloned()
+    }
+
+    pub fn is_alive(&self, to: &SipAddr) -> bool {
+        self.alive(to).is_some()
     }
 }
 
@@ -110,32 +163,31 @@ impl Core {
             return Ok(());
         }
         let asked = Instant::now();
-        let mut failed = trunk.flow.making.lock().await;
-        let unreachable = |why: &str| SipError::Unreachable(format!("{}: {why}", trunk.config.server));
-        if let Some(flow) = self.flows.alive(to) {
-            trunk.flow.local_port.store(flow.local_port, Ordering::Relaxed);
-            let trusted = trunk.flow.tls.as_ref().is_none_or(|client| client.trusts(&flow.chain));
-            let foreign = "another trunk is connected to this address, and the certificate that it showed is \
-                           not one for this trunk";
-            return if trusted { Ok(()) } else { Err(unreachable(foreign)) };
+        let unreachable = |why: String| SipError::Unreachable(format!("{}: {why}", trunk.config.server));
+        let address = to.get_socketaddr().map_err(|e| unreachable(describe(&e)))?;
+        let found = trunk.found.lock().clone();
+        let attempts = trunk.flow.attempts(address, &found);
+        let mut flow = self.flows.alive(to);
+        let mut _making = None;
+        if flow.is_none() {
+            _making = Some(attempts.making.lock().await);
+            flow = self.flows.alive(to);
         }
-        // Whoever waited for an attempt that failed does not make the same attempt again.
-        if let Some((_, why)) = failed.as_ref().filter(|(at, _)| *at > asked) {
-            return Err(unreachable(why));
-        }
+        let result = match (flow, attempts.failed_after(asked)) {
+            (Some(flow), _) => trunk.flow.accept(&flow, trunk.index),
+            // Whoever waited for an attempt that failed does not make the same attempt again.
+            (None, Some(why)) => Err(why),
+            (None, None) => self.connect_anew(trunk, to).await,
+        };
+        attempts.note(&result);
+        result.map_err(unreachable)
+    }
+
+    async fn connect_anew(&self, trunk: &Trunk, to: &SipAddr) -> Result<(), String> {
         let made = tokio::time::timeout(SETUP_LIMIT, self.make(trunk, to)).await;
-        match made.unwrap_or_else(|_| Err(format!("no connection within {} s", SETUP_LIMIT.as_secs()))) {
-            Ok(flow) => {
-                *failed = None;
-                self.adopt(trunk, to, flow);
-                Ok(())
-            }
-            Err(why) => {
-                let error = unreachable(&why);
-                *failed = Some((Instant::now(), why));
-                Err(error)
-            }
-        }
+        let flow = made.map_err(|_| format!("no connection within {} s", SETUP_LIMIT.as_secs()))??;
+        self.adopt(trunk, to, flow);
+        Ok(())
     }
 
     async fn make(&self, trunk: &Trunk, to: &SipAddr) -> Result<Connected, String> {
@@ -144,7 +196,7 @@ impl Core {
         tune(&stream);
         let local = stream.local_addr().map_err(|e| e.to_string())?;
         let token = Some(self.stop.child_token());
-        let (connection, chain) = match &trunk.flow.tls {
+        let (connection, chain) = match trunk.flow.tls() {
             None => {
                 let own = self.addresses.of(Transport::Tcp);
                 let connection = TcpConnection::from_stream(stream, own, token);
@@ -160,42 +212,92 @@ impl Core {
             }
         };
         let connection = connection.map_err(|e| describe(&e))?;
-        Ok(Connected { connection, local_port: local.port(), chain })
+        Ok(Connected { connection, made_for: trunk.index, local_port: local.port(), chain })
     }
 
     fn adopt(&self, trunk: &Trunk, to: &SipAddr, flow: Connected) {
-        trunk.flow.local_port.store(flow.local_port, Ordering::Relaxed);
         self.flows.0.lock().insert(to.clone(), flow.clone());
-        self.endpoint.transport_layer.add_connection(flow.connection);
+        self.endpoint.transport_layer.add_connection(flow.connection.clone());
+        let (endpoint, sources) = (self.endpoint.clone(), self.sources.clone());
+        self.spawn_until_stopped(hold(endpoint, sources, flow.connection, self.config.keepalive));
         trunk.flow.renew();
         tracing::info!(trunk = %trunk.config.name, "connected");
     }
 
+    /// Where a peer at this address reaches us in this trunk's dialogs. Where we take no connections, that is
+    /// the one that was made to it.
+    pub fn contact(&self, trunk: &Trunk, peer: Option<&SipAddr>) -> Result<Uri, SipError> {
+        let transport = trunk.config.transport;
+        let mut host = self.addresses.socket(transport);
+        if !self.addresses.serves(transport)
+            && let Some(port) = self.local_port(trunk, peer)
+        {
+            host.set_port(port);
+        }
+        let user = trunk.config.username.clone().unwrap_or_else(|| "callbox".into());
+        Ok(Uri {
+            scheme: Some(Scheme::Sip),
+            auth: Some(Auth { user, password: None }),
+            host_with_port: host.into(),
+            params: transport.param().into_iter().collect(),
+            headers: vec![],
+        })
+    }
+
+    /// Our port of the connection to `peer`; if there is none, of any to the trunk.
+    fn local_port(&self, trunk: &Trunk, peer: Option<&SipAddr>) -> Option<u16> {
+        let flow = peer.and_then(|peer| self.flows.alive(peer)).or_else(|| {
+            let found = trunk.found.lock();
+            found.iter().find_map(|address| self.flows.alive(&trunk.address(*address)))
+        })?;
+        Some(flow.local_port)
+    }
+
+    /// Cancelled once the connection to `to` is gone; never where none is needed.
+    pub fn life(&self, to: &SipAddr) -> CancellationToken {
+        let token = self.flows.alive(to).and_then(|flow| flow.connection.cancel_token());
+        token.unwrap_or_else(|| {
+            let token = CancellationToken::new();
+            if to.r#type != Some(Transport::Udp.into()) {
+                token.cancel();
+            }
+            token
+        })
+    }
+
     /// Returns when the connection to `to` is gone; never where none is needed.
     pub fn lost(&self, to: &SipAddr) -> impl Future<Output = ()> + use<> {
-        let needed = to.r#type != Some(Transport::Udp.into());
-        let token = self.flows.alive(to).and_then(|flow| flow.connection.cancel_token());
-        async move {
-            match token {
-                Some(token) => token.cancelled().await,
-                None if needed => {}
-                None => std::future::pending().await,
+        self.life(to).cancelled_owned()
+    }
+
+    /// Tries again and again what could not be connected to, so that no call has to.
+    async fn retry_down(&self, trunk: &Trunk) {
+        loop {
+            tokio::time::sleep(drawn(RETRY_DOWN, rand::random())).await;
+            let found = trunk.found.lock().clone();
+            for address in found.into_iter().filter(|address| trunk.flow.is_down(address)) {
+                // A failure is noted where it belongs.
+                let _ = self.connect(trunk, &trunk.address(address)).await;
             }
         }
     }
+}
 
-    /// Keeps the connection to `to` open; returns when it is gone.
-    async fn hold(&self, to: &SipAddr) {
-        let Some(flow) = self.flows.alive(to) else { return };
-        let lost = self.lost(to);
-        tokio::pin!(lost);
-        loop {
-            tokio::select! {
-                () = &mut lost => return,
-                () = next_ping(self.config.keepalive) => if !ping(&flow.connection).await {
-                    return self.endpoint.transport_layer.remove_connection(&flow.connection);
-                },
-            }
+/// Keeps a connection open until it is gone, or its peer is no trunk's any more.
+async fn hold(endpoint: EndpointInnerRef, sources: Sources, connection: SipConnection, every: Duration) {
+    let Some(lost) = connection.cancel_token() else { return };
+    let peer = connection.get_remote_addr().and_then(|peer| peer.get_socketaddr().ok());
+    let is_trunk = || peer.is_some_and(|peer| sources.allows(peer.ip()));
+    loop {
+        tokio::select! {
+            () = lost.cancelled() => return,
+            () = next_ping(every) => {}
+        }
+        if !is_trunk() {
+            return;
+        }
+        if !ping(&connection).await {
+            return endpoint.transport_layer.remove_connection(&connection);
         }
     }
 }
@@ -207,7 +309,10 @@ pub(super) async fn drive(core: Arc<Core>, trunk: Arc<Trunk>) {
         let begun = Instant::now();
         match core.resolve(&trunk).await {
             Ok(to) => {
-                core.hold(&to).await;
+                tokio::select! {
+                    () = core.lost(&to) => {}
+                    () = core.retry_down(&trunk) => {}
+                }
                 failures = if begun.elapsed() < ESTABLISHED { failures + 1 } else { 0 };
                 tell_lost(&trunk, failures);
             }
@@ -230,20 +335,16 @@ fn tell_lost(trunk: &Trunk, failures: u32) {
     }
 }
 
-/// The first failure, and then every tenth: a trunk that is down does not fill the log.
 fn tell_failed(trunk: &Trunk, failures: u32, error: &SipError) {
-    if failures % 10 == 1 {
+    if is_told(failures) {
         tracing::warn!(trunk = %trunk.config.name, failures, %error, "no connection");
     }
 }
 
-/// How long to wait before the next attempt: nothing after a connection that had lasted, then doubled from
-/// a second to a minute, and drawn between half of that and all of it by `jitter` in 0..1 (RFC 5626
-/// section 4.5).
+/// How long to wait before the next attempt: nothing after a connection that had lasted, then ever longer.
 fn pause(failures: u32, jitter: f64) -> Duration {
-    let Some(before) = failures.checked_sub(1) else { return Duration::ZERO };
-    let whole = FIRST_PAUSE.saturating_mul(1 << before.min(16)).min(LONGEST_PAUSE);
-    whole.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
+    let whole = failures.checked_sub(1).map(|before| doubled(FIRST_PAUSE, before, LONGEST_PAUSE));
+    drawn(whole.unwrap_or_default(), jitter)
 }
 
 /// Between four fifths of the interval and all of it (RFC 5626 section 4.4.1); never if it is zero.

@@ -7,7 +7,8 @@ use rsipstack::{
     transaction::key::{TransactionKey, TransactionRole},
 };
 
-use super::{screen, stun};
+use super::{screen, sdp::crypto::Crypto, stun};
+use crate::base::srtp::{MasterKey, Suite};
 
 /// The plain form of a message, or the answer to it, if it gets one.
 pub fn screen(message: &[u8]) -> Result<Vec<u8>, Option<Vec<u8>>> {
@@ -27,4 +28,9 @@ pub fn transaction(message: &[u8]) -> Option<String> {
 /// The address in a STUN server's answer to the request `id`.
 pub fn mapped_address(datagram: &[u8], id: [u8; 12]) -> Option<SocketAddr> {
     stun::mapped_address(datagram, id)
+}
+
+/// Tag, suite and key of what stands behind `a=crypto:`, and how it is written.
+pub fn crypto(value: &str) -> Option<(u32, Suite, MasterKey, String)> {
+    Crypto::parse(value).map(|line| (line.tag, line.suite, line.key, line.to_string()))
 }

@@ -3,13 +3,13 @@
 //! from. A stranger gets no answer, so that a scanner learns nothing.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -18,6 +18,9 @@ use super::{
     rate::{Limiter, RateLimit},
     trunk::Network,
 };
+
+/// How long an address stays a trunk's after its name no longer leads there: calls are under way.
+const REMEMBERED: Duration = Duration::from_secs(3600);
 
 /// Largest datagram read. The stack's buffer is one byte longer, so a longer datagram shows.
 pub(super) const MAX_DATAGRAM: usize = 8_191;
@@ -81,10 +84,11 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
 
-/// Messages that were dropped without an answer, since the start.
+/// Messages that the stack did not get to see, since the start. Of these, only a malformed request of a trunk
+/// is answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Dropped {
-    /// Datagrams whose size or `Content-Length` is wrong.
+    /// Messages that are not what RFC 3261 says of their length, their start line or their header fields.
     pub malformed: u64,
     /// Datagrams beyond what their source may send.
     pub limited: u64,
@@ -165,9 +169,10 @@ pub(super) struct Sources(Arc<Lists>);
 struct Lists {
     /// What each trunk's `allow` says, by the trunk's place in the configuration.
     networks: RwLock<Vec<(usize, Network)>>,
-    /// What each trunk's server resolves to.
-    servers: RwLock<Vec<(usize, IpAddr)>>,
-    calls: Mutex<HashSet<String>>,
+    /// The trunks whose server has an address, and when a lookup gave it last.
+    servers: RwLock<HashMap<IpAddr, Vec<(usize, Instant)>>>,
+    /// How many calls live of each Call-ID.
+    calls: Mutex<HashMap<String, usize>>,
 }
 
 impl Sources {
@@ -175,13 +180,20 @@ impl Sources {
         self.0.networks.write().extend(networks.iter().map(|network| (trunk, *network)));
     }
 
-    /// Adds what a trunk's server resolved to; an address once seen stays until the next `replace`.
-    pub fn allow_server(&self, trunk: usize, address: IpAddr) {
+    /// Takes what a trunk's server resolved to. What it resolved to before stays for an hour.
+    pub fn allow_servers(&self, trunk: usize, found: impl IntoIterator<Item = IpAddr>, now: Instant) {
         let mut servers = self.0.servers.write();
-        let entry = (trunk, address.to_canonical());
-        if !servers.contains(&entry) {
-            servers.push(entry);
+        for address in found {
+            let trunks = servers.entry(address.to_canonical()).or_default();
+            match trunks.iter_mut().find(|(known, _)| *known == trunk) {
+                Some((_, seen)) => *seen = now,
+                None => trunks.push((trunk, now)),
+            }
         }
+        servers.retain(|_, trunks| {
+            trunks.retain(|(of, seen)| *of != trunk || now.duration_since(*seen) < REMEMBERED);
+            !trunks.is_empty()
+        });
     }
 
     /// The trunks an address belongs to, in the order of the configuration.
@@ -190,7 +202,7 @@ impl Sources {
         let networks = self.0.networks.read();
         let servers = self.0.servers.read();
         let by_network = networks.iter().filter(|(_, net)| net.contains(address)).map(|(trunk, _)| *trunk);
-        let by_server = servers.iter().filter(|(_, ip)| *ip == address).map(|(trunk, _)| *trunk);
+        let by_server = servers.get(&address).into_iter().flatten().map(|(trunk, _)| *trunk);
         let mut trunks: Vec<usize> = by_server.chain(by_network).collect();
         trunks.sort_unstable();
         trunks.dedup();
@@ -199,20 +211,26 @@ impl Sources {
 
     pub fn allows(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.0.servers.read().iter().any(|(_, ip)| *ip == address)
+        self.0.servers.read().contains_key(&address)
             || self.0.networks.read().iter().any(|(_, net)| net.contains(address))
     }
 
     pub fn knows_call(&self, call_id: &str) -> bool {
-        self.0.calls.lock().contains(call_id)
+        self.0.calls.lock().contains_key(call_id)
     }
 
     pub fn call_began(&self, call_id: &str) {
-        self.0.calls.lock().insert(call_id.to_owned());
+        *self.0.calls.lock().entry(call_id.to_owned()).or_default() += 1;
     }
 
     pub fn call_ended(&self, call_id: &str) {
-        self.0.calls.lock().remove(call_id);
+        let mut calls = self.0.calls.lock();
+        if let Some(left) = calls.get_mut(call_id) {
+            *left -= 1;
+            if *left == 0 {
+                calls.remove(call_id);
+            }
+        }
     }
 }
 
@@ -257,14 +275,33 @@ mod tests {
     fn sources_are_known_by_trunk_or_by_live_call() {
         let sources = Sources::default();
         sources.allow_networks(0, &["192.0.2.0/24".parse().unwrap()]);
-        sources.allow_server(1, "198.51.100.1".parse().unwrap());
-        sources.allow_server(0, "198.51.100.1".parse().unwrap());
+        let server = "198.51.100.1".parse().unwrap();
+        sources.allow_servers(1, [server], Instant::now());
+        sources.allow_servers(0, [server], Instant::now());
         assert_eq!(sources.trunks_of("192.0.2.9".parse().unwrap()), [0]);
         assert_eq!(sources.trunks_of("::ffff:198.51.100.1".parse().unwrap()), [0, 1]);
         assert!(!sources.allows("203.0.113.1".parse().unwrap()));
         sources.call_began("a@b");
-        assert!(sources.knows_call("a@b"));
+        sources.call_began("a@b");
+        sources.call_ended("a@b");
+        assert!(sources.knows_call("a@b"), "the other call of this Call-ID lives");
         sources.call_ended("a@b");
         assert!(!sources.knows_call("a@b"));
+    }
+
+    #[test]
+    fn address_that_a_trunk_gave_up_is_a_strangers_after_an_hour() {
+        let (sources, began) = (Sources::default(), Instant::now());
+        let [old, new]: [IpAddr; 2] = ["198.51.100.1", "198.51.100.2"].map(|text| text.parse().unwrap());
+        sources.allow_servers(0, [old], began);
+        sources.allow_servers(1, [old], began);
+        let minute = Duration::from_secs(60);
+        sources.allow_servers(0, [new], began + minute);
+        assert_eq!((sources.trunks_of(old), sources.trunks_of(new)), (vec![0, 1], vec![0]));
+        sources.allow_servers(0, [new], began + REMEMBERED);
+        assert_eq!(sources.trunks_of(old), [1], "to the other trunk it belongs still");
+        sources.allow_servers(1, [new], began + REMEMBERED);
+        assert!(!sources.allows(old) && sources.allows(new));
+        assert_eq!(sources.0.servers.read().len(), 1, "nothing is left of it");
     }
 }

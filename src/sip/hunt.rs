@@ -3,7 +3,8 @@
 //!
 //! Every attempt is a request of its own, with a branch, a From tag and a CSeq of its own and the Call-ID of
 //! the call (RFC 3261 section 8.1.3.5): the very same request by another way would be a merged one, which
-//! servers behind both ways refuse with 482. A late answer to an abandoned one is hung up.
+//! servers behind both ways refuse with 482. A late answer to an abandoned one is hung up. Each offers a session
+//! with an id and keys of its own, so that nobody who was tried before can listen.
 
 use std::{
     collections::VecDeque,
@@ -21,6 +22,7 @@ use rsipstack::{
 use tokio::task::JoinHandle;
 
 use super::{
+    call::{Ours, Way},
     dialog::Event,
     driver::Driver,
     early::Described,
@@ -29,6 +31,7 @@ use super::{
     identity::{self, Identity},
     link::Trunk,
     message::{SDP, allow},
+    next_hop,
     node::{Core, Dial},
     reliable::Heard,
     routes::AFTER_SILENCE,
@@ -90,10 +93,7 @@ impl Hunt {
                         self.address = Some(address);
                         return Ok(());
                     }
-                    Err(Obstacle::Address(end)) => {
-                        trunk.leave_alone(address.get_socketaddr().ok(), AFTER_SILENCE);
-                        self.note(end);
-                    }
+                    Err(Obstacle::Address(end)) => self.note(end),
                     Err(Obstacle::Trunk(end)) => {
                         self.addresses.clear();
                         self.note(end);
@@ -148,13 +148,14 @@ impl Hunt {
             caller,
             caller_display_name: caller_name,
             callee,
-            contact: core.contact(trunk)?,
+            contact: core.contact(trunk, self.address.as_ref())?,
             content_type: Some(SDP.into()),
             offer: Some(offer.into()),
             credential: trunk.credential(),
             headers: Some(headers),
             call_id: Some(self.call_id.clone()),
             destination: self.address.clone(),
+            route_set: self.address.iter().map(next_hop::route).chain(trunk.service_route()).collect(),
             ..InviteOption::default()
         })
     }
@@ -194,13 +195,14 @@ impl Driver {
         let offer = hunt.offer(trunk);
         let options = hunt.invite(trunk, &offer).map_err(wrong)?;
         // Its answer is judged by what was offered.
-        *self.srtp.lock() = trunk.config.srtp;
+        let Local { session, keys, .. } = &hunt.dial.offer;
+        *self.ours.lock() = Ours { srtp: trunk.config.srtp, offered: Some((*session, keys.clone())) };
         self.description = Some(offer);
         // What an attempt before this one still says is not heard any more.
         let (states, receiver) = self.core.layer.new_dialog_state_channel();
         self.states = receiver;
         self.send_invite(options, states).map_err(wrong)?;
-        self.trunk.send_replace(Some(trunk.config.name.clone()));
+        self.way.send_replace(Some(Way { trunk: trunk.config.name.clone(), taken: false }));
         Ok(())
     }
 
@@ -216,6 +218,7 @@ impl Driver {
             }
         }
         hunt.note(end);
+        hunt.dial.offer = hunt.dial.offer.anew();
         let (dialog, invite) = (self.dialog.take(), self.invite.take());
         self.core.tasks.spawn(forget(self.core.clone(), dialog.map(|dialog| dialog.id()), invite));
         (self.again, self.prack, self.destination) = (None, None, None);

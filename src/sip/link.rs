@@ -6,15 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use rsipstack::{
     dialog::authenticate::Credential,
-    sip::{Auth, Uri},
+    sip::{Auth, Uri, typed::Route},
     transport::SipAddr,
 };
 use tokio::sync::watch;
 
 use super::{
+    backoff::is_told,
     config::Config,
     error::SipError,
     flow::Flow,
@@ -35,6 +37,8 @@ pub(super) struct Trunk {
     pub index: usize,
     pub config: TrunkConfig,
     pub registration: watch::Receiver<RegistrationState>,
+    /// By which proxies the registrar wants calls to leave (RFC 3608).
+    pub service_route: Mutex<Vec<Route>>,
     pub liveness: watch::Receiver<Liveness>,
     /// Who may send the next INVITE, if calls a second are limited.
     pub turns: Option<Turns>,
@@ -42,7 +46,7 @@ pub(super) struct Trunk {
     pub aside: Mutex<Aside>,
     /// Its addresses as they were last found.
     pub found: Mutex<Vec<SocketAddr>>,
-    /// The connection to it, if it is reached by one.
+    /// The connections to it, if it is reached by them.
     pub flow: Flow,
 }
 
@@ -83,6 +87,11 @@ impl Trunk {
         Ok(uri)
     }
 
+    /// The trunk's server stays the next hop: it is where the registrar is found, too.
+    pub fn service_route(&self) -> Vec<Route> {
+        self.service_route.lock().clone()
+    }
+
     /// An address of its server's, over its transport.
     pub fn address(&self, at: SocketAddr) -> SipAddr {
         SipAddr { r#type: Some(self.config.transport.into()), addr: at.into() }
@@ -99,9 +108,14 @@ impl Trunk {
         use RegistrationState::{NotConfigured, Registered};
         let registered = matches!(*self.registration.borrow(), NotConfigured | Registered { .. });
         let dead = matches!(*self.liveness.borrow(), Liveness::Dead { .. });
-        let (aside, found) = (self.aside.lock(), self.found.lock());
-        let left_alone = !found.is_empty() && found.iter().all(|address| aside.holds(address, now));
+        let found = self.found.lock();
+        let left_alone = !found.is_empty() && found.iter().all(|address| self.leaves_alone(address, now));
         registered && !dead && !left_alone
+    }
+
+    /// Whether an address is tried after the others.
+    pub fn leaves_alone(&self, address: &SocketAddr, now: Instant) -> bool {
+        self.aside.lock().holds(address, now) || self.flow.is_down(address)
     }
 }
 
@@ -140,12 +154,22 @@ pub(super) fn trunks(config: &Config, sources: &Sources) -> Result<(Vec<Arc<Trun
         }
         sources.allow_networks(index, &config.allow);
         if let Ok(address) = config.server.host.parse() {
-            sources.allow_server(index, address);
+            sources.allow_servers(index, [address], Instant::now());
         }
         let turns = (config.cps > 0.0).then(|| Turns::new(&config.name, config.cps, patience(config)));
-        let (aside, found) = (Mutex::default(), Mutex::default());
+        let (aside, found, service_route) = Default::default();
         let config = config.clone();
-        Ok(Arc::new(Trunk { index, config, registration, liveness, turns, aside, found, flow }))
+        Ok(Arc::new(Trunk {
+            index,
+            config,
+            registration,
+            service_route,
+            liveness,
+            turns,
+            aside,
+            found,
+            flow,
+        }))
     };
     let trunks: Result<Vec<_>, SipError> = config.trunks.iter().enumerate().map(make).collect();
     Ok((trunks?, watched))
@@ -154,12 +178,20 @@ pub(super) fn trunks(config: &Config, sources: &Sources) -> Result<(Vec<Arc<Trun
 /// Looks the trunks' names up again and again, so that calls from new addresses are known.
 pub(super) async fn keep_resolving(core: Arc<Core>) {
     let named = |trunk: &&Arc<Trunk>| trunk.config.server.host.parse::<IpAddr>().is_err();
-    let mut ticks = tokio::time::interval(RESOLVE_EVERY);
+    join_all(core.trunks.iter().filter(named).map(|trunk| keep_resolving_one(&core, trunk))).await;
+}
+
+async fn keep_resolving_one(core: &Core, trunk: &Trunk) {
+    let (mut ticks, mut failures) = (tokio::time::interval(RESOLVE_EVERY), 0);
     loop {
         ticks.tick().await;
-        for trunk in core.trunks.iter().filter(named) {
-            if let Err(error) = core.targets(trunk).await {
-                tracing::warn!(trunk = %trunk.config.name, %error, "trunk's server has no address");
+        match core.targets(trunk).await {
+            Ok(_) => failures = 0,
+            Err(error) => {
+                failures += 1;
+                if is_told(failures) {
+                    tracing::warn!(trunk = %trunk.config.name, failures, %error, "trunk's server has no address");
+                }
             }
         }
     }

@@ -35,12 +35,13 @@ pub(super) async fn accept_tcp(core: Arc<Core>, listener: TcpListener) {
 }
 
 /// The same for TLS.
-pub(super) async fn accept_tls(core: Arc<Core>, listener: TcpListener, acceptor: TlsAcceptor) {
+pub(super) async fn accept_tls(core: Arc<Core>, listener: TcpListener) {
     let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
     loop {
         let (stream, peer) = next_welcome(&core, &listener).await;
         let Ok(place) = handshakes.clone().try_acquire_owned() else { continue };
-        let (core, acceptor) = (core.clone(), acceptor.clone());
+        let Some(acceptor) = core.acceptor.read().clone() else { continue };
+        let core = core.clone();
         tokio::spawn(async move {
             let _place = place;
             greet(&core, acceptor, stream, peer).await;

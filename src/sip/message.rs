@@ -12,6 +12,7 @@ use super::{
     reliable::RELIABLE,
     session_timer::{self, Asked, SessionExpires, TIMER},
 };
+use crate::base::Pii;
 
 /// Methods served, in and out of a dialog.
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, NOTIFY";
@@ -124,7 +125,7 @@ pub(super) fn body_text(body: &[u8]) -> Option<String> {
 pub(super) fn end_of(response: &Response) -> SipEnd {
     match response.status_code.code() {
         401 | 407 => SipEnd::AuthRejected,
-        status @ 300.. => SipEnd::Rejected { status, reason: reason_phrase(response) },
+        status @ 300.. => SipEnd::Rejected { status, reason: Pii::new(reason_phrase(response)) },
         status => SipEnd::ProtocolError { detail: format!("an INVITE cannot be answered with {status}") },
     }
 }

@@ -17,15 +17,18 @@
 //! | `identity`, `vouched` | who calls: what we write of it, and what a trunk says of it |
 //! | `referral`, `refer` | what becomes of a REFER, pure, and the request |
 //! | `keepalive` | whether a trunk lives, asked by OPTIONS |
-//! | `translate`, `digest`, `early`, `challenge` | what the stack says otherwise than the RFCs, put right at the wire |
+//! | `translate`, `digest`, `early`, `challenge`, `next_hop` | what the stack says otherwise than the RFCs, put right at the wire |
 //! | `nonce` | how often a nonce was answered, pure |
 //! | `stun`, `discovery` | our address as the world sees it: the messages, pure, and who asks |
 //! | `rate` | how much a source may send, pure |
+//! | `quoting` | quotes and brackets in a header field, pure |
 //! | `guard`, `screen` | what is refused before it reaches the parser, and in what form the rest does |
 //! | `wire` | the socket that refuses it |
 //! | `tls` | whose certificates are trusted, and what a failed handshake means |
 //! | `flow`, `listener` | connections to trunks, and from them |
 //! | `addresses` | where peers reach us |
+//! | `backoff` | pauses between attempts that fail, pure |
+//! | `calls`, `admission` | which call a request belongs to, pure, and who counts them |
 //! | `node`, `link`, `router` | sockets and clock: the node, its trunks, requests that come in |
 //! | `driver`, `setup`, `provisional` | one call: its INVITE, what is told before the answer, its BYE |
 //! | `renegotiation`, `refresh`, `info`, `refer` | what happens inside a call |
@@ -34,7 +37,10 @@
 //! whole messages, numbers included, at `info`: a log filter must hold it at [`LOG_FILTER`].
 
 mod addresses;
+mod admission;
+mod backoff;
 mod call;
+mod calls;
 mod challenge;
 mod config;
 mod dialog;
@@ -55,10 +61,13 @@ mod keepalive;
 mod link;
 mod listener;
 mod message;
+mod next_hop;
 mod node;
 mod nonce;
 mod pace;
+mod party;
 mod provisional;
+mod quoting;
 mod rate;
 mod refer;
 mod referral;
@@ -67,6 +76,7 @@ mod registrar;
 mod registration;
 mod reliable;
 mod renegotiation;
+mod renewal;
 mod resolver;
 mod router;
 mod routes;
@@ -84,7 +94,7 @@ mod vouched;
 mod wire;
 
 pub use self::{
-    call::{CallHandle, IncomingCall, Party, Refer, Reoffer, Signal, SipCall},
+    call::{CallHandle, IncomingCall, Party, Refer, Reoffer, Signal, SipCall, Way},
     config::{Config, InvalidConfig, ring_timeout_is_valid},
     end::SipEnd,
     error::SipError,

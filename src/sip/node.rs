@@ -1,28 +1,26 @@
 //! The SIP node: one UDP socket, one TCP port, its trunks and its calls.
 
 use std::{
-    collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use rsipstack::{
     EndpointBuilder,
     dialog::dialog_layer::DialogLayer,
-    sip::{Auth, Header, Scheme, StatusCode, Uri, prelude::HeadersExt},
+    sip::Header,
     transaction::{
         CallIdFormat,
         endpoint::{EndpointInnerRef, EndpointOption},
-        transaction::Transaction,
     },
     transport::{TransportLayer, udp::UdpConnection},
 };
 use tokio::{
     net::{TcpListener, UdpSocket},
-    sync::{Notify, broadcast, mpsc, mpsc::error::TrySendError, watch},
+    sync::{Notify, broadcast, mpsc, watch},
     task::JoinHandle,
 };
 use tokio_rustls::TlsAcceptor;
@@ -30,8 +28,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     addresses::Addresses,
-    call::{CallHandle, Command, IncomingCall, SipCall},
-    config::{Config, ring_timeout_is_valid},
+    call::{CallHandle, IncomingCall, SipCall},
+    calls::Calls,
+    config::{Config, TIMER_C, ring_timeout_is_valid},
     dialog::Limits,
     digest::DigestTranslator,
     discovery::{self, Discovery},
@@ -46,7 +45,7 @@ use super::{
     registration::{self, RegistrationState},
     resolver::Resolver,
     router,
-    routes::{self, Candidate},
+    routes::{self, Candidate, Wish},
     sdp::Local,
     setup, tls,
     translate::Translator,
@@ -65,7 +64,7 @@ const STUN_ANSWERS: usize = 4;
 /// Ports tried for UDP and TCP alike when the system chooses one.
 const PORT_ATTEMPTS: usize = 16;
 /// After which a connection that nothing was heard on is closed. A peer that is gone is noticed sooner, by
-/// the kernel; one that keeps still is left alone.
+/// the kernel; to a trunk that merely keeps still, another connection is made then.
 const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
 /// How long a shutdown waits for BYEs, and then for REGISTERs, to be answered.
 const SHUTDOWN_STEP: Duration = Duration::from_secs(3);
@@ -78,13 +77,21 @@ pub struct Dial {
     pub to: E164,
     /// Number to show; the trunk's `caller_id` if `None`.
     pub from: Option<E164>,
+    /// Name of the trunk that this number came from: it goes by that one, and by others that name it.
+    pub home: Option<String>,
     /// The number that was called before, where this is the second leg of a transfer.
     pub diverted: Option<E164>,
-    /// Our side of the session. Whether it is offered encrypted is the trunk's affair, and
-    /// [`CallHandle::srtp`] tells.
+    /// Our side of the session, as the first trunk or address is offered it. Whether encrypted is the trunk's
+    /// affair, and each that is tried after the first has a session of its own: [`CallHandle::fit`] tells.
     pub offer: Local,
     /// `sip.ring_timeout_secs` if `None`.
     pub ring_timeout: Option<Duration>,
+}
+
+impl Dial {
+    fn wish(&self) -> Wish<'_> {
+        Wish { to: &self.to, from: self.from.as_ref(), home: self.home.as_deref() }
+    }
 }
 
 /// A trunk's answer to OPTIONS.
@@ -110,7 +117,7 @@ pub struct Stats {
 /// A running node. Clones share it; it stops at [`SipNode::shutdown`] or when the last is dropped.
 #[derive(Clone)]
 pub struct SipNode {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     _stop: Arc<tokio_util::sync::DropGuard>,
 }
 
@@ -131,9 +138,11 @@ pub(super) struct Core {
     /// A dialog was listed or confirmed, or a call ended.
     pub dialogs_changed: Notify,
     pub resolver: Resolver,
+    /// How trunks that connect by TLS are met.
+    pub acceptor: RwLock<Option<TlsAcceptor>>,
     local: SocketAddr,
     pub stop: CancellationToken,
-    calls: Mutex<HashMap<String, CallHandle>>,
+    pub calls: Mutex<Calls<CallHandle>>,
     gate: Arc<Gate>,
 }
 
@@ -165,6 +174,7 @@ impl SipNode {
         let (trunks, watched) = link::trunks(&config, &sources)?;
         let tls = bind_tls(tls::server(&config.tls)?).await?;
         let tls_port = tls.as_ref().and_then(|(listener, _)| Some(listener.local_addr().ok()?.port()));
+        let (listener_tls, acceptor) = tls.unzip();
         let known = config.public_address.is_some();
         let addresses = Arc::new(Addresses::new(advertised, known, local.port(), config.tcp, tls_port));
         let digest = DigestTranslator(NonceCounts::new(&config.trunks));
@@ -188,6 +198,7 @@ impl SipNode {
             dialogs_changed: Notify::new(),
             calls: Mutex::default(),
             resolver: Resolver::new(&config.nameservers),
+            acceptor: RwLock::new(acceptor),
             config,
             trunks,
             endpoint,
@@ -211,8 +222,8 @@ impl SipNode {
         if let Some(listener) = tcp {
             core.spawn_until_stopped(listener::accept_tcp(core.clone(), listener));
         }
-        if let Some((listener, acceptor)) = tls {
-            core.spawn_until_stopped(listener::accept_tls(core.clone(), listener, acceptor));
+        if let Some(listener) = listener_tls {
+            core.spawn_until_stopped(listener::accept_tls(core.clone(), listener));
         }
         for trunk in core.trunks.iter().filter(|trunk| trunk.config.transport != Transport::Udp) {
             core.spawn_until_stopped(flow::drive(core.clone(), trunk.clone()));
@@ -248,7 +259,7 @@ impl SipNode {
 
     /// Places a call. Everything that can go wrong on the network comes as the call's end.
     pub async fn dial(&self, dial: Dial) -> Result<SipCall, SipError> {
-        let trunks = self.routes(dial.trunk.as_deref(), &dial.to, dial.from.as_ref())?;
+        let trunks = self.routes(dial.trunk.as_deref(), dial.wish())?;
         let ring = dial.ring_timeout.unwrap_or(self.core.config.ring_timeout);
         if !ring_timeout_is_valid(ring) {
             return Err(SipError::RingTimeout);
@@ -256,12 +267,22 @@ impl SipNode {
         setup::dial(&self.core, trunks, dial, ring)
     }
 
-    /// Whether a trunk may call `to` and show `from`; and if so, after how long the call would find a place
-    /// in a trunk's queue (`cps`) if it finds none now.
-    pub fn road(&self, to: &E164, from: Option<&E164>) -> Result<Option<Duration>, SipError> {
-        let trunks = self.routes(None, to, from)?;
+    /// Whether a trunk may call `to` and show `from`, which came from the trunk `home`; and if so, after how
+    /// long the call would find a place in a trunk's queue (`cps`) if it finds none now.
+    pub fn road(
+        &self,
+        to: &E164,
+        from: Option<&E164>,
+        home: Option<&str>,
+    ) -> Result<Option<Duration>, SipError> {
+        let trunks = self.routes(None, Wish { to, from, home })?;
         let waits = trunks.iter().map(|trunk| trunk.turns.as_ref().and_then(Turns::refusal));
         Ok(waits.collect::<Option<Vec<_>>>().and_then(|waits| waits.into_iter().min()))
+    }
+
+    /// The number that calls by a trunk show if they name none.
+    pub fn caller_id(&self, trunk: &str) -> Option<E164> {
+        self.trunk(Some(trunk)).ok()?.config.caller_id.clone()
     }
 
     /// Calls that wait for their turn at a trunk.
@@ -301,7 +322,7 @@ impl SipNode {
     pub async fn shutdown(&self) {
         let core = &self.core;
         core.draining.cancel();
-        core.calls.lock().values().for_each(CallHandle::hang_up);
+        core.calls.lock().iter().for_each(CallHandle::hang_up);
         core.tasks.close();
         // Calls that still owe a BYE and registrations are tasks; those of peers that are gone are cut.
         let _ = tokio::time::timeout(SHUTDOWN_STEP, core.tasks.wait()).await;
@@ -310,12 +331,7 @@ impl SipNode {
     }
 
     /// The trunks that may carry a call, the first to be tried first.
-    fn routes(
-        &self,
-        pinned: Option<&str>,
-        to: &E164,
-        from: Option<&E164>,
-    ) -> Result<Vec<Arc<Trunk>>, SipError> {
+    fn routes(&self, pinned: Option<&str>, wish: Wish<'_>) -> Result<Vec<Arc<Trunk>>, SipError> {
         let trunks = match pinned {
             Some(_) => vec![self.trunk(pinned)?],
             None => self.core.trunks.clone(),
@@ -326,7 +342,7 @@ impl SipNode {
         let now = Instant::now();
         let candidates: Vec<_> =
             trunks.iter().map(|t| Candidate { config: &t.config, ready: t.is_ready(now) }).collect();
-        let order = routes::trunks(&candidates, to, from, |most| rand::random_range(0..=most));
+        let order = routes::trunks(&candidates, wish, |most| rand::random_range(0..=most));
         if order.is_empty() {
             Err(SipError::NoRoute)
         } else {
@@ -349,50 +365,11 @@ impl SipNode {
 
 impl Core {
     /// Runs `task` until the node stops, outside what a shutdown waits for first.
-    fn spawn_until_stopped(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    pub fn spawn_until_stopped(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
         let stop = self.stop.clone();
         tokio::spawn(async move {
             stop.run_until_cancelled(task).await;
         })
-    }
-
-    /// Counts a call in, or says that there are too many.
-    pub fn admit(&self, call_id: &str, handle: CallHandle) -> Result<(), SipError> {
-        if self.draining.is_cancelled() {
-            return Err(SipError::ShuttingDown);
-        }
-        let mut calls = self.calls.lock();
-        if calls.len() >= self.config.max_calls {
-            return Err(SipError::TooManyCalls(calls.len()));
-        }
-        calls.insert(call_id.to_owned(), handle);
-        self.sources.call_began(call_id);
-        Ok(())
-    }
-
-    pub fn release(&self, call_id: &str) {
-        self.calls.lock().remove(call_id);
-        self.sources.call_ended(call_id);
-        self.dialogs_changed.notify_waiters();
-    }
-
-    /// Gives a request to the call it belongs to; back with a status if there is none, or it is too busy.
-    pub fn hand_over(&self, request: Transaction) -> Result<(), (Box<Transaction>, StatusCode)> {
-        let call =
-            request.original.call_id_header().ok().and_then(|id| self.calls.lock().get(id.value()).cloned());
-        let Some(call) = call else {
-            return Err((Box::new(request), StatusCode::CallTransactionDoesNotExist));
-        };
-        let refused = match call.commands.try_send(Command::Early(Box::new(request))) {
-            Ok(()) => return Ok(()),
-            Err(TrySendError::Full(refused)) => (refused, StatusCode::ServerInternalError),
-            Err(TrySendError::Closed(refused)) => (refused, StatusCode::CallTransactionDoesNotExist),
-        };
-        match refused {
-            (Command::Early(request), status) => Err((request, status)),
-            // What was sent comes back.
-            _ => Ok(()),
-        }
     }
 
     /// The extensions known here, as a message says it.
@@ -413,26 +390,9 @@ impl Core {
     /// `queue` is the longest wait for a turn.
     pub fn limits(&self, ring: Duration, queue: Duration) -> Limits {
         let (setup, hunt) = (self.config.setup_timeout, self.config.hunt_timeout + queue);
+        let progress = self.config.progress_timeout;
         // The stack gives a transaction 64 T1; what has not settled by then never will.
-        Limits { setup, hunt, ring, linger: self.config.t1 * 68 }
-    }
-
-    /// Where a peer reaches us in this trunk's dialogs. Where we take no connections, that is the one that
-    /// was made to the trunk.
-    pub fn contact(&self, trunk: &Trunk) -> Result<Uri, SipError> {
-        let transport = trunk.config.transport;
-        let mut host = self.addresses.socket(transport);
-        if let Some(port) = trunk.flow.local_port().filter(|_| !self.addresses.serves(transport)) {
-            host.set_port(port);
-        }
-        let user = trunk.config.username.clone().unwrap_or_else(|| "callbox".into());
-        Ok(Uri {
-            scheme: Some(Scheme::Sip),
-            auth: Some(Auth { user, password: None }),
-            host_with_port: host.into(),
-            params: transport.param().into_iter().collect(),
-            headers: vec![],
-        })
+        Limits { setup, hunt, progress, ring, linger: self.config.t1 * 68 }
     }
 }
 
@@ -442,6 +402,7 @@ fn timers(t1: Duration) -> EndpointOption {
         t2: t1 * 8,
         t4: t1 * 10,
         t1x64: t1 * 64,
+        timerc: TIMER_C,
         // An empty suffix would leave an `@`; a bare UUID names nobody.
         callid_format: CallIdFormat::Uuid,
         ..EndpointOption::default()

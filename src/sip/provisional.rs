@@ -47,7 +47,7 @@ impl Driver {
         if response.status_code == StatusCode::Ringing {
             self.feed(Event::Ringing);
         } else if sdp.is_none() {
-            self.feed(Event::Trying);
+            self.feed(Event::Progressing);
         }
         if let Some(sdp) = sdp {
             self.agreed_early |= response.rseq_value().is_some();
@@ -66,6 +66,7 @@ impl Driver {
         let target = early.target.clone().filter(|_| early.is_direct());
         let mut headers = early.headers();
         headers.push(Header::RAck(Rack { rseq, cseq }.to_string().into()));
+        headers.extend(self.if_challenged());
         let before = self.prack.take();
         self.prack = Some(tokio::spawn(async move {
             if let Some(before) = before {
@@ -191,7 +192,7 @@ impl Driver {
 impl Driver {
     /// A NOTIFY, a PRACK, or an UPDATE that came before the call was confirmed.
     pub(super) fn on_early_request(&mut self, request: Box<Transaction>) {
-        use State::{Inviting, Offered, Proceeding};
+        use State::{Inviting, Offered, Proceeding, Trying};
         // An answer that came before it may wait to be told.
         self.follow_states();
         if !self.is_addressed(&request) {
@@ -200,7 +201,7 @@ impl Driver {
         match request.original.method {
             Method::PRack => self.on_prack(request),
             Method::Notify => self.on_notify(request),
-            Method::Update if matches!(self.call.state(), Inviting | Proceeding | Offered) => {
+            Method::Update if matches!(self.call.state(), Inviting | Trying | Proceeding | Offered) => {
                 self.on_early_update(request);
             }
             // The answer is on its way to the stack's list of dialogs.
@@ -208,7 +209,7 @@ impl Driver {
         }
     }
 
-    /// The Call-ID alone is no secret; our tag is the peer's proof that it heard us.
+    /// An attempt by another way may have begun since it was handed over.
     fn is_addressed(&self, request: &Transaction) -> bool {
         let ours = self.dialog.as_ref().map(|dialog| dialog.id().local_tag);
         let named = request.original.to_header().and_then(|to| to.tag()).ok().flatten();

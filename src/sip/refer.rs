@@ -3,7 +3,7 @@
 //! A REFER of the peer's is refused (405, and `Allow` does not name it): whom this node calls is for those
 //! to say who may place calls with it, and a peer that could refer it would call at its expense.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 use rsipstack::{
     sip::{Header, Headers, Response, StatusCode, prelude::HasHeaders, prelude::HeadersExt},
@@ -12,12 +12,10 @@ use rsipstack::{
 
 use super::{
     call::{Refer, Signal},
-    challenge::without_credentials,
     dialog::State,
     driver::Driver,
     error::SipError,
     identity::{self, Identity},
-    link::Trunk,
     message::{allow, body_text},
     provisional::reply,
     referral::{Notice, Referral, Referring},
@@ -35,12 +33,6 @@ impl Driver {
         }
     }
 
-    /// The trunk that it goes out or came in by.
-    fn by_trunk(&self) -> Option<Arc<Trunk>> {
-        let name = self.trunk.borrow();
-        self.core.trunks.iter().find(|trunk| Some(&trunk.config.name) == name.as_ref()).cloned()
-    }
-
     /// Asks the peer to call somebody else; what becomes of it comes as [`Signal::Referral`].
     pub(super) fn refer(&mut self, refer: &Refer) -> Result<(), SipError> {
         let dialog = self.dialog.clone().filter(|_| self.call.state() == State::Answered);
@@ -53,7 +45,7 @@ impl Driver {
         let Identity { caller, callee, .. } = identity::written(&trunk, &refer.to, refer.by.as_ref(), None)?;
         let by = Header::ReferredBy(format!("<{caller}>").into());
         let mut headers = vec![by, allow(), self.core.supported()];
-        headers.extend(trunk.credential().is_none().then(without_credentials));
+        headers.extend(self.if_challenged());
         self.referring = Some(Referring::new(Instant::now(), refer.patience));
         self.inside.spawn(async move {
             let response = dialog.refer(callee, Some(headers), None).await;

@@ -17,7 +17,9 @@ pub enum Referral {
     /// The party has answered, or the peer does as asked and tells no more of it (RFC 4488): either way it
     /// needs this call no longer.
     Done,
-    /// It does not do it, and has called nobody.
+    /// It says that it does not do it, or says nothing (408). Before anything else of it that means that it
+    /// has called nobody; after [`Referral::Accepted`] or [`Referral::Ringing`], as NOTIFYs may come before
+    /// the response to the REFER, no more than [`Referral::Lost`].
     Refused { status: u16 },
     /// It has called in vain.
     Failed { status: u16 },

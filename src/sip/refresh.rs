@@ -8,6 +8,7 @@ use super::{
     dialog::Event,
     driver::Driver,
     end::SipEnd,
+    hunt::retry_after,
     message::{SDP, allow, body_text, is_success, min_se, session_expires},
     renegotiation::{Asked, Done, glare_pause},
     session_timer::{Agreed, Due, Timer, Unrefreshed},
@@ -36,9 +37,10 @@ impl Driver {
         self.feed(Event::Lost(SipEnd::SessionLost { detail }));
     }
 
-    /// What every request says that refreshes the session.
+    /// What every request carries that refreshes the session.
     pub(super) fn refresh_headers(&self) -> Vec<Header> {
         let mut headers = vec![allow(), self.core.supported()];
+        headers.extend(self.if_challenged());
         if let (Some(session), Some(terms)) = (&self.session, self.core.config.terms()) {
             headers.extend(session_headers(session.ask(), session.min_se().unwrap_or(terms.floor)));
         }
@@ -84,7 +86,7 @@ impl Driver {
                 let min_se = min_se(&response.headers).unwrap_or(Duration::ZERO);
                 Unrefreshed::TooSmall { min_se }
             }
-            _ => Unrefreshed::Failed,
+            _ => Unrefreshed::Failed { retry_after: response.and_then(retry_after) },
         };
         tracing::debug!(status, ?why, "session refresh failed");
         if let Some(session) = &mut self.session {

@@ -8,10 +8,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rsipstack::{
     dialog::registration::Registration,
-    sip::{Header, Request, Response, StatusCode, Uri, headers::CallId, typed::Contact},
+    sip::{
+        Header, Request, Response, StatusCode, Uri,
+        headers::CallId,
+        prelude::HeadersExt,
+        typed::{Contact, Route},
+    },
     transport::SipAddr,
 };
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     error::{SipError, describe},
@@ -25,6 +31,8 @@ use super::{
 const LONGEST: u32 = 86_400;
 /// Carries the instance to the Contact, which the stack writes.
 const INSTANCE: &str = "Callbox-Instance";
+/// Carries a Contact that the stack must not overwrite.
+const HELD: &str = "Callbox-Contact";
 /// `First Hop Lacks Outbound Support` (RFC 5626 section 11.6).
 const NO_OUTBOUND: u16 = 439;
 
@@ -67,6 +75,16 @@ pub(super) struct Registrar {
     uri: Uri,
     /// The shortest registration that it grants.
     shortest: u32,
+    binding: Option<Binding>,
+}
+
+/// What was granted last.
+struct Binding {
+    address: SipAddr,
+    /// As it was said.
+    contact: Option<Uri>,
+    /// Of the connection that it was granted over.
+    life: CancellationToken,
 }
 
 impl Registrar {
@@ -76,20 +94,47 @@ impl Registrar {
         inner.call_id = CallId::from(call_id(&instance, trunk));
         inner.last_seq = first_number();
         inner.extra_headers = vec![Header::Other(INSTANCE.into(), instance)];
-        Ok(Registrar { inner, uri: trunk.registrar_uri()?, shortest: 0 })
+        Ok(Registrar { inner, uri: trunk.registrar_uri()?, shortest: 0, binding: None })
     }
 
     /// Where calls should reach us. Without a contact of ours the stack takes the address the registrar
     /// sees, which is right behind NAT; over a connection, and where our public address is known, we say
-    /// it. Either may have changed since the last time.
-    fn contact(core: &Core, trunk: &Trunk) -> Option<Contact> {
+    /// it, until a challenge tells what the registrar sees: then the stack says that. Either may have changed
+    /// since the last time.
+    fn contact(core: &Core, trunk: &Trunk, address: &SipAddr) -> Option<Uri> {
         let known = core.addresses.public().is_some() || trunk.config.transport != Transport::Udp;
-        let uri = core.contact(trunk).ok().filter(|_| known)?;
-        Some(Contact { display_name: None, uri, params: vec![] })
+        core.contact(trunk, Some(address)).ok().filter(|_| known)
+    }
+
+    /// Whether the contact stays as we said it, whatever the registrar sees: the operator set our address, and
+    /// peers can reach us there.
+    fn holds_contact(core: &Core, trunk: &Trunk) -> bool {
+        core.config.public_address.is_some() && core.addresses.serves(trunk.config.transport)
+    }
+
+    /// Whether what was registered is no longer what would be.
+    pub fn has_moved(&self, core: &Core, trunk: &Trunk) -> bool {
+        let live = self.binding.as_ref().filter(|binding| !binding.life.is_cancelled());
+        live.is_some_and(|live| Self::contact(core, trunk, &live.address) != live.contact)
+    }
+
+    /// Returns when the connection is gone that was registered over; never where there is none.
+    pub async fn lost(&self) {
+        match &self.binding {
+            Some(binding) => binding.life.cancelled().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What the last answer says of it; nothing if a proxy of it takes no loose route, as all must.
+    pub fn service_route(&self) -> Vec<Route> {
+        let route = self.inner.preloaded_route_set();
+        if route.iter().all(Route::has_lr) { route } else { Vec::new() }
     }
 
     /// What was granted.
     pub async fn register(&mut self, core: &Core, trunk: &Trunk, expires: u32) -> Result<Duration, Attempt> {
+        self.binding = None;
         let addresses = core.targets(trunk).await.map_err(|e| Attempt::failed(e.to_string()))?;
         let mut failed = Attempt::failed("the name has no address".into());
         for (index, address) in addresses.iter().enumerate() {
@@ -111,7 +156,12 @@ impl Registrar {
         is_last: bool,
     ) -> Result<Duration, Attempt> {
         core.connect(trunk, address).await.map_err(|error| Attempt::failed(error.to_string()))?;
-        self.inner.contact = Self::contact(core, trunk);
+        let (contact, life) = (Self::contact(core, trunk, address), core.life(address));
+        let held = contact.clone().filter(|_| Self::holds_contact(core, trunk));
+        self.inner.extra_headers.retain(|header| header.name() != HELD);
+        self.inner.extra_headers.extend(held.iter().map(|uri| Header::Other(HELD.into(), uri.to_string())));
+        let said = contact.clone().map(|uri| Contact { display_name: None, uri, params: vec![] });
+        self.inner.contact = said;
         self.inner.outbound_proxy = address.get_socketaddr().ok();
         // The last one has as long as its transaction lives.
         let limit = if is_last { core.config.t1 * 68 } else { core.config.setup_timeout };
@@ -123,7 +173,10 @@ impl Registrar {
             let answer = answer.map_err(|_| Attempt::failed("the registrar does not answer".into()))?;
             let response = answer.map_err(|error| Attempt::failed(describe(&error)))?;
             if response.status_code == StatusCode::OK {
-                return Ok(Duration::from_secs(self.inner.expires().into()));
+                let granted = held.and_then(|uri| granted(&response, &uri));
+                let granted = granted.unwrap_or_else(|| self.inner.expires());
+                self.binding = Some(Binding { address: address.clone(), contact, life });
+                return Ok(Duration::from_secs(granted.into()));
             }
             corrections += 1;
             if corrections > 2 || !self.corrects(&response, asked) {
@@ -140,7 +193,11 @@ impl Registrar {
                 self.shortest = wanted.unwrap_or(self.shortest);
                 wanted.is_some()
             }
-            NO_OUTBOUND => !std::mem::take(&mut self.inner.extra_headers).is_empty(),
+            NO_OUTBOUND => {
+                let before = self.inner.extra_headers.len();
+                self.inner.extra_headers.retain(|header| header.name() != INSTANCE);
+                self.inner.extra_headers.len() < before
+            }
             _ => false,
         }
     }
@@ -153,22 +210,32 @@ fn min_expires(response: &Response) -> Option<u32> {
     })
 }
 
-/// Moves the instance to where it belongs.
-pub(super) fn name_instance(request: &mut Request) {
-    let mut instance = None;
-    request.headers.retain(|header| match header {
-        Header::Other(name, value) if name == INSTANCE => {
-            instance = Some(value.clone());
-            false
-        }
-        _ => true,
+/// What is granted to a Contact that is held: the stack looks for the one that it would have sent.
+fn granted(response: &Response, contact: &Uri) -> Option<u32> {
+    let bindings = response.typed_contact_headers().ok()?;
+    let ours = bindings.iter().filter(|binding| {
+        (&binding.uri.auth, &binding.uri.host_with_port) == (&contact.auth, &contact.host_with_port)
     });
-    let Some(instance) = instance else { return };
-    for header in request.headers.iter_mut() {
-        if let Header::Contact(contact) = header {
-            let value = format!("{};+sip.instance=\"<urn:uuid:{instance}>\";reg-id=1", contact.value());
-            *header = Header::Contact(value.into());
+    ours.filter_map(Contact::expires).min()
+}
+
+/// Writes the Contact that is held, and moves the instance to where it belongs.
+pub(super) fn write_contact(request: &mut Request) {
+    let (mut instance, mut held) = (None, None);
+    request.headers.retain(|header| {
+        let Header::Other(name, value) = header else { return true };
+        match name.as_str() {
+            INSTANCE => instance = Some(value.clone()),
+            HELD => held = Some(value.clone()),
+            _ => return true,
         }
+        false
+    });
+    for header in request.headers.iter_mut() {
+        let Header::Contact(contact) = header else { continue };
+        let uri = held.as_ref().map_or_else(|| contact.value().to_owned(), |uri| format!("<{uri}>"));
+        let instance = instance.as_ref().map(|id| format!(";+sip.instance=\"<urn:uuid:{id}>\";reg-id=1"));
+        *header = Header::Contact(format!("{uri}{}", instance.unwrap_or_default()).into());
     }
 }
 
@@ -213,18 +280,40 @@ mod tests {
         assert!(0 < before && before <= after);
     }
 
+    fn written(headers: &str) -> String {
+        let text = format!(
+            "REGISTER sip:a SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n\
+             To: <sip:a@b>\r\nCall-ID: a\r\nCSeq: 1 REGISTER\r\nContact: <sip:a@192.0.2.1>\r\n{headers}\r\n"
+        );
+        let mut request = Request::try_from(text.as_bytes()).unwrap();
+        write_contact(&mut request);
+        let sent = request.to_string();
+        assert!(!sent.contains("Callbox"), "{sent}");
+        sent
+    }
+
     #[test]
     fn instance_stands_in_the_contact_and_nowhere_else() {
-        let text = "REGISTER sip:a SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n\
-                    To: <sip:a@b>\r\nCall-ID: a\r\nCSeq: 1 REGISTER\r\nContact: <sip:a@192.0.2.1>\r\n\
-                    Callbox-Instance: 1-2\r\n\r\n";
-        let mut request = Request::try_from(text.as_bytes()).unwrap();
-        name_instance(&mut request);
-        let sent = request.to_string();
-        assert!(
-            sent.contains("Contact: <sip:a@192.0.2.1>;+sip.instance=\"<urn:uuid:1-2>\";reg-id=1\r\n"),
-            "{sent}"
-        );
-        assert!(!sent.contains("Callbox"), "{sent}");
+        let sent = written("Callbox-Instance: 1-2\r\n");
+        let contact = "Contact: <sip:a@192.0.2.1>;+sip.instance=\"<urn:uuid:1-2>\";reg-id=1\r\n";
+        assert!(sent.contains(contact), "{sent}");
+        let sent = written("Callbox-Instance: 1-2\r\nCallbox-Contact: sip:a@203.0.113.1:5060\r\n");
+        let contact = "Contact: <sip:a@203.0.113.1:5060>;+sip.instance=\"<urn:uuid:1-2>\";reg-id=1\r\n";
+        assert!(sent.contains(contact), "{sent}");
+        assert!(written("").contains("Contact: <sip:a@192.0.2.1>\r\n"));
+    }
+
+    #[test]
+    fn held_contact_is_granted_what_stands_beside_it() {
+        let response = Response::try_from(
+            "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n\
+             To: <sip:a@b>;tag=2\r\nCall-ID: a\r\nCSeq: 2 REGISTER\r\n\
+             Contact: <sip:a@198.51.100.7>;expires=9, <sip:a@203.0.113.1:5060>;expires=120\r\n\r\n"
+                .as_bytes(),
+        )
+        .unwrap();
+        let of = |uri: &str| granted(&response, &Uri::try_from(uri).unwrap());
+        assert_eq!(of("sip:a@203.0.113.1:5060;transport=tcp"), Some(120));
+        assert_eq!(of("sip:a@203.0.113.2:5060"), None);
     }
 }

@@ -1,7 +1,10 @@
 //! Registration with a trunk (RFC 3261 section 10), kept through restarts of the registrar and of this
 //! node: when to send the next REGISTER is decided by [`Schedule`], [`super::registrar`] sends it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::watch;
 
@@ -10,7 +13,7 @@ use super::{
     link::Trunk,
     node::Core,
     registrar::{Attempt, Registrar},
-    schedule::Schedule,
+    schedule::{News, Outcome, Schedule},
 };
 
 /// What a trunk's registration is doing, for health checks.
@@ -36,8 +39,8 @@ pub enum RegistrationState {
 /// Keeps `trunk` registered until shutdown, then takes the registration back.
 pub(super) async fn drive(core: Arc<Core>, trunk: Arc<Trunk>, state: watch::Sender<RegistrationState>) {
     let mut schedule = Schedule::default();
-    let mut connections = trunk.flow.made();
-    let (mut liveness, mut dead) = (trunk.liveness.clone(), false);
+    let (connections, liveness) = (trunk.flow.made(), trunk.liveness.clone());
+    let mut watch = Watch { connections, liveness, dead: false };
     let mut registrar = match Registrar::new(&core, &trunk) {
         Ok(registrar) => registrar,
         Err(e) => return report_failure(&trunk, &state, &Attempt::failed(e.to_string()), Duration::MAX),
@@ -50,24 +53,23 @@ pub(super) async fn drive(core: Arc<Core>, trunk: Arc<Trunk>, state: watch::Send
             attempt = registrar.register(&core, &trunk, trunk.config.register_expires) => attempt,
             () = core.draining.cancelled() => break,
         };
-        connections.mark_unchanged();
-        let delay = match attempt {
+        let (outcome, delay) = match attempt {
             Ok(expires) => {
+                *trunk.service_route.lock() = registrar.service_route();
                 state.send_replace(RegistrationState::Registered { expires });
-                schedule.granted(expires)
+                (Outcome::Granted, schedule.granted(expires))
             }
             Err(attempt) => {
+                // Those that the attempt made itself are no news.
+                watch.connections.mark_unchanged();
                 let delay = schedule.failed(attempt.failure, attempt.retry_after, rand::random());
                 report_failure(&trunk, &state, &attempt, delay);
-                delay
+                (Outcome::of(attempt.failure, attempt.retry_after), delay)
             }
         };
-        // A registration over a connection ends with it (RFC 5626 section 4.2), and one of an address that
-        // is ours no longer leads nowhere: the next begins at once.
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
-            Ok(()) = connections.changed() => {}
-            () = revived(&mut liveness, &mut dead) => {}
+            () = watch.wait(&core, &trunk, &registrar, outcome, &mut schedule) => {}
             () = core.draining.cancelled() => break,
         }
     }
@@ -80,7 +82,46 @@ pub(super) async fn drive(core: Arc<Core>, trunk: Arc<Trunk>, state: watch::Send
     state.send_replace(RegistrationState::Unregistered);
 }
 
-/// The trunk did not answer OPTIONS, and does again: it may have forgotten us while it was away.
+/// What may bring the next REGISTER forward.
+struct Watch {
+    connections: watch::Receiver<u64>,
+    liveness: watch::Receiver<Liveness>,
+    /// The trunk was last seen not to answer OPTIONS.
+    dead: bool,
+}
+
+impl Watch {
+    /// Returns when the next REGISTER should leave, if that is before its time.
+    async fn wait(
+        &mut self,
+        core: &Core,
+        trunk: &Trunk,
+        registrar: &Registrar,
+        outcome: Outcome,
+        schedule: &mut Schedule,
+    ) {
+        let since = Instant::now();
+        loop {
+            // Looked at before any news, too: our address may have changed while the registrar was asked.
+            if registrar.has_moved(core, trunk) {
+                return;
+            }
+            let news = tokio::select! {
+                Ok(()) = self.connections.changed() => News::Connected,
+                () = revived(&mut self.liveness, &mut self.dead) => News::Revived,
+                // A registration over a connection ends with it (RFC 5626 section 4.2).
+                () = registrar.lost() => {
+                    return tokio::time::sleep(schedule.lost(since.elapsed(), rand::random())).await;
+                }
+            };
+            if outcome.heeds(news) {
+                return;
+            }
+        }
+    }
+}
+
+/// The trunk did not answer OPTIONS, and does again.
 async fn revived(liveness: &mut watch::Receiver<Liveness>, dead: &mut bool) {
     while liveness.changed().await.is_ok() {
         match *liveness.borrow_and_update() {

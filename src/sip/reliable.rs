@@ -9,10 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::early::MAX_FORKS;
+
 /// The option tag in `Supported` and `Require`.
 pub(super) const RELIABLE: &str = "100rel";
-/// Callees a forked call is followed to; what further ones say is not acknowledged.
-const MAX_FORKS: usize = 16;
 /// Responses that wait for the PRACK of the one before; another is dropped.
 const MAX_WAITING: usize = 4;
 

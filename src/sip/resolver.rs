@@ -35,7 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(4);
 const SHORT_PATIENCE: Duration = Duration::from_millis(500);
 /// Names whose last good answer is kept; beyond it all are forgotten.
 const KNOWN: usize = 256;
-/// SRV targets that are looked at, and addresses that are tried for one call.
+/// SRV targets that are looked up.
+const MAX_SERVICES: usize = 64;
+/// Addresses that are tried for one call. Requests of all are heard.
 const MAX_TARGETS: usize = 8;
 
 /// Looks names up.
@@ -52,6 +54,19 @@ struct Service {
     rank: Rank,
     host: String,
     port: u16,
+}
+
+/// An address of a server, and which others it comes after: SRV priorities.
+pub(super) struct Place {
+    pub address: SocketAddr,
+    pub priority: u16,
+}
+
+impl Place {
+    /// Without SRV all are equal.
+    fn equal(address: SocketAddr) -> Self {
+        Place { address, priority: 0 }
+    }
 }
 
 /// What names had, when they were last answered for.
@@ -113,23 +128,19 @@ impl Resolver {
     }
 
     /// Where requests to `server` go, the first to be tried first.
-    pub async fn addresses(
-        &self,
-        server: &Server,
-        transport: Transport,
-    ) -> Result<Vec<SocketAddr>, SipError> {
+    pub async fn addresses(&self, server: &Server, transport: Transport) -> Result<Vec<Place>, SipError> {
+        let port = server.port.unwrap_or(transport.default_port());
         if let Ok(address) = server.host.parse() {
-            return Ok(vec![SocketAddr::new(address, server.port.unwrap_or(transport.default_port()))]);
+            return Ok(vec![Place::equal(SocketAddr::new(address, port))]);
         }
         let services = match server.port {
             None => self.services(&format!("{}.{}", transport.service(), server.host)).await,
             Some(_) => Ok(Vec::new()),
         };
-        let port = server.port.unwrap_or(transport.default_port());
         let found = match services {
             Ok(services) if !services.is_empty() => self.addresses_of(services).await?,
             // A nameserver that fails at one question may know the other.
-            _ => self.host(&server.host, port).await?,
+            _ => self.host(&server.host, port).await?.into_iter().map(Place::equal).collect(),
         };
         match found.is_empty() {
             true => Err(SipError::Unreachable("the name has no address".into())),
@@ -138,14 +149,18 @@ impl Resolver {
     }
 
     /// The addresses of every target in the order of RFC 2782; targets that have none are passed over.
-    async fn addresses_of(&self, services: Vec<Service>) -> Result<Vec<SocketAddr>, SipError> {
+    async fn addresses_of(&self, services: Vec<Service>) -> Result<Vec<Place>, SipError> {
         let services = ordered(services, |service| service.rank, |most| rand::random_range(0..=most));
-        let lookups = services.iter().take(MAX_TARGETS).map(|service| self.host(&service.host, service.port));
+        let lookups = services.iter().take(MAX_SERVICES).map(async |service| {
+            let found = self.host(&service.host, service.port).await?;
+            let priority = service.rank.priority;
+            Ok(found.into_iter().map(|address| Place { address, priority }).collect::<Vec<_>>())
+        });
         let mut failure = None;
         let mut found = Vec::new();
         for addresses in join_all(lookups).await {
             match addresses {
-                Ok(addresses) => found.extend(addresses),
+                Ok(places) => found.extend(places),
                 Err(error) => failure = Some(error),
             }
         }
@@ -197,16 +212,18 @@ impl Core {
             SipError::Unreachable(detail) => SipError::Unreachable(format!("{server}: {detail}")),
             error => error,
         })?;
-        found.truncate(MAX_TARGETS);
-        for address in &found {
-            self.sources.allow_server(trunk.index, address.ip());
-        }
-        trunk.found.lock().clone_from(&found);
         let now = Instant::now();
-        // Stable: those left alone for a while come last, in their order.
-        let aside = trunk.aside.lock();
-        found.sort_by_key(|address| aside.holds(address, now));
-        Ok(found.into_iter().map(|address| trunk.address(address)).collect())
+        self.sources.allow_servers(trunk.index, found.iter().map(|place| place.address.ip()), now);
+        // Stable: those left alone for a while come last, and among equals those that are connected to first,
+        // so that a registration and the calls share one connection.
+        found.sort_by_cached_key(|Place { address, priority }| {
+            let connected = self.flows.is_alive(&trunk.address(*address));
+            (trunk.leaves_alone(address, now), *priority, !connected)
+        });
+        let found: Vec<_> = found.into_iter().map(|place| place.address).collect();
+        let tried = found.iter().take(MAX_TARGETS).map(|address| trunk.address(*address)).collect();
+        *trunk.found.lock() = found;
+        Ok(tried)
     }
 
     /// The first of them that is connected to, if the trunk's transport has connections.

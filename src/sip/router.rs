@@ -5,8 +5,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use rsipstack::{
     dialog::dialog::Dialog,
     sip::{
-        Header, Method, Request, SipMessage, StatusCode, Uri,
-        prelude::{HasHeaders, HeadersExt, ToTypedHeader},
+        Header, Method, Request, SipMessage, StatusCode,
+        prelude::{HasHeaders, HeadersExt},
     },
     transaction::{TransactionReceiver, endpoint::TransportEventInspector, transaction::Transaction},
     transport::{SipAddr, SipConnection, TransportEvent},
@@ -20,11 +20,11 @@ use super::{
     link::Trunk,
     message::{SDP, accepts_sdp, allow, asked, unknown_extensions},
     node::Core,
+    party::{party, uri_of},
     screen::screen,
     session_timer::TooSmall,
     setup, vouched,
 };
-use crate::base::{E164, Pii};
 
 /// How long a request waits for its dialog to be ready.
 const DIALOG_WAIT: Duration = Duration::from_millis(500);
@@ -250,6 +250,7 @@ fn invite(core: &Arc<Core>, request: Transaction, incoming: &mpsc::Sender<Incomi
 fn status_of(error: &SipError) -> StatusCode {
     match error {
         SipError::ShuttingDown | SipError::TooManyCalls(_) => StatusCode::ServiceUnavailable,
+        SipError::Refused(status) => StatusCode::from(*status),
         _ => StatusCode::BadRequest,
     }
 }
@@ -296,36 +297,22 @@ pub(super) fn caller(request: &Request) -> Option<Party> {
         Header::PAssertedIdentity(value) => vouched::first_uri(value.value()),
         _ => None,
     });
-    let own = || request.from_header().ok()?.typed().ok().map(|from| from.uri);
-    asserted.or_else(own).and_then(|uri| party(&uri))
+    let own = || uri_of(request.from_header().ok()?.value());
+    asserted.or_else(own).and_then(party)
 }
 
 pub(super) fn callee(request: &Request) -> Option<Party> {
-    let to = request.to_header().ok().and_then(|to| to.typed().ok()).and_then(|to| party(&to.uri));
-    match (to, party(&request.uri)) {
+    let to = request.to_header().ok().and_then(|to| uri_of(to.value())).and_then(party);
+    match (to, party(&request.uri.to_string())) {
         (Some(Party::Number(number)), _) | (_, Some(Party::Number(number))) => Some(Party::Number(number)),
         (to, uri) => to.or(uri),
-    }
-}
-
-pub(super) fn party(uri: &Uri) -> Option<Party> {
-    let user = uri.auth.as_ref().map(|auth| auth.user.as_str()).filter(|user| !user.is_empty())?;
-    if user.eq_ignore_ascii_case("anonymous") {
-        return None;
-    }
-    let number = user.split(';').next().unwrap_or(user);
-    let international = if number.starts_with('+') { number.to_owned() } else { format!("+{number}") };
-    // Fewer than ten digits without a plus is an extension, not a number of the world.
-    let plausible = number.starts_with('+') || number.len() >= 10;
-    match international.parse::<E164>() {
-        Ok(number) if plausible => Some(Party::Number(number)),
-        _ => Some(Party::Other(Pii::new(user.to_owned()))),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Pii;
 
     fn request(headers: &str) -> Request {
         let text = format!(
@@ -347,6 +334,21 @@ mod tests {
         let extension = "From: <sip:1001@a>;tag=1\r\nTo: <sip:b@c>";
         assert_eq!(caller(&request(extension)), Some(Party::Other(Pii::new("1001".into()))));
         assert_eq!(callee(&request(extension)), number("+14155550100"));
+    }
+
+    #[test]
+    fn parameters_of_a_user_leave_its_number_whole() {
+        let number = |text: &str| Some(Party::Number(text.parse().unwrap()));
+        let from = "From: <sip:+4930123456;cpc=ordinary@a;user=phone>;tag=1";
+        let asked = request(&format!("{from}\r\nTo: <sip:+14155550177;npdi@c>"));
+        assert_eq!((caller(&asked), callee(&asked)), (number("+4930123456"), number("+14155550177")));
+        let asserted = format!("{from}\r\nTo: <sip:b@c>\r\nP-Asserted-Identity: <sip:+14155550123;cpc=x@a>");
+        assert_eq!(caller(&request(&asserted)), number("+14155550123"));
+        let by_uri = "INVITE sip:+14155550188;rn=+14155550000;npdi@192.0.2.1 SIP/2.0\r\n\
+                      Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK1\r\nCall-ID: a\r\nCSeq: 1 INVITE\r\n\
+                      From: <sip:a@b>;tag=1\r\nTo: <sip:b@c>\r\n\r\n";
+        let by_uri = Request::try_from(by_uri.as_bytes()).unwrap();
+        assert_eq!(callee(&by_uri), number("+14155550188"));
     }
 
     #[test]

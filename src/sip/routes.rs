@@ -54,15 +54,32 @@ pub(super) struct Candidate<'a> {
     pub ready: bool,
 }
 
+/// Whom a call goes to, and what it shows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wish<'a> {
+    pub to: &'a E164,
+    /// The number to show.
+    pub from: Option<&'a E164>,
+    /// Name of the trunk that the number came from.
+    pub home: Option<&'a str>,
+}
+
 /// The places of the trunks that may carry a call, the first to be tried first. One that is not ready is
-/// tried after all others: better a poor chance than none.
+/// tried after all others: better a poor chance than none. A number's own trunk comes before others, which
+/// show the number only where their configuration names it: carriers refuse numbers that they do not know.
 pub(super) fn trunks(
     candidates: &[Candidate<'_>],
-    to: &E164,
-    from: Option<&E164>,
+    wish: Wish<'_>,
     mut draw: impl FnMut(u32) -> u32,
 ) -> Vec<usize> {
-    let may = |config: &TrunkConfig| config.may_call(to) && config.may_show(from);
+    let Wish { to, from, home } = wish;
+    let is_home = |config: &TrunkConfig| home == Some(config.name.as_str());
+    let has_home = candidates.iter().any(|candidate| is_home(candidate.config));
+    let may_show = |config: &TrunkConfig| match from {
+        Some(number) if has_home => is_home(config) || config.names(number),
+        from => config.may_show(from),
+    };
+    let may = |config: &TrunkConfig| config.may_call(to) && may_show(config);
     let rank = |index: &usize| {
         let config = candidates[*index].config;
         Rank { priority: config.priority, weight: config.weight }
@@ -70,7 +87,12 @@ pub(super) fn trunks(
     let allowed = (0..candidates.len()).filter(|index| may(candidates[*index].config));
     let (ready, rest) = allowed.partition::<Vec<_>, _>(|index| candidates[*index].ready);
     let mut order = ordered(ready, rank, &mut draw);
+    let ready = order.len();
     order.extend(ordered(rest, rank, draw));
+    let (ready, rest) = order.split_at_mut(ready);
+    for order in [ready, rest] {
+        order.sort_by_key(|index| !is_home(candidates[*index].config));
+    }
     order
 }
 
@@ -105,17 +127,26 @@ impl Aside {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Pii;
 
     fn trunk(name: &str, priority: u16, weight: u16) -> TrunkConfig {
         TrunkConfig { priority, weight, ..TrunkConfig::peer(name, "sip.example.com".parse().unwrap()) }
     }
 
-    fn order(trunks_: &[(TrunkConfig, bool)], draw: impl FnMut(u32) -> u32) -> Vec<String> {
+    fn order_of(
+        home: Option<&str>,
+        trunks_: &[(TrunkConfig, bool)],
+        draw: impl FnMut(u32) -> u32,
+    ) -> Vec<String> {
         let candidates: Vec<_> =
             trunks_.iter().map(|(config, ready)| Candidate { config, ready: *ready }).collect();
         let (to, from) = ("+14155550123".parse().unwrap(), "+14155550100".parse().unwrap());
-        let order = trunks(&candidates, &to, Some(&from), draw);
+        let order = trunks(&candidates, Wish { to: &to, from: Some(&from), home }, draw);
         order.into_iter().map(|index| trunks_[index].0.name.clone()).collect()
+    }
+
+    fn order(trunks: &[(TrunkConfig, bool)], draw: impl FnMut(u32) -> u32) -> Vec<String> {
+        order_of(None, trunks, draw)
     }
 
     #[test]
@@ -164,8 +195,26 @@ mod tests {
     }
 
     #[test]
+    fn number_goes_by_its_own_trunk_and_then_by_those_that_name_it() {
+        let shown: Vec<E164> = vec!["+14155550100".parse().unwrap()];
+        let names_it = |trunk| TrunkConfig { caller_ids: shown.clone(), ..trunk };
+        let trunks = [
+            (trunk("shows any", 1, 1), true),
+            (names_it(trunk("names it", 2, 1)), true),
+            (trunk("home", 9, 1), true),
+        ];
+        assert_eq!(order_of(Some("home"), &trunks, |_| 0), ["home", "names it"]);
+        let resting = trunks.clone().map(|(config, _)| (config.clone(), config.name != "home"));
+        assert_eq!(order_of(Some("home"), &resting, |_| 0), ["names it", "home"]);
+        let all = ["shows any", "names it", "home"];
+        assert_eq!(order_of(Some("gone"), &trunks, |_| 0), all, "a trunk that is configured no more");
+        let elsewhere = TrunkConfig { prefixes: vec!["+49".into()], ..trunk("home", 1, 1) };
+        assert!(order_of(Some("home"), &[(elsewhere, true)], |_| 0).is_empty(), "it may not call there");
+    }
+
+    #[test]
     fn only_what_another_trunk_may_do_better_goes_on() {
-        let rejected = |status| SipEnd::Rejected { status, reason: String::new() };
+        let rejected = |status| SipEnd::Rejected { status, reason: Pii::default() };
         for status in [408, 500, 502, 503, 504] {
             assert!(goes_on_after(&rejected(status)), "{status}");
         }

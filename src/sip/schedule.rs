@@ -1,8 +1,49 @@
-//! When to send the next REGISTER.
+//! When to send the next REGISTER, and what brings it forward.
 
 use std::time::Duration;
 
-use super::registrar::Failure;
+use super::{
+    backoff::{ESTABLISHED, doubled, drawn},
+    registrar::Failure,
+};
+
+/// How the last REGISTER ended, as far as it matters to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Granted,
+    /// It may pass at any time.
+    MayPass,
+    /// It was refused for good, or the registrar named a time: asking sooner is asking in vain, and carriers
+    /// ban those who do.
+    MustWait,
+}
+
+impl Outcome {
+    pub fn of(failure: Failure, retry_after: Option<Duration>) -> Self {
+        match (failure, retry_after) {
+            (Failure::Passing, None) => Outcome::MayPass,
+            _ => Outcome::MustWait,
+        }
+    }
+
+    /// Whether the next REGISTER leaves before its time for these news.
+    pub fn heeds(self, news: News) -> bool {
+        match self {
+            Outcome::Granted => news == News::Revived,
+            Outcome::MayPass => true,
+            Outcome::MustWait => false,
+        }
+    }
+}
+
+/// What happens while the next REGISTER is not due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    /// A connection to the trunk was made.
+    Connected,
+    /// The trunk did not answer OPTIONS, and does again: it may have forgotten us.
+    Revived,
+}
 
 /// Delays between REGISTER requests.
 #[derive(Debug, Default)]
@@ -10,6 +51,8 @@ pub(super) struct Schedule {
     failures: u32,
     /// Refusals in a row since the last grant, if there was one.
     refusals: Option<u32>,
+    /// Registrations in a row that were lost with a young connection.
+    losses: u32,
 }
 
 impl Schedule {
@@ -36,16 +79,24 @@ impl Schedule {
         self.refusals = self.refusals.map(|n| n.saturating_add(u32::from(failure == Failure::Standing)));
         let whole = match failure {
             Failure::Standing if !doubted => Self::LONGEST_RETRY,
-            _ => Self::FIRST_RETRY.saturating_mul(1 << self.failures.min(16)),
+            _ => doubled(Self::FIRST_RETRY, self.failures, Self::LONGEST_RETRY),
         };
         self.failures += 1;
         let asked = retry_after.unwrap_or_default().min(Self::LONGEST_OBEYED);
-        drawn(whole.min(Self::LONGEST_RETRY), jitter).max(asked)
+        drawn(whole, jitter).max(asked)
     }
-}
 
-fn drawn(whole: Duration, jitter: f64) -> Duration {
-    whole.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
+    /// After the loss of what was granted so long ago, with its connection: at once, but ever later if the
+    /// registrar grants and closes again and again.
+    pub fn lost(&mut self, lasted: Duration, jitter: f64) -> Duration {
+        if lasted >= ESTABLISHED {
+            self.losses = 0;
+        }
+        let before = self.losses.checked_sub(1);
+        self.losses = self.losses.saturating_add(1);
+        let whole = before.map(|before| doubled(Self::FIRST_RETRY, before, Self::LONGEST_RETRY));
+        drawn(whole.unwrap_or_default(), jitter)
+    }
 }
 
 #[cfg(test)]
@@ -96,6 +147,27 @@ mod tests {
         let delays: Vec<_> =
             (0..4).map(|_| schedule.failed(Failure::Standing, None, 1.0).as_secs()).collect();
         assert_eq!(delays, [2, 4, 8, 300]);
+    }
+
+    #[test]
+    fn lost_registration_is_renewed_at_once_but_not_in_a_circle() {
+        let (mut schedule, young, old) = (Schedule::default(), Duration::ZERO, ESTABLISHED);
+        let delays: Vec<_> = (0..4).map(|_| schedule.lost(young, 1.0).as_secs()).collect();
+        assert_eq!(delays, [0, 2, 4, 8]);
+        assert_eq!(schedule.lost(old, 1.0), Duration::ZERO);
+    }
+
+    #[test]
+    fn refusal_and_retry_after_are_waited_for_whatever_happens() {
+        use News::*;
+        let outcome = |failure, seconds: Option<u64>| Outcome::of(failure, seconds.map(Duration::from_secs));
+        for news in [Connected, Revived] {
+            assert!(!outcome(Failure::Standing, None).heeds(news), "{news:?}");
+            assert!(!outcome(Failure::Passing, Some(1)).heeds(news), "{news:?}");
+            assert!(outcome(Failure::Passing, None).heeds(news), "{news:?}");
+        }
+        // By another connection: what was granted holds.
+        assert!(!Outcome::Granted.heeds(Connected) && Outcome::Granted.heeds(Revived));
     }
 
     #[test]

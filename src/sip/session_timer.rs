@@ -15,6 +15,8 @@ pub(super) const TIMER: &str = "timer";
 pub(super) const SHORTEST: Duration = Duration::from_secs(90);
 /// Behind which an expiry is late by a lost packet or a busy peer, at most (section 10).
 const GRACE: Duration = Duration::from_secs(32);
+/// With no more left than this until the expiry, a refresh that failed is not tried again.
+const TOO_LATE: Duration = Duration::from_secs(1);
 
 /// A side of the request that set the timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,8 +178,9 @@ pub(super) enum Unrefreshed {
     Glare { pause: Duration },
     /// The peer wants a longer interval (422).
     TooSmall { min_se: Duration },
-    /// Anything else may pass; the session lives until it expires.
-    Failed,
+    /// Anything else may pass: again in the middle of what is left, or when the peer says if that is later
+    /// (section 10; RFC 3261 section 14.1).
+    Failed { retry_after: Option<Duration> },
 }
 
 /// The timer of one dialog, begun anew by every 2xx to an INVITE or UPDATE.
@@ -188,7 +191,7 @@ pub(super) struct Timer {
     refresher: Refresher,
     /// The peer's shortest, once it refused a refresh for that (section 7.4).
     min_se: Option<Duration>,
-    /// None while a refresh of ours is under way or failed for good, and where the peer refreshes.
+    /// None while a refresh of ours is under way or too late, and where the peer refreshes.
     refresh_at: Option<Instant>,
     expires_at: Instant,
 }
@@ -235,18 +238,19 @@ impl Timer {
     }
 
     pub fn handle_unrefreshed(&mut self, now: Instant, why: Unrefreshed) {
+        let left = self.expires_at.saturating_duration_since(now);
         match why {
-            Unrefreshed::Glare { pause } => {
-                // However short the session is, it is tried once more before it expires.
-                let left = self.expires_at.saturating_duration_since(now);
-                self.refresh_at = Some(now + pause.min(left / 2));
-            }
+            // However short the session is, it is tried once more before it expires.
+            Unrefreshed::Glare { pause } => self.refresh_at = Some(now + pause.min(left / 2)),
             Unrefreshed::TooSmall { min_se } if min_se > self.interval => {
                 self.interval = min_se;
                 self.min_se = Some(min_se);
                 self.refresh_at = Some(now);
             }
-            Unrefreshed::TooSmall { .. } | Unrefreshed::Failed => {}
+            Unrefreshed::Failed { retry_after } if left > TOO_LATE => {
+                self.refresh_at = Some(now + retry_after.unwrap_or_default().clamp(left / 2, left));
+            }
+            Unrefreshed::TooSmall { .. } | Unrefreshed::Failed { .. } => {}
         }
     }
 }
@@ -365,11 +369,38 @@ mod tests {
     }
 
     #[test]
-    fn other_failures_wait_for_the_expiry() {
+    fn refresh_that_failed_is_tried_again_while_there_is_time() {
+        const FAILED: Unrefreshed = Unrefreshed::Failed { retry_after: None };
         let start = Instant::now();
+        let mut timer = Timer::new(start, agreed(90, Refresher::Us));
+        let mut tried = Vec::new();
+        let expired = loop {
+            let now = timer.poll_timeout();
+            match timer.handle_timeout(now) {
+                Some(Due::Refresh) => tried.push((now - start).as_secs()),
+                Some(Due::Expired) => break now - start,
+                None => panic!("its own time brings nothing"),
+            }
+            timer.handle_unrefreshed(now, FAILED);
+        };
+        assert_eq!(tried, [45, 52, 56, 58, 59]);
+        assert_eq!(expired, seconds(60), "no failure buys time");
+    }
+
+    #[test]
+    fn refresh_is_not_tried_before_the_peer_says() {
+        let start = Instant::now();
+        let retry_after = |seconds_| Unrefreshed::Failed { retry_after: Some(seconds(seconds_)) };
         let mut timer = Timer::new(start, agreed(600, Refresher::Us));
         assert_eq!(timer.handle_timeout(start + seconds(300)), Some(Due::Refresh));
-        timer.handle_unrefreshed(start + seconds(301), Unrefreshed::Failed);
+        timer.handle_unrefreshed(start + seconds(300), retry_after(200));
+        assert_eq!(timer.handle_timeout(start + seconds(499)), None);
+        assert_eq!(timer.handle_timeout(start + seconds(500)), Some(Due::Refresh));
+        // Half of what is left is later than what the peer asks for.
+        timer.handle_unrefreshed(start + seconds(500), retry_after(1));
+        assert_eq!(timer.poll_timeout(), start + seconds(534));
+        assert_eq!(timer.handle_timeout(start + seconds(534)), Some(Due::Refresh));
+        timer.handle_unrefreshed(start + seconds(534), retry_after(u64::MAX));
         assert_eq!(timer.handle_timeout(start + seconds(567)), None);
         assert_eq!(timer.handle_timeout(start + seconds(568)), Some(Due::Expired));
     }

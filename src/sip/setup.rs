@@ -10,10 +10,12 @@ use rsipstack::{
     dialog::{dialog::DialogStateSender, invitation::InviteOption, invite_dialog::InviteDialog},
     sip::{Header, Response, StatusCode, prelude::HasHeaders, prelude::HeadersExt},
     transaction::{make_uuid_v4, transaction::Transaction},
+    transport::SipConnection,
 };
 
 use super::{
-    call::{IncomingCall, SipCall},
+    call::{IncomingCall, SipCall, Way},
+    calls::{CallKey, Origin},
     dialog::Call,
     driver::Driver,
     error::{SipError, describe},
@@ -45,7 +47,7 @@ pub(super) fn dial(
     let machine = Call::outbound(Instant::now(), core.limits(ring, queue.unwrap_or_default()));
     // Every attempt has its own.
     let (_, states) = core.layer.new_dialog_state_channel();
-    let (mut driver, call) = Driver::new(core, call_id.clone(), machine, states)?;
+    let (mut driver, call) = Driver::new(core, call_id.clone(), None, machine, states)?;
     driver.outbound = Some(Hunt::new(core, trunks, dial, call_id).prepare());
     core.tasks.spawn(driver.run());
     Ok(call)
@@ -68,7 +70,7 @@ pub(super) fn receive(
         Err(error) => return Err(Box::new((request, error))),
     };
     if let Some(dialog) = driver.dialog.clone() {
-        tokio::spawn(serve_invite(core.clone(), dialog, request, call.id.clone()));
+        tokio::spawn(serve_invite(core.clone(), dialog, request, driver.place.key.clone()));
     }
     core.tasks.spawn(driver.run());
     Ok(IncomingCall {
@@ -93,12 +95,10 @@ fn receive_dialog(
     let cseq = invite.cseq_header()?.seq()?;
     let (states, receiver) = core.layer.new_dialog_state_channel();
     let machine = Call::inbound(Instant::now(), core.limits(core.config.ring_timeout, Duration::ZERO));
-    // A second INVITE with the Call-ID of a live call is a merged request (RFC 3261 section 8.2.2.2).
-    if core.sources.knows_call(&call_id) {
-        return Err(SipError::Refused(482));
-    }
-    let (mut driver, call) = Driver::new(core, call_id.clone(), machine, receiver)?;
-    driver.trunk.send_replace(Some(trunk.config.name.clone()));
+    let from_tag = invite.from_header()?.tag()?.map(|tag| tag.value().to_owned()).unwrap_or_default();
+    let origin = Some(Origin { from_tag, cseq });
+    let (mut driver, call) = Driver::new(core, call_id, origin, machine, receiver)?;
+    driver.way.send_replace(Some(Way { trunk: trunk.config.name.clone(), taken: true }));
     let headers = invite.headers();
     // Too short an interval was refused before.
     driver.promised = core.config.terms().and_then(|terms| terms.answer(&asked(headers)).ok());
@@ -107,37 +107,34 @@ fn receive_dialog(
     driver.told =
         requires(headers, RELIABLE).then(|| Told::new(cseq, rand::random_range(1..1 << 31), core.config.t1));
     driver.late_offer = invite.body().is_empty();
-    *driver.srtp.lock() = trunk.config.srtp;
-    let contact = core.contact(trunk)?;
-    let dialog = core.layer.get_or_create_server_invite(request, states, trunk.credential(), Some(contact));
-    match dialog {
-        Ok(dialog) => driver.dialog = Some(dialog),
-        Err(error) => {
-            core.release(&call_id);
-            return Err(error.into());
-        }
-    }
+    driver.ours.lock().srtp = trunk.config.srtp;
+    let peer = request.connection.as_ref().and_then(SipConnection::get_remote_addr);
+    let contact = core.contact(trunk, peer)?;
+    let dialog =
+        core.layer.get_or_create_server_invite(request, states, trunk.credential(), Some(contact))?;
+    driver.place.name(dialog.id().local_tag);
+    driver.dialog = Some(dialog);
     Ok((driver, call))
 }
 
-async fn serve_invite(core: Arc<Core>, mut dialog: InviteDialog, mut request: Transaction, call_id: String) {
+async fn serve_invite(core: Arc<Core>, mut dialog: InviteDialog, mut request: Transaction, call: CallKey) {
     tokio::select! {
         handled = dialog.handle(&mut request) => if let Err(error) = handled {
             tracing::debug!(error = describe(&error), "INVITE failed");
         },
         // The stack waits for ever where it cannot read its own answer.
-        () = forgotten(&core, &call_id) => tracing::debug!("INVITE left unacknowledged"),
+        () = forgotten(&core, &call) => tracing::debug!("INVITE left unacknowledged"),
     }
 }
 
 /// Once the call is over, and as long after as a transaction may live.
-async fn forgotten(core: &Core, call_id: &str) {
+async fn forgotten(core: &Core, call: &CallKey) {
     loop {
         let changed = core.dialogs_changed.notified();
         tokio::pin!(changed);
         // Before the look, so that no change between the two is missed.
         changed.as_mut().enable();
-        if !core.sources.knows_call(call_id) {
+        if !core.is_up(call) {
             break;
         }
         changed.await;
@@ -161,6 +158,7 @@ impl Driver {
     fn send(&mut self, invite: &Invite) -> Result<(), SipError> {
         let options = (*invite.options).clone();
         let (dialog, task) = self.core.layer.do_invite_async(options, invite.states.clone())?;
+        self.place.name(dialog.id().local_tag);
         self.dialog = Some(dialog);
         self.invite = Some(task);
         Ok(())

@@ -1,7 +1,7 @@
 //! TLS for trunks (RFC 3261 section 26, RFC 5922): whom a trunk's certificate is checked against, what
 //! this node shows of itself, and what a failed handshake means.
 //!
-//! In: the files that the configuration names, read once at the start. Out: what makes connections. There
+//! In: the files that the configuration names, read at the start and at every reload. Out: what makes connections. There
 //! is no way to leave the check out: a trunk must show a certificate for its `server` (or `tls_name`)
 //! by an authority that is trusted for it.
 

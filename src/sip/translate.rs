@@ -12,7 +12,7 @@ use rsipstack::{
 };
 
 use super::{
-    addresses::Addresses, challenge, digest::DigestTranslator, early, registrar, reliable::RELIABLE,
+    addresses::Addresses, challenge, digest::DigestTranslator, early, next_hop, registrar, reliable::RELIABLE,
 };
 
 pub(super) struct Translator {
@@ -23,8 +23,9 @@ pub(super) struct Translator {
 impl MessageInspector for Translator {
     fn before_send(&self, mut message: SipMessage, to: Option<&SipAddr>) -> SipMessage {
         if let SipMessage::Request(request) = &mut message {
+            next_hop::take_off(request);
             early::readdress(request);
-            registrar::name_instance(request);
+            registrar::write_contact(request);
             self.addresses.sign(request);
             challenge::mark_last(request);
         }

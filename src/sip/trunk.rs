@@ -1,10 +1,15 @@
 //! A trunk: a carrier, PBX or plain peer that calls go out to and come in from.
 
-use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr};
+mod address;
+
+use std::path::PathBuf;
 
 use rsipstack::sip::Param;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
+pub(super) use self::address::BracketedHost;
+use self::address::is_host;
+pub use self::address::{Network, Server};
 use crate::base::{E164, Pii};
 
 /// One `[[trunks]]` entry.
@@ -83,6 +88,8 @@ pub struct TrunkConfig {
     /// `P-Asserted-Identity` or `X-Twilio-VerStat`. None: whatever a call says of itself is not believed.
     #[serde(default)]
     pub verification_header: Option<String>,
+    /// Header in which it says how well it knows the caller (`A`, `B`, `C`), where the verdict has no letter.
+    pub attestation_header: Option<String>,
     /// How a call of this trunk is handed to somebody else.
     #[serde(default)]
     pub transfer: TransferBy,
@@ -237,6 +244,7 @@ impl TrunkConfig {
             withhold_caller_id: false,
             diversion: DiversionHeader::None,
             verification_header: None,
+            attestation_header: None,
             transfer: TransferBy::Bridge,
             tls_ca: None,
             tls_name: None,
@@ -281,6 +289,13 @@ impl TrunkConfig {
         if self.username.as_deref().is_some_and(|user| !is_user(user)) {
             return fail("username", "must be letters, digits and `-_.+~!*'()` only");
         }
+        if self
+            .auth_username
+            .as_deref()
+            .is_some_and(|user| user.chars().any(|c| c.is_control() || c == '"' || c == '\\'))
+        {
+            return fail("auth_username", "must not have quotes, backslashes or control characters");
+        }
         if self.from_domain.as_deref().is_some_and(|domain| !is_host(domain)) {
             return fail("from_domain", "must be a host name or an address, without a port");
         }
@@ -309,8 +324,20 @@ impl TrunkConfig {
             return Err(("tech_prefix", "must be at most 32 digits and `*`"));
         }
         let token = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if self.verification_header.as_deref().is_some_and(|name| name.is_empty() || !token(name)) {
-            return Err(("verification_header", "must be the name of a header"));
+        let headers = [
+            ("verification_header", &self.verification_header),
+            ("attestation_header", &self.attestation_header),
+        ];
+        for (field, name) in headers {
+            if name.as_deref().is_some_and(|name| name.is_empty() || !token(name)) {
+                return Err((field, "must be the name of a header"));
+            }
+        }
+        if self.withhold_caller_id && self.identity == IdentityHeader::None {
+            return Err((
+                "identity",
+                "must not be \"none\", since `withhold_caller_id = true`: the carrier would learn no number",
+            ));
         }
         Ok(())
     }
@@ -322,10 +349,12 @@ impl TrunkConfig {
 
     /// Whether it may show `number`; its own it always may.
     pub fn may_show(&self, number: Option<&E164>) -> bool {
-        let Some(number) = number else { return true };
-        self.caller_ids.is_empty()
-            || self.caller_id.as_ref() == Some(number)
-            || self.caller_ids.contains(number)
+        number.is_none_or(|number| self.caller_ids.is_empty() || self.names(number))
+    }
+
+    /// Whether its configuration says that it may show `number`.
+    pub(super) fn names(&self, number: &E164) -> bool {
+        self.caller_id.as_ref() == Some(number) || self.caller_ids.contains(number)
     }
 
     /// `number` as this trunk writes it.
@@ -352,216 +381,5 @@ fn is_user(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(allowed)
 }
 
-fn is_host(text: &str) -> bool {
-    let name = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
-    text.parse::<IpAddr>().is_ok() || ((1..=253).contains(&text.len()) && text.bytes().all(name))
-}
-
-/// `host`, `host:port`, `[v6]:port`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
-    /// A name or an address, an IPv6 one without its brackets.
-    pub host: String,
-    pub port: Option<u16>,
-}
-
-impl FromStr for Server {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const WRONG: &str = "must be `host` or `host:port`, such as sip.example.com or 192.0.2.7:5060";
-        if let Ok(address) = text.parse::<std::net::SocketAddr>() {
-            return Ok(Server { host: address.ip().to_string(), port: Some(address.port()) });
-        }
-        let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) if !host.contains(':') => (host, Some(port.parse().map_err(|_| WRONG)?)),
-            _ => (text.trim_start_matches('[').trim_end_matches(']'), None),
-        };
-        let valid = is_host(host) && port != Some(0);
-        if valid { Ok(Server { host: host.to_owned(), port }) } else { Err(WRONG) }
-    }
-}
-
-impl fmt::Display for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = BracketedHost(&self.host);
-        match self.port {
-            Some(port) => write!(f, "{host}:{port}"),
-            None => write!(f, "{host}"),
-        }
-    }
-}
-
-impl From<std::net::SocketAddr> for Server {
-    fn from(address: std::net::SocketAddr) -> Self {
-        Server { host: address.ip().to_string(), port: Some(address.port()) }
-    }
-}
-
-/// A host as a URI writes it.
-pub(super) struct BracketedHost<'a>(pub &'a str);
-
-impl fmt::Display for BracketedHost<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.contains(':') { write!(f, "[{}]", self.0) } else { f.write_str(self.0) }
-    }
-}
-
-/// An address or a network in CIDR notation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    address: IpAddr,
-    prefix: u8,
-}
-
-impl Network {
-    /// Whether `address` is in the network; IPv4 written as IPv6 counts as IPv4.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.address, address.to_canonical()) {
-            (IpAddr::V4(net), IpAddr::V4(ip)) => {
-                same_bits(net.to_bits().into(), ip.to_bits().into(), 32 - self.prefix)
-            }
-            (IpAddr::V6(net), IpAddr::V6(ip)) => same_bits(net.to_bits(), ip.to_bits(), 128 - self.prefix),
-            _ => false,
-        }
-    }
-}
-
-fn same_bits(a: u128, b: u128, ignored_low_bits: u8) -> bool {
-    (a ^ b).checked_shr(ignored_low_bits.into()).unwrap_or(0) == 0
-}
-
-impl FromStr for Network {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const WRONG: &str = "must be an address or a network, such as 192.0.2.7 or 192.0.2.0/24";
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix.parse::<u8>().map_err(|_| WRONG)?)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().map_err(|_| WRONG)?;
-        let widest = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = prefix.unwrap_or(widest);
-        if prefix <= widest { Ok(Network { address, prefix }) } else { Err(WRONG) }
-    }
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
-    }
-}
-
-macro_rules! serde_as_text {
-    ($($type:ty),+) => {$(
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-            }
-        }
-    )+};
-}
-
-serde_as_text!(Server, Network);
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn trunk(toml: &str) -> Result<TrunkConfig, String> {
-        toml::from_str(toml).map_err(|e| e.to_string())
-    }
-
-    #[test]
-    fn smallest_trunk_is_a_name_and_a_server() {
-        let trunk = trunk("name = 'a'\nserver = 'sip.example.com'").unwrap();
-        assert_eq!(trunk.server, Server { host: "sip.example.com".into(), port: None });
-        assert_eq!(trunk.transport, Transport::Udp);
-        assert_eq!(trunk.validate(), Ok(()));
-    }
-
-    #[test]
-    fn unknown_and_wrong_fields_are_named() {
-        let error = trunk("name = 'a'\nserver = 'x'\nsecret = 'y'").unwrap_err();
-        assert!(error.contains("secret"), "{error}");
-        let error = trunk("name = 'a'\nserver = 'x:port'").unwrap_err();
-        assert!(error.contains("host:port"), "{error}");
-        let error = trunk("name = 'a'\nserver = 'x'\nallow = ['10.0.0.0/33']").unwrap_err();
-        assert!(error.contains("192.0.2.0/24"), "{error}");
-        let error = trunk("name = 'a'\nserver = 'x'\nregister = true").unwrap().validate().unwrap_err();
-        assert_eq!(error.to_string(), "trunk `a`: `username` must be set, since `register = true`");
-    }
-
-    #[test]
-    fn rules_of_calls_are_checked() {
-        let invalid = |toml: &str| {
-            let text = format!("name = 'a'\nserver = 'x'\n{toml}");
-            trunk(&text).unwrap().validate().err().map(|error| error.field)
-        };
-        assert_eq!(invalid("cps = 0.5\ncps_queue_secs = 0\ntech_prefix = '1234*'\nprefixes = ['+1']"), None);
-        assert_eq!(invalid("cps = -1.0"), Some("cps"));
-        assert_eq!(invalid("cps_queue_secs = inf"), Some("cps_queue_secs"));
-        assert_eq!(invalid("tech_prefix = '12;x'"), Some("tech_prefix"));
-        assert_eq!(invalid("prefixes = ['1']"), Some("prefixes"));
-        assert_eq!(invalid("verification_header = 'X: y'"), Some("verification_header"));
-        assert!(trunk("name = 'a'\nserver = 'x'\nidentity = 'from'").unwrap_err().contains("rpid"));
-    }
-
-    #[test]
-    fn trunk_shows_its_own_number_and_those_it_lists() {
-        let trunk =
-            trunk("name = 'a'\nserver = 'x'\ncaller_id = '+14155550100'\ncaller_ids = ['+14155550101']")
-                .unwrap();
-        let shows = |number: &str| trunk.may_show(Some(&number.parse().unwrap()));
-        assert!(shows("+14155550100") && shows("+14155550101") && !shows("+14155550102"));
-        assert!(trunk.may_show(None));
-    }
-
-    #[test]
-    fn header_injection_is_refused() {
-        let mut trunk = TrunkConfig::peer("a", "x".parse().unwrap());
-        trunk.username = Some("a\r\nVia: b".into());
-        assert_eq!(trunk.validate().unwrap_err().field, "username");
-        assert!("x>\r\n".parse::<Server>().is_err());
-    }
-
-    #[test]
-    fn password_never_prints() {
-        let trunk = trunk("name='a'\nserver='x'\nusername='u'\npassword='hunter2'").unwrap();
-        assert!(!format!("{trunk:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn networks_contain_what_they_should() {
-        let net: Network = "192.0.2.0/24".parse().unwrap();
-        assert!(net.contains("192.0.2.255".parse().unwrap()));
-        assert!(net.contains("::ffff:192.0.2.1".parse().unwrap()));
-        assert!(!net.contains("192.0.3.1".parse().unwrap()));
-        let all: Network = "0.0.0.0/0".parse().unwrap();
-        assert!(all.contains("203.0.113.1".parse().unwrap()));
-        assert!(!all.contains("2001:db8::1".parse().unwrap()));
-        let one: Network = "2001:db8::1".parse().unwrap();
-        assert!(one.contains("2001:db8::1".parse().unwrap()));
-        assert!(!one.contains("2001:db8::2".parse().unwrap()));
-    }
-
-    #[test]
-    fn servers_parse_and_print() {
-        for text in
-            ["sip.example.com", "sip.example.com:5080", "192.0.2.1", "192.0.2.1:5060", "[2001:db8::1]:5060"]
-        {
-            assert_eq!(text.parse::<Server>().unwrap().to_string(), text);
-        }
-        assert_eq!("2001:db8::1".parse::<Server>().unwrap().to_string(), "[2001:db8::1]");
-        for text in ["", "a b", "host:0", "host:99999", "http://x"] {
-            assert!(text.parse::<Server>().is_err(), "{text}");
-        }
-    }
-}
+mod tests;

@@ -1,9 +1,14 @@
 //! What the trunk of a call that comes in says of it: which number was called before ours (Diversion,
 //! RFC 5806; History-Info, RFC 7044), and what it found out about the caller's (STIR/SHAKEN, RFC 8224).
 
-use rsipstack::sip::{Header, Request, Uri};
+use rsipstack::sip::{Header, Request};
 
-use super::{call::Party, router::party, trunk::TrunkConfig};
+use super::{
+    call::Party,
+    party::{party, uri_of, without_display_name},
+    quoting::elements,
+    trunk::TrunkConfig,
+};
 use crate::base::{E164, words::text_enum};
 
 text_enum! {
@@ -31,17 +36,18 @@ pub(super) fn redirected_from(request: &Request) -> Option<E164> {
     // An only entry is the number that was called.
     let history: Vec<_> = values(request, "History-Info").flat_map(entries).collect();
     let first = history.first().filter(|_| history.len() > 1).copied();
-    match uri_of(diverting.or(first)?).and_then(|uri| party(&uri))? {
+    match uri_of(diverting.or(first)?).and_then(party)? {
         Party::Number(number) => Some(number),
         Party::Other(_) => None,
     }
 }
 
-/// The verdict in the header that the trunk's configuration names; `None` if there is none, or if two
+/// The verdict in the headers that the trunk's configuration names; `None` if there is none, or if two
 /// differ: one of them is then not the trunk's.
 pub(super) fn verification(request: &Request, trunk: &TrunkConfig) -> Option<Verification> {
     let header = trunk.verification_header.as_deref()?;
-    let attested = values(request, "P-Attestation-Indicator").next().map(str::trim);
+    let attested = trunk.attestation_header.as_deref();
+    let attested = attested.and_then(|header| values(request, header).next()).map(str::trim);
     let verdicts = values(request, header).flat_map(entries).filter_map(|entry| verdict(entry, attested));
     let mut found = None;
     for verdict in verdicts {
@@ -88,60 +94,13 @@ fn values<'a>(request: &'a Request, name: &str) -> impl Iterator<Item = &'a str>
     request.headers.iter().filter(named).map(Header::value)
 }
 
-/// The elements of a list of addresses: commas within quotes and brackets part nothing.
 fn entries(list: &str) -> impl Iterator<Item = &str> {
-    let (mut quoted, mut escaped, mut bracketed) = (false, false, false);
-    list.split(move |c| {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' if !bracketed => quoted = !quoted,
-            '<' if !quoted => bracketed = true,
-            '>' if !quoted => bracketed = false,
-            ',' => return !quoted && !bracketed,
-            _ => {}
-        }
-        false
-    })
-    .map(str::trim)
-    .filter(|entry| !entry.is_empty())
+    elements(list).into_iter().filter(|entry| !entry.is_empty())
 }
 
 /// The first URI of a list of addresses.
-pub(super) fn first_uri(list: &str) -> Option<Uri> {
+pub(super) fn first_uri(list: &str) -> Option<&str> {
     entries(list).next().and_then(uri_of)
-}
-
-fn uri_of(entry: &str) -> Option<Uri> {
-    let address = without_display_name(entry);
-    let uri = match address.strip_prefix('<') {
-        Some(rest) => rest.split_once('>')?.0,
-        None => address.split(';').next()?.trim(),
-    };
-    match uri.split_once(':') {
-        // RFC 3966; separators are for people.
-        Some((scheme, number)) if scheme.eq_ignore_ascii_case("tel") => {
-            let number = number.split(';').next()?.replace(['-', '.', '(', ')'], "");
-            Uri::try_from(format!("sip:{number}@tel.invalid").as_str()).ok()
-        }
-        _ => Uri::try_from(uri).ok(),
-    }
-}
-
-/// From the `<` on, if there is one outside of quotes: a caller chooses what stands before it.
-fn without_display_name(entry: &str) -> &str {
-    let (mut quoted, mut escaped) = (false, false);
-    let begins = entry.find(|c| {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            '<' => return !quoted,
-            _ => {}
-        }
-        false
-    });
-    begins.map_or(entry, |at| &entry[at..])
 }
 
 #[cfg(test)]
@@ -158,8 +117,13 @@ mod tests {
     }
 
     fn verified(header: Option<&str>, headers: &[&str]) -> Option<&'static str> {
+        attested(header, None, headers)
+    }
+
+    fn attested(header: Option<&str>, letter: Option<&str>, headers: &[&str]) -> Option<&'static str> {
         let trunk = TrunkConfig {
             verification_header: header.map(Into::into),
+            attestation_header: letter.map(Into::into),
             ..TrunkConfig::peer("a", "x".parse().unwrap())
         };
         verification(&invite(headers), &trunk).map(Verification::as_str)
@@ -177,11 +141,14 @@ mod tests {
         assert_eq!(twilio("whatever"), None);
         let asserted = |value: &str, more: &str| {
             let header = format!("P-Asserted-Identity: {value}");
-            verified(Some("P-Asserted-Identity"), &[&header, more])
+            attested(Some("P-Asserted-Identity"), Some("P-Attestation-Indicator"), &[&header, more])
         };
         let number = "<sip:+14155550123;verstat=TN-Validation-Passed@carrier;user=phone>";
         assert_eq!(asserted(number, "X: y"), Some("passed"));
         assert_eq!(asserted(number, "P-Attestation-Indicator: B"), Some("passed_b"));
+        let headers = [&format!("P-Asserted-Identity: {number}"), "P-Attestation-Indicator: A"];
+        let unnamed = verified(Some("P-Asserted-Identity"), &headers);
+        assert_eq!(unnamed, Some("passed"), "a header that the caller may have written");
         assert_eq!(asserted("<tel:+14155550123;verstat=TN-Validation-Failed>", "X: y"), Some("failed"));
         assert_eq!(asserted("<sip:+14155550123@carrier>;verstat=No-TN-Validation", "X: y"), Some("unsigned"));
         assert_eq!(asserted("<sip:+14155550123@carrier>", "P-Attestation-Indicator: A"), None);
@@ -208,8 +175,8 @@ mod tests {
             let forged = format!("P-Asserted-Identity: {name} <sip:+14155550123@carrier>");
             assert_eq!(verified(Some("P-Asserted-Identity"), &[&forged]), None, "{name}");
         }
-        let uri = first_uri("\"a, <sip:+19005550123@evil>\" <sip:+14155550123@carrier>").unwrap();
-        assert_eq!(uri.to_string(), "sip:+14155550123@carrier");
+        let uri = first_uri("\"a, <sip:+19005550123@evil>\" <sip:+14155550123@carrier>");
+        assert_eq!(uri, Some("sip:+14155550123@carrier"));
     }
 
     #[test]
@@ -222,6 +189,8 @@ mod tests {
         assert_eq!(first(&[history]).as_deref(), Some("+14155550103"));
         assert_eq!(first(&["History-Info: <sip:+14155550100@x>;index=1"]), None);
         assert_eq!(first(&["Diversion: <sip:1001@pbx>;reason=away"]), None);
+        let with_parameters = "Diversion: <sip:+14155550107;cpc=x@x;user=phone>";
+        assert_eq!(first(&[with_parameters]).as_deref(), Some("+14155550107"));
         assert_eq!(first(&["Diversion: <"]), None);
         assert_eq!(first(&[]), None);
     }

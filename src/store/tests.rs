@@ -23,6 +23,7 @@ pub(crate) fn plan() -> CallPlan {
     CallPlan {
         to: Some("+14155550123".parse().unwrap()),
         from: Some("+14155550100".parse().unwrap()),
+        home: None,
         task: Pii::new("Ask for the opening hours.".into()),
         first_sentence: None,
         voice: "nat".into(),

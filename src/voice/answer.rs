@@ -285,7 +285,7 @@ impl Conversation {
     }
 
     fn ask(&mut self) {
-        let messages = self.history.question();
+        let messages = self.question(&self.history);
         let Some(answer) = &mut self.answer else { return };
         answer.generating = true;
         self.effects.push_back(Effect::AskLlm { answer: answer.id, messages });

@@ -42,7 +42,8 @@ impl Conversation {
         let mut history = self.history.clone();
         history.push(Role::User, &words);
         let id = AnswerId(self.next_id());
-        self.effects.push_back(Effect::AskLlm { answer: id, messages: history.question() });
+        let messages = self.question(&history);
+        self.effects.push_back(Effect::AskLlm { answer: id, messages });
         self.head_start = Some(HeadStart { id, words, deltas: Vec::new() });
     }
 

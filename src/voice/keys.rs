@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 pub(super) use self::reading::{Piece, Reader};
 use self::reading::{offers_a_menu, presses};
 use crate::base::Pii;
-use crate::engine::Role;
+use crate::engine::{ChatMessage, Role};
 use crate::media::dtmf::sending_time;
 use crate::voice::Conversation;
 use crate::voice::effect::{Effect, Speaker};
+use crate::voice::prompt::{self, History};
 
 /// Keys and pauses pressed in one go.
 const MOST: usize = 32;
@@ -76,8 +77,22 @@ impl Conversation {
 
     /// Keys that a clause of the model presses, in answer to a menu.
     pub(super) fn pressed_by(&self, clause: &str) -> Option<Keys> {
-        let menu = self.may_press() && self.history.open_question().is_some_and(offers_a_menu);
-        if menu { presses(clause) } else { None }
+        if self.is_asked_for_keys(&self.history) { presses(clause) } else { None }
+    }
+
+    fn is_asked_for_keys(&self, history: &History) -> bool {
+        self.may_press() && history.open_question().is_some_and(offers_a_menu)
+    }
+
+    /// What the model is asked. That it answers a menu is said to it alone: no history and no transcript has
+    /// that.
+    pub(super) fn question(&self, history: &History) -> Vec<ChatMessage> {
+        let mut messages = history.question();
+        if let Some(last) = messages.last_mut().filter(|_| self.is_asked_for_keys(history)) {
+            last.content.push(' ');
+            last.content.push_str(prompt::MENU_CUE);
+        }
+        messages
     }
 
     /// Keys are pressed once the answer under way has been said.

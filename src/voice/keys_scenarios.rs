@@ -2,6 +2,7 @@
 
 use crate::voice::conversation::Setup;
 use crate::voice::effect::Speaker;
+use crate::voice::prompt::MENU_CUE;
 use crate::voice::world::{World, setup};
 use crate::voice::{Config, ms};
 
@@ -86,6 +87,40 @@ fn what_is_said_with_them_is_said_first_and_what_follows_is_heard() {
     assert!(world.pressed[0].0 >= ms(said.end_ms), "keys are not spoken over");
     let agent = world.agent_said();
     assert_eq!(agent[agent.len() - 3..], ["I will take the billing team.", "[pressed 2]", "Good morning."]);
+}
+
+#[test]
+fn the_model_alone_is_told_that_it_answers_a_menu() {
+    let mut world = offered();
+    world.llm_answers("[press 2]");
+    world.caller_says(11_000..13_000, "Billing, good morning.");
+    world.llm_answers("Good morning.");
+    world.run_until(18_000);
+    assert_eq!(world.questions, [format!("{MENU} {MENU_CUE}").as_str(), "Billing, good morning."]);
+    let context = &world.contexts[1];
+    assert!(context.iter().any(|message| message.content == MENU), "{context:?}");
+    assert!(world.turns.iter().all(|turn| !turn.text.expose().contains("recorded menu")));
+}
+
+#[test]
+fn who_presses_nothing_is_told_of_no_menu() {
+    let mut world = World::with(Config::default(), setup());
+    world.run_until(5_000);
+    world.caller_says(5_500..8_000, MENU);
+    world.llm_answers("Hello?");
+    world.run_until(13_000);
+    assert_eq!(world.questions, [MENU]);
+}
+
+#[test]
+fn an_answer_to_a_menu_that_is_begun_in_a_pause_is_the_one_that_presses() {
+    let mut world = opened();
+    world.turn_complete = 0.1;
+    world.caller_says(5_500..8_000, MENU);
+    world.llm_answers("[press 2]").first_token(ms(300));
+    world.run_until(14_000);
+    assert_eq!(keys(&world), ["2"]);
+    assert_eq!(world.questions, [format!("{MENU} {MENU_CUE}")], "asked once");
 }
 
 #[test]

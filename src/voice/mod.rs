@@ -16,6 +16,7 @@
 //! | [`voicemail`] | what is done about a machine: hang up, leave a message, go on |
 //! | `transfer` | the caller is handed to a person |
 //! | [`introduction`], [`introducing`] | that person is told who is on the line, and asked: the rules, and their driver |
+//! | [`announcing`] | that person hears one sentence, and is asked nothing |
 //! | [`keys`] | the agent walks through a menu of keys |
 //! | [`chunk`] | text from the LLM is cut into clauses that can be spoken |
 //! | [`heard`] | which words of a clause went over the wire |
@@ -25,6 +26,7 @@
 //! | [`hearing`], [`mouth`], [`driver`] | the thin drivers around it: ears, mouth, engines |
 
 pub mod activity;
+pub mod announcing;
 mod answer;
 mod caller_turn;
 pub mod chunk;

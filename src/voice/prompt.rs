@@ -90,6 +90,10 @@ pub fn opening_cue() -> ChatMessage {
     ChatMessage::new(Role::User, "(The call was answered. Greet the other side and say why you call.)")
 }
 
+/// Added to a menu. Small models follow what they read last: without it they talk to the machine.
+pub const MENU_CUE: &str =
+    "(This is a recorded menu. Write only the key that fits your task, such as [press 2].)";
+
 /// The same through a whole call, since the tools are part of the prompt that the model keeps.
 pub fn tools(transfers: bool, keys: bool) -> Vec<ToolSpec> {
     let tool = |name: &str, description: &str| ToolSpec {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::Pii;
 use crate::base::audio::{NARROWBAND_HZ, samples_in};
-use crate::engine::{Delta, Usage};
+use crate::engine::{ChatMessage, Delta, Usage};
 use crate::voice::activity::Activity;
 use crate::voice::conversation::Setup;
 use crate::voice::effect::{AnsweredBy, Closing, Effect, Speaker, TurnRecord};
@@ -41,6 +41,8 @@ pub struct World {
     voiced: Vec<Range<Duration>>,
     pub turns: Vec<TurnRecord>,
     pub questions: Vec<String>,
+    /// The whole of each.
+    pub contexts: Vec<Vec<ChatMessage>>,
     pub answered_by: Vec<(Duration, AnsweredBy)>,
     pub hung_up: Option<(Duration, Closing)>,
     /// When somebody was to be called.
@@ -134,6 +136,7 @@ impl World {
             voiced: Vec::new(),
             turns: Vec::new(),
             questions: Vec::new(),
+            contexts: Vec::new(),
             answered_by: Vec::new(),
             hung_up: None,
             transfers: Vec::new(),
@@ -321,6 +324,7 @@ impl World {
             }
             Effect::AskLlm { answer, messages } => {
                 self.questions.push(messages.last().map(|m| m.content.clone()).unwrap_or_default());
+                self.contexts.push(messages);
                 self.generate(answer);
             }
             Effect::CancelLlm => self.asked = None,

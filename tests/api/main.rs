@@ -5,6 +5,7 @@
 
 mod access;
 mod blockrun;
+mod charging;
 mod client;
 mod contract;
 mod discovery;

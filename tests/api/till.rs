@@ -23,8 +23,15 @@ use crate::support::{Answer, Node};
 
 pub const PAY_TO: &str = "0x00000000000000000000000000000000000000aa";
 
-/// A node whose payments are on; `set` is configuration over that.
+/// A node whose payments are on and whose calls ring at once; `set` is configuration over that.
 pub async fn selling(set: &[(&str, &str)]) -> Node {
+    let node = selling_unrung(set).await;
+    node.ring();
+    node
+}
+
+/// The same, but what becomes of its calls is the test's affair.
+pub async fn selling_unrung(set: &[(&str, &str)]) -> Node {
     let networks = format!(
         r#"[{{ network = "base", rpc = "http://127.0.0.1:9", facilitator = "{}" }}]"#,
         facilitator().await
@@ -36,9 +43,7 @@ pub async fn selling(set: &[(&str, &str)]) -> Node {
         ("http.public_url", "https://phone.example.com"),
     ];
     all.extend(set);
-    let node = Node::with(&all).await;
-    node.ring();
-    node
+    Node::with(&all).await
 }
 
 /// A node that sells all there is: it has somebody to ask about carriers, though nobody is there.

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use callbox::base::audio::Codec;
 use callbox::eval::phone::session_of;
-use callbox::media::{self, MediaEvent, MediaHandle, MediaPlane, UtteranceId};
+use callbox::media::{MediaEvent, MediaHandle, MediaPlane, UtteranceId};
 use callbox::sip::sdp::{self, Local};
-use callbox::sip::{self, IncomingCall, Signal, SipNode, TrunkConfig};
+use callbox::sip::{IncomingCall, Signal, SipNode, Srtp};
 use parking_lot::Mutex;
+
+use crate::open_line::open_line;
 
 /// Silence of the other side after which it is the callee's turn.
 const PATIENCE: Duration = Duration::from_millis(900);
@@ -89,13 +91,7 @@ struct Beeped {
 
 impl Callee {
     pub async fn start(manner: Manner) -> Callee {
-        let mut anyone = TrunkConfig::peer("caller", "127.0.0.1:9".parse().unwrap());
-        anyone.allow = vec!["127.0.0.0/8".parse().unwrap()];
-        let config =
-            sip::Config { bind: ([127, 0, 0, 1], 0).into(), trunks: vec![anyone], ..sip::Config::default() };
-        let (sip, mut incoming) = SipNode::start(config).await.unwrap();
-        let bind = media::Config { bind: [127, 0, 0, 1].into(), ..media::Config::default() };
-        let media = MediaPlane::start(bind).unwrap();
+        let (sip, mut incoming, media) = open_line(Srtp::Off).await;
         let ear = Arc::new(Mutex::new(Ear::default()));
         let listening = ear.clone();
         tokio::spawn(async move {

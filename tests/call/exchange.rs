@@ -6,16 +6,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use callbox::base::E164;
 use callbox::base::audio::Codec;
 use callbox::media::{self, MediaEvent, MediaHandle, MediaPlane, SessionConfig, UtteranceId};
 use callbox::sip::sdp::{self, Local, Negotiated};
-use callbox::sip::{
-    self, IncomingCall, Party as Called, Signal, SipCall, SipEnd, SipNode, Srtp, TrunkConfig,
-};
+use callbox::sip::{IncomingCall, Party as Called, Signal, SipCall, SipEnd, SipNode, Srtp};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::eventually;
+use crate::open_line::open_line;
 
 const RATE: f32 = 8_000.0;
 /// Silence of the other side after which a party speaks.
@@ -59,6 +59,8 @@ pub struct Party {
 struct Life {
     calls: u32,
     shown: Option<String>,
+    /// The number that sent the call on.
+    redirected_from: Option<String>,
     heard: Vec<i16>,
     digits: String,
     end: Option<SipEnd>,
@@ -119,6 +121,12 @@ impl Party {
         share(&heard[heard.len().saturating_sub(samples)..], hz)
     }
 
+    /// Tenths of a second in which nothing but a tone of `hz` was heard.
+    pub fn tenths_of(&self, hz: f32) -> usize {
+        let loud = |part: &&[i16]| part.iter().any(|sample| sample.unsigned_abs() > 1_500);
+        self.life.lock().heard.chunks_exact(800).filter(loud).filter(|part| share(part, hz) > 0.8).count()
+    }
+
     /// Whether a quarter of a second of what was heard so far is a tone of `hz`, and little else.
     pub fn has_heard(&self, hz: f32) -> bool {
         self.life.lock().heard.chunks_exact(2_000).any(|part| share(part, hz) > 0.8)
@@ -142,6 +150,11 @@ impl Party {
         self.life.lock().shown.clone()
     }
 
+    /// The number that sent the last call on, as its Diversion says.
+    pub fn redirected_from(&self) -> Option<String> {
+        self.life.lock().redirected_from.clone()
+    }
+
     pub fn digits(&self) -> String {
         self.life.lock().digits.clone()
     }
@@ -156,6 +169,7 @@ impl Party {
             let mut life = self.life.lock();
             life.calls += 1;
             life.end = None;
+            life.redirected_from = call.redirected_from.as_ref().map(E164::to_string);
             life.shown = match &call.from {
                 Some(Called::Number(number)) => Some(number.to_string()),
                 _ => None,
@@ -268,14 +282,8 @@ pub struct Exchange {
 
 impl Exchange {
     pub async fn start<const N: usize>(parties: [(&str, &Party); N]) -> Exchange {
-        let mut anyone = TrunkConfig::peer("caller", "127.0.0.1:9".parse().unwrap());
-        anyone.allow = vec!["127.0.0.0/8".parse().unwrap()];
-        anyone.srtp = Srtp::Optional;
-        let config =
-            sip::Config { bind: ([127, 0, 0, 1], 0).into(), trunks: vec![anyone], ..sip::Config::default() };
-        let (sip, mut incoming) = SipNode::start(config).await.unwrap();
-        let bind = media::Config { bind: [127, 0, 0, 1].into(), ..media::Config::default() };
-        let media = Arc::new(MediaPlane::start(bind).unwrap());
+        let (sip, mut incoming, media) = open_line(Srtp::Optional).await;
+        let media = Arc::new(media);
         let parties: HashMap<String, Party> =
             parties.into_iter().map(|(number, party)| (number.to_owned(), party.clone())).collect();
         tokio::spawn(async move {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use callbox::media::codec::g711;
+use callbox::media::rtcp::{self, Outgoing, ReportBlock};
 use callbox::media::rtp::{Header, Packet, SequenceNumber, Ssrc, Timestamp};
 use parking_lot::Mutex;
 use tokio::net::UdpSocket;
@@ -25,6 +26,7 @@ pub struct FarEnd {
     came: Arc<Mutex<Vec<Came>>>,
     hearing: JoinHandle<()>,
     speaking: Mutex<Option<JoinHandle<()>>>,
+    reporting: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl FarEnd {
@@ -32,7 +34,7 @@ impl FarEnd {
         let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
         let came = Arc::new(Mutex::new(Vec::new()));
         let hearing = tokio::spawn(hear(socket.clone(), came.clone()));
-        FarEnd { socket, came, hearing, speaking: Mutex::new(None) }
+        FarEnd { socket, came, hearing, speaking: Mutex::default(), reporting: Mutex::default() }
     }
 
     pub fn port(&self) -> String {
@@ -56,6 +58,11 @@ impl FarEnd {
         *self.speaking.lock() = Some(tokio::spawn(speak(self.socket.clone(), to)));
     }
 
+    /// Tells how the stream of this packet is heard, again and again, on the port above the one it came from.
+    pub fn reports(&self, heard: Came) {
+        *self.reporting.lock() = Some(tokio::spawn(report(heard)));
+    }
+
     pub fn is_silent(&self) {
         self.speaking.lock().take().inspect(JoinHandle::abort);
     }
@@ -65,6 +72,7 @@ impl Drop for FarEnd {
     fn drop(&mut self) {
         self.hearing.abort();
         self.is_silent();
+        self.reporting.lock().take().inspect(JoinHandle::abort);
     }
 }
 
@@ -91,6 +99,26 @@ async fn speak(socket: Arc<UdpSocket>, to: SocketAddr) {
         let voice = tone(700.0, n as usize * 160, 160).into_iter().map(g711::encode_ulaw);
         let packet: Vec<u8> = header.to_bytes().into_iter().chain(voice).collect();
         let _ = socket.send_to(&packet, to).await;
+    }
+}
+
+async fn report(heard: Came) {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let to = SocketAddr::new(heard.from.ip(), heard.from.port() + 1);
+    let block = ReportBlock {
+        ssrc: heard.header.ssrc,
+        fraction_lost: 0,
+        cumulative_lost: 0,
+        highest: heard.header.sequence.0.into(),
+        jitter: 0,
+        last_sender_report: 0,
+        delay: 0,
+    };
+    let report = Outgoing { ssrc: Ssrc(9), sender: None, block: Some(block), cname: "far", goodbye: false };
+    let mut ticks = tokio::time::interval(Duration::from_millis(250));
+    loop {
+        ticks.tick().await;
+        let _ = socket.send_to(&rtcp::write(&report), to).await;
     }
 }
 

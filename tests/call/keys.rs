@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use callbox::base::audio::Codec;
 use callbox::call::record::{CallPlan, CallStatus, EndedBy, Speaker};
+use callbox::eval;
 use callbox::media::{MediaEvent, MediaHandle, MediaPlane, UtteranceId, codec::Decoder};
 use callbox::sip::sdp::{self, Local};
-use callbox::sip::{self, IncomingCall, Signal, SipNode, TrunkConfig};
-use callbox::{eval, media};
+use callbox::sip::{IncomingCall, Signal, SipNode, Srtp};
 use parking_lot::Mutex;
 use tokio::net::UdpSocket;
 
 use crate::exchange::share;
+use crate::open_line::open_line;
 use crate::peers::Sipp;
 use crate::rig::{Rig, Script, plan};
 
@@ -25,13 +26,7 @@ struct Menu {
 
 impl Menu {
     async fn start(wanted: char) -> Menu {
-        let mut anyone = TrunkConfig::peer("caller", "127.0.0.1:9".parse().unwrap());
-        anyone.allow = vec!["127.0.0.0/8".parse().unwrap()];
-        let config =
-            sip::Config { bind: ([127, 0, 0, 1], 0).into(), trunks: vec![anyone], ..sip::Config::default() };
-        let (sip, mut incoming) = SipNode::start(config).await.unwrap();
-        let bind = media::Config { bind: [127, 0, 0, 1].into(), ..media::Config::default() };
-        let media = MediaPlane::start(bind).unwrap();
+        let (sip, mut incoming, media) = open_line(Srtp::Off).await;
         let digits = Arc::<Mutex<String>>::default();
         let pressed = digits.clone();
         tokio::spawn(async move {

@@ -3,24 +3,27 @@
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod afterwards;
 mod baresip;
 mod callee;
 mod capture;
 #[allow(dead_code)] // an expired one is for tests of the SIP module
 #[path = "../sip/certificates.rs"]
 mod certificates;
+#[path = "../support/condition.rs"]
+mod condition;
 mod exchange;
 mod far_end;
-#[path = "../sip/kamailio.rs"]
+#[path = "../support/kamailio.rs"]
 mod kamailio;
 mod keys;
 mod nat;
+mod open_line;
 mod opus_recording;
-#[allow(dead_code)] // some peers are for the tests of the SIP module
-#[path = "../sip/peers.rs"]
+#[path = "../support/peers.rs"]
 mod peers;
 mod refer;
-#[allow(dead_code)] // the soak uses the rest
+#[path = "../support/rig.rs"]
 mod rig;
 mod seams;
 mod secure;
@@ -29,6 +32,8 @@ mod switchboard;
 mod tls_srtp;
 mod transfer;
 mod trunk_media;
+#[path = "../support/waiting.rs"]
+mod waiting;
 mod warm;
 mod warm_phones;
 mod wideband;
@@ -39,21 +44,14 @@ use callbox::base::{Fault, Pii};
 use callbox::call::event::CallChange;
 use callbox::call::record::{AnsweredBy, CallPlan, CallStatus, EndedBy, Speaker, VoicemailAction};
 use callee::{Callee, Manner};
+use condition::eventually;
 use peers::{Sipp, free_port};
 use rig::{Rig, Script, plan};
 
-const GREETING: &str = "You have reached Bob. Please leave a message after the tone.";
+/// Longest wait for what a peer brings about.
+const PATIENCE: Duration = Duration::from_secs(45);
 
-/// Waits for a condition that a peer brings about.
-pub async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-    for _ in 0..900 {
-        if done() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("not within 45 s: {what}");
-}
+const GREETING: &str = "You have reached Bob. Please leave a message after the tone.";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_is_held_recorded_and_summed_up() {

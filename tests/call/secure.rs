@@ -153,7 +153,7 @@ async fn call(ours: Srtp, theirs: Option<&str>, encrypted: bool) -> Result<(), S
     let to = "+14155550123".parse().unwrap();
     let local = sockets.local();
     let offer = local.clone();
-    let dial = Dial { trunk: None, to, from: None, diverted: None, offer, ring_timeout: None };
+    let dial = Dial { trunk: None, to, from: None, home: None, diverted: None, offer, ring_timeout: None };
     let mut call = node.dial(dial).await.unwrap();
     let answer = answer_of(&mut call).await?;
     assert_eq!(call.handle.srtp(), ours);
@@ -245,6 +245,25 @@ async fn a_conversation_is_held_encrypted_both_ways_and_the_record_says_so() {
     let report = tokio::time::timeout(LIMIT, phone.next_call()).await.unwrap();
     assert!(report.media.expect("media flowed").encrypted);
     phone.shutdown().await;
+}
+
+/// Each trunk is offered keys of its own; the call's audio goes by those of the one that answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn conversation_goes_by_the_keys_of_the_trunk_that_answers() {
+    let full = Sipp::refusing("503 Service Unavailable").await;
+    let telephone = Config { srtp: Srtp::Required, ..Config::default() };
+    let mut phone = Phone::start(telephone, None).await.unwrap();
+    let script = Script::new().encrypts(Srtp::Required).after(full.address);
+    let rig = Rig::start(phone.address(), script).await;
+    let story = rig.story(rig.place(CallPlan { max_duration_secs: 3, ..plan() })).await;
+    assert_eq!(story.ending().ended_by, EndedBy::Limit);
+    let report = tokio::time::timeout(LIMIT, phone.next_call()).await.unwrap();
+    let media = report.media.expect("media flowed");
+    assert!(media.encrypted && media.packets_received > 50 && media.unauthenticated == 0, "{media:?}");
+    assert!(report.audio.iter().any(|sample| sample.unsigned_abs() > 1_500), "the agent is heard");
+    full.succeeds().await;
+    phone.shutdown().await;
+    rig.is_clean().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

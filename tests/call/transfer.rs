@@ -9,7 +9,7 @@ use callbox::sip::SipEnd;
 
 use crate::eventually;
 use crate::exchange::{Exchange, Manner, Party, share};
-use crate::rig::{Rig, Script, Story, plan};
+use crate::rig::{Rig, Script, Story, TRUNKS_OWN, plan};
 
 const CALLEE: &str = "+14155550123";
 const OFFICE: &str = "+14155550142";
@@ -99,7 +99,9 @@ async fn the_model_hands_over_by_its_tool_to_a_leg_of_another_codec() {
     let script = Script::new().hears(["I have a question about my bill."]);
     let script = script.calls_tool("Our billing team knows.", "transfer");
     let scene = Scene::new(1, Party::new(Manner::Rings).speaking(Codec::Pcma), script).await;
-    let call = scene.joined(transferable()).await;
+    let call = scene.joined(CallPlan { from: None, ..transferable() }).await;
+    assert_eq!(scene.office.shown().as_deref(), Some(TRUNKS_OWN), "what the first leg shows");
+    assert_eq!(scene.office.redirected_from().as_deref(), Some(TRUNKS_OWN));
     scene.caller.sings(700.0).await;
     scene.office.sings(1_100.0).await;
     scene.office.hears(700.0).await;
@@ -184,6 +186,38 @@ async fn a_caller_who_hangs_up_cancels_the_ringing_leg() {
     assert_eq!(outcome(&story.ending()), (CallStatus::Completed, EndedBy::Callee));
     assert_eq!(story.transfers(), [TransferStatus::Ringing, TransferStatus::Cancelled]);
     scene.rig.is_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_dialled_for_a_caller_who_has_hung_up() {
+    let script = asks_for_a_person().rules_wait();
+    let scene = Scene::new(1, Party::new(Manner::Listens), script).await;
+    let call = scene.rig.place(transferable());
+    scene.rig.rules_are_asked().await;
+    scene.caller.hangs_up().await;
+    scene.rig.is_silent().await;
+    scene.rig.rules_answer();
+    let story = scene.rig.story(call).await;
+    assert_eq!(outcome(&story.ending()), (CallStatus::Completed, EndedBy::Callee));
+    assert_eq!((story.transfers(), scene.office.calls()), (vec![], 0));
+    scene.rig.is_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_to_be_recorded_is_told_so_before_the_two_are_joined() {
+    for record in [true, false] {
+        let scene = Scene::new(1, Party::new(Manner::Listens), asks_for_a_person()).await;
+        let call = scene.rig.place(CallPlan { record, ..transferable() });
+        scene.told(call, TransferStatus::Answered).await;
+        scene.caller.sings(700.0).await;
+        scene.office.hears(700.0).await;
+        // "This call is recorded." takes the scripted voice, which speaks at 440 Hz, more than half a second.
+        let spoken = scene.office.tenths_of(440.0);
+        assert_eq!(spoken >= 4, record, "{spoken} tenths of a second are the agent's");
+        scene.caller.hangs_up().await;
+        scene.rig.story(call).await;
+        scene.rig.is_clean().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use callbox::base::Fault;
+use callbox::call::event::Ending;
 use callbox::call::record::{CallPlan, CallStatus, EndedBy};
 use callbox::eval::phone::{Answering, CallReport, Config, Phone};
 use callbox::media::codec::g711;
@@ -113,16 +115,35 @@ async fn digits_count_without_their_marker_bit() {
     assert_eq!(report.dtmf, "5");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn call_lives_though_the_far_end_sends_no_media() {
-    let peer = Sipp::uas("uas_answer", 1, &[]).await;
-    let rig = Rig::start(peer.address, Script::new()).await;
-    // Longer than `media.rtp_timeout_ms`.
-    let story = rig.story(rig.place(CallPlan { max_duration_secs: 13, ..plan() })).await;
-    let ending = story.ending();
-    assert_eq!((ending.status, ending.ended_by), (CallStatus::Completed, EndedBy::Limit));
+/// How a call ends whose far end sends no audio, and after three seconds without a report is given up.
+async fn ending_of_a_silent_call(reports: bool) -> Ending {
+    let far = FarEnd::new().await;
+    let peer = Sipp::uas_filled("uas_port", &[("@PORT@", &far.port())], &[]).await;
+    let rig = Rig::start(peer.address, Script::new().gives_up_after(Duration::from_secs(3))).await;
+    let call = rig.place(CallPlan { max_duration_secs: 10, ..plan() });
+    let ours = far.hears(1).await;
+    if reports {
+        far.reports(ours);
+    }
+    let story = rig.story(call).await;
     peer.succeeds().await;
     rig.is_clean().await;
+    story.ending()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn call_lives_while_a_far_end_without_a_word_reports() {
+    let ending = ending_of_a_silent_call(true).await;
+    assert_eq!((ending.status, ending.ended_by, ending.fault), (CallStatus::Completed, EndedBy::Limit, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn call_ends_when_neither_audio_nor_reports_come() {
+    let ending = ending_of_a_silent_call(false).await;
+    let carrier = (CallStatus::Failed, EndedBy::Carrier, Some(Fault::Carrier));
+    assert_eq!((ending.status, ending.ended_by, ending.fault), carrier);
+    assert_eq!(ending.reason, "no audio came from the other side");
+    assert!(ending.length_secs.is_some_and(|length| length >= 3.0), "{ending:?}");
 }
 
 fn payload_types(came: &[Came]) -> Vec<u8> {

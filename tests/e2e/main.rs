@@ -6,13 +6,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod calls;
+#[path = "../support/condition.rs"]
+mod condition;
 mod deaths;
 mod errors;
 mod hostile;
 mod node;
 mod numbers;
-#[allow(dead_code)] // the proxy is for the tests of the SIP module
-#[path = "../sip/peers.rs"]
+#[path = "../support/peers.rs"]
 mod peers;
 mod process;
 #[path = "../support/program.rs"]
@@ -23,13 +24,15 @@ mod telephone;
 #[path = "../support/waiting.rs"]
 mod waiting;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard};
 
-use waiting::{PATIENCE, awaited};
+use condition::eventually;
+use waiting::awaited;
 
-const STEP: Duration = Duration::from_millis(50);
+/// Longest wait for anything.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The number that is called, and that no log shows.
 const NUMBER: &str = "+14155550123";
@@ -38,13 +41,4 @@ const NUMBER: &str = "+14155550123";
 async fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::const_new(());
     ONE.lock().await
-}
-
-/// Asks again and again until it is so.
-async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
-        tokio::time::sleep(STEP).await;
-    }
 }

@@ -2,7 +2,6 @@
 //! calls as before and holds nothing.
 
 use std::{
-    fs,
     net::SocketAddr,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
@@ -27,7 +26,7 @@ use crate::{
     eventually,
     mutate::{mutated, numbered, torture, traffic},
     peers::Sipp,
-    within,
+    resident, settled, within,
 };
 
 /// `CALLBOX_MUTATIONS` makes it another number.
@@ -161,28 +160,6 @@ async fn send_stream(to: SocketAddr, seed: u64, count: u64, sent: &AtomicU64) {
     }
 }
 
-/// Kilobytes of this process that are in memory.
-fn resident() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
-async fn settled(node: &SipNode) {
-    let mut ticks = tokio::time::interval(Duration::from_millis(10));
-    let holds_nothing = async {
-        loop {
-            let stats = node.stats();
-            if (stats.calls, stats.dialogs, stats.transactions) == (0, 0, 0) {
-                return;
-            }
-            ticks.tick().await;
-        }
-    };
-    let settled = tokio::time::timeout(Duration::from_secs(60), holds_nothing).await;
-    assert!(settled.is_ok(), "the node still holds {:?}", node.stats());
-}
-
 /// Sends `count` messages by all ways at once, and waits until the node has let go of them.
 async fn flood(node: &SipNode, seed: u64, count: u64) {
     let (to, sent, streamed) = (node.local_address(), AtomicU64::new(0), AtomicU64::new(0));
@@ -249,6 +226,7 @@ async fn takes_a_call_with_sound(node: &SipNode, calls: &mut mpsc::Receiver<Inco
         trunk: None,
         to: number("+14155550123"),
         from: Some(number("+14155550100")),
+        home: None,
         offer: local.clone(),
         ring_timeout: None,
         diverted: None,

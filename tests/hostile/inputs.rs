@@ -56,6 +56,25 @@ fn descriptions_hold() {
     run(self::bodies::sdp, |random| one_of(&seeds, random));
 }
 
+/// Lines of keys as peers write them: several, with lifetimes, identifiers, and suites that nobody here knows.
+#[test]
+fn keys_hold() {
+    run(bodies::crypto, |random| {
+        let pick = |of: &[&'static str], random: &mut StdRng| of[random.random_range(0..of.len())];
+        let mut lines = String::new();
+        for _ in 0..random.random_range(1..4) {
+            let tag = pick(&["1", "2", "999999999"], random);
+            let suite =
+                pick(&["AES_CM_128_HMAC_SHA1_80", "aes_cm_128_hmac_sha1_32", "AEAD_AES_256_GCM"], random);
+            let lifetime = pick(&["", "", "|2^20", "|1048576", "|2^20|1:4", "|1:4"], random);
+            let parameter = pick(&["", "", " WSH=128", " -x", " UNENCRYPTED_SRTCP", " KDR=1"], random);
+            let key = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
+            lines += &format!("{tag} {suite} inline:{key}{lifetime}{parameter}\n");
+        }
+        lines.into_bytes()
+    });
+}
+
 /// A packet of a stream, perhaps with contributing sources, an extension or padding.
 fn packet(random: &mut StdRng, payload_type: u8, payload: &[u8]) -> Vec<u8> {
     let (sources, extension) = (random.random_range(0..3u8), random.random_bool(0.2));

@@ -5,32 +5,36 @@
 #![allow(clippy::unwrap_used)]
 
 mod bodies;
+#[path = "../support/condition.rs"]
+mod condition;
 mod flood;
 mod inputs;
 mod mutate;
-#[path = "../sip/peers.rs"]
-#[allow(dead_code)]
+mod noise;
+#[path = "../support/peers.rs"]
 mod peers;
+#[path = "../support/settled.rs"]
+mod settled;
+#[path = "../support/waiting.rs"]
+mod waiting;
 
 use std::time::Duration;
 
+use condition::eventually;
+use settled::settled;
+use waiting::within;
+
 /// Longest wait for anything but the flood itself.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait until a node has let go of a flood.
+const SETTLING: Duration = Duration::from_secs(60);
 
 /// These tests want the machine for themselves: one reads its memory, others fill the processors.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what} takes too long"))
-}
-
-/// Looks until `condition` holds.
-async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let mut ticks = tokio::time::interval(Duration::from_millis(10));
-    within(what, async {
-        while !condition() {
-            ticks.tick().await;
-        }
-    })
-    .await;
+/// Kilobytes of this process that are in memory.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
 }

@@ -1,5 +1,7 @@
 //! Payments that must not buy, or not twice.
 
+use std::{pin::pin, time::Duration};
+
 use callbox::{base::Usd, pay::network::NETWORKS, store::claims::ClaimState};
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
@@ -8,7 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     CALL, NUMBER,
     chain::Chain,
-    node::{Callee, Node},
+    node::{Callee, KEY, Node},
     payer::{Cheque, Payer, decode, encode},
 };
 
@@ -234,6 +236,51 @@ async fn a_call_that_the_carrier_refuses_costs_nothing() {
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{}", answer.json);
     nothing_moved(&chain, &node, &payer, had).await;
     assert_eq!(node.states().await, [ClaimState::Released]);
+}
+
+/// Two carriers, each silent for the ten seconds that it is given: longer than a carrier may keep a call that it
+/// has taken.
+#[tokio::test]
+async fn a_call_that_no_carrier_says_a_word_to_costs_nothing() {
+    let chain = Chain::new().await;
+    let node = Node::new(&chain, Callee::MuteTwice).await;
+    let payer = Payer::funded(&chain).await;
+    let had = chain.balance(&payer.wallet).await;
+    let answer = payer.pay(&node, &Cheque::new(&node, CALL), "/api/x402/call", &call_body()).await;
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{}", answer.json);
+    nothing_moved(&chain, &node, &payer, had).await;
+    assert_eq!(node.states().await, [ClaimState::Released]);
+}
+
+/// It waits for its turn for longer than a carrier may keep a call that it has taken.
+#[tokio::test]
+async fn a_call_is_not_charged_while_it_waits_for_its_turn() {
+    let chain = Chain::new().await;
+    let node = Node::new(&chain, Callee::RingsInTurn).await;
+    let operator = ("authorization", format!("Bearer {KEY}"));
+    let first = node.post("/api/call", &[(operator.0, &operator.1)], &call_body()).await;
+    assert_eq!(first.status, StatusCode::OK, "{}", first.json);
+    let payer = Payer::funded(&chain).await;
+    let (cheque, body) = (Cheque::new(&node, CALL), call_body());
+    let mut buying = pin!(payer.pay(&node, &cheque, "/api/x402/call", &body));
+    // Who waits after a look at the payments has waited before it.
+    let state = async || {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let (states, calls) = (node.states().await, node.calls().await);
+        let queued = calls.iter().any(|call| call["status"] == "queued");
+        (queued && calls.len() == 2).then_some(states)
+    };
+    let mut waited = Vec::new();
+    let answer = loop {
+        tokio::select! {
+            answer = &mut buying => break answer,
+            found = state() => waited.extend(found),
+        }
+    };
+    let undecided = waited.iter().flatten().all(|state| *state == ClaimState::Reserved);
+    assert!(waited.len() > 1 && undecided, "{waited:?}");
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.json);
+    assert_eq!((chain.balance(&node.till).await, node.earned().await), (CALL, CALL));
 }
 
 /// A busy line is a call: it was made, and nobody could speak.

@@ -24,6 +24,24 @@ pub enum Callee {
     Rings,
     /// Not a word from the carrier.
     Mute,
+    /// Not a word from two carriers, the one tried after the other.
+    MuteTwice,
+    /// Rings, but takes a call in 16 s.
+    RingsInTurn,
+}
+
+impl Callee {
+    /// `sip.trunks` of a node whose carrier is at `address`.
+    pub fn trunks(self, address: SocketAddr) -> String {
+        let keys = format!(r#"server = "{address}", allow = ["127.0.0.1"]"#);
+        match self {
+            Callee::MuteTwice => format!(r#"[{{ name = "carrier", {keys} }}, {{ name = "other", {keys} }}]"#),
+            Callee::RingsInTurn => {
+                format!(r#"[{{ name = "carrier", cps = 0.0625, cps_queue_secs = 60, {keys} }}]"#)
+            }
+            _ => format!(r#"[{{ name = "carrier", {keys} }}]"#),
+        }
+    }
 }
 
 impl Carrier {
@@ -32,8 +50,8 @@ impl Carrier {
         let answer = match callee {
             Callee::Answers => Answering::After(Duration::ZERO),
             Callee::Refuses(status) => Answering::Reject(status),
-            Callee::Rings => Answering::Never,
-            Callee::Mute => {
+            Callee::Rings | Callee::RingsInTurn => Answering::Never,
+            Callee::Mute | Callee::MuteTwice => {
                 let socket = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
                 let address = socket.local_addr().unwrap();
                 return (Carrier::Mute { answering: tokio::spawn(answer_pings(socket)) }, address);

@@ -26,9 +26,14 @@ mod sign_in;
 #[path = "../support/waiting.rs"]
 mod waiting;
 
+use std::time::Duration;
+
 use callbox::base::Usd;
 
-use waiting::{PATIENCE, awaited};
+use waiting::awaited;
+
+/// Longest wait for anything.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 const CALL: Usd = Usd::from_micros(540_000);
 const NUMBER: Usd = Usd::from_micros(20_000_000);

@@ -91,8 +91,10 @@ refund_key = "{REFUND_KEY}"
         let dir = tempfile::tempdir().unwrap();
         let (carrier, address) = Carrier::start(callee).await;
         let (http, sip) = (free_tcp(), free_udp());
-        fs::write(dir.path().join("callbox.toml"), config(http, sip, address, payments)).unwrap();
-        fs::write(dir.path().join("numbers.csv"), format!("number\n{}\n", STOCK.join("\n"))).unwrap();
+        fs::write(dir.path().join("callbox.toml"), config(http, sip, &callee.trunks(address), payments))
+            .unwrap();
+        let stock: String = STOCK.iter().map(|number| format!("{number},carrier\n")).collect();
+        fs::write(dir.path().join("numbers.csv"), format!("number,trunk\n{stock}")).unwrap();
         let imported = callbox(dir.path()).args(["numbers", "import", "numbers.csv"]).output().unwrap();
         assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
         let data_dir = dir.path().join("data");
@@ -265,7 +267,7 @@ impl Drop for Node {
     }
 }
 
-fn config(http: SocketAddr, sip: SocketAddr, carrier: SocketAddr, payments: &str) -> String {
+fn config(http: SocketAddr, sip: SocketAddr, trunks: &str, payments: &str) -> String {
     format!(
         r#"
 [http]
@@ -273,7 +275,7 @@ bind = "{http}"
 api_key = "{KEY}"
 [sip]
 bind = "{sip}"
-trunks = [{{ name = "carrier", server = "{carrier}", allow = ["127.0.0.1"] }}]
+trunks = {trunks}
 [media]
 bind = "127.0.0.1"
 [policy]

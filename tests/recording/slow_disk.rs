@@ -78,16 +78,18 @@ async fn calls_keep_their_pace_while_the_disk_stands_still() {
     let [(alice, mut to_alice), (bob, mut to_bob)] = pair(&plane);
     let mut disk = Standstill::at(dir.path().join("stuck.ogg.part"));
     let kept = dir.path().join("kept.ogg");
-    alice.record(dir.path().join("stuck.ogg")).unwrap();
+    let stuck = alice.record(dir.path().join("stuck.ogg")).unwrap();
     ticks(&mut to_alice, 10).await;
-    bob.record(kept.clone()).unwrap();
+    let whole = bob.record(kept.clone()).unwrap();
     // Six seconds of two calls are 24 blocks, and four may wait.
     tokio::join!(ticks(&mut to_alice, 300), ticks(&mut to_bob, 300));
     let before = [alice.stats().await.unwrap(), bob.stats().await.unwrap()];
     disk.ends();
     ticks(&mut to_bob, 100).await;
-    let stuck = timeout(PATIENCE, alice.stop_recording()).await.unwrap().unwrap();
-    let summary = timeout(PATIENCE, bob.stop_recording()).await.unwrap().unwrap();
+    alice.close();
+    bob.close();
+    let stuck = timeout(PATIENCE, stuck.summary()).await.unwrap().unwrap();
+    let summary = timeout(PATIENCE, whole.summary()).await.unwrap().unwrap();
     for stats in before {
         assert_eq!((stats.lost, stats.late, stats.events_lost), (0, 0, 0), "{stats:?}");
         assert!(stats.packets_sent >= 300, "{stats:?}");

@@ -18,38 +18,24 @@ impl Kamailio {
 async fn password_is_accepted_by_401_after_a_stale_nonce() {
     let peer = Sipp::uas("uas_401", 1, &[]).await;
     let (node, _) = node(vec![trunk_with_password(peer.address, "secret")]).await;
-    let mut call = node.dial(dial()).await.unwrap();
-    answered(&mut call).await;
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
-    peer.succeeds().await;
-    settled(&node).await;
+    has_a_call(&node, peer).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_within_a_call_are_challenged_and_a_nonce_that_comes_again_is_counted() {
     let peer = Sipp::uas("uas_401_inside", 1, &[]).await;
     let (node, _) = node(vec![trunk_with_password(peer.address, "secret")]).await;
-    let mut call = node.dial(dial()).await.unwrap();
-    answered(&mut call).await;
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
-    peer.succeeds().await;
-    settled(&node).await;
+    has_a_call(&node, peer).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn password_is_accepted_through_a_proxy_with_either_algorithm() {
     for (kind, algorithm) in [("proxy", "MD5"), ("proxy", "SHA-256"), ("www", "SHA-256")] {
+        println!("{kind} {algorithm}");
         let callee = Sipp::uas("uas_answer", 1, &[]).await;
         let proxy = Kamailio::start(kind, algorithm, callee.address).await;
         let (node, _) = node(vec![trunk_with_password(proxy.address, "secret")]).await;
-        let mut call = node.dial(dial()).await.unwrap();
-        answered(&mut call).await;
-        call.handle.hang_up();
-        assert_eq!(end(&mut call).await, SipEnd::LocalHangup, "{kind} {algorithm}");
-        callee.succeeds().await;
-        settled(&node).await;
+        has_a_call(&node, callee).await;
     }
 }
 

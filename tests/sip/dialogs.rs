@@ -14,9 +14,9 @@ use super::{
 };
 
 /// Sessions of seconds, which no configuration file can ask for.
-fn short_sessions(trunks: Vec<TrunkConfig>, floor: u64) -> Config {
+fn short_sessions(trunks: Vec<TrunkConfig>, floor: u64, wanted: u64) -> Config {
     Config {
-        session_expires: Duration::from_secs(3),
+        session_expires: Duration::from_secs(wanted),
         session_floor: Duration::from_secs(floor),
         ..config(trunks)
     }
@@ -24,18 +24,14 @@ fn short_sessions(trunks: Vec<TrunkConfig>, floor: u64) -> Config {
 
 /// A call to SIPp playing `scenario`, which is answered; sessions expire after three seconds.
 async fn timed_call(scenario: &str) -> (Sipp, SipNode, SipCall) {
-    let peer = Sipp::uas(scenario, 1, &[]).await;
-    let (node, _) = SipNode::start(short_sessions(vec![trunk(peer.address)], 1)).await.unwrap();
-    let mut call = node.dial(dial()).await.unwrap();
-    answered(&mut call).await;
-    (peer, node, call)
+    timed_call_of(scenario, 3).await
 }
 
-/// A call to SIPp playing `scenario`, and the node that places it.
-async fn call_to(scenario: &str) -> (Sipp, SipNode, SipCall) {
+async fn timed_call_of(scenario: &str, expires: u64) -> (Sipp, SipNode, SipCall) {
     let peer = Sipp::uas(scenario, 1, &[]).await;
-    let (node, _) = node(vec![trunk(peer.address)]).await;
-    let call = node.dial(dial()).await.unwrap();
+    let (node, _) = SipNode::start(short_sessions(vec![trunk(peer.address)], 1, expires)).await.unwrap();
+    let mut call = node.dial(dial()).await.unwrap();
+    answered(&mut call).await;
     (peer, node, call)
 }
 
@@ -48,13 +44,6 @@ fn comply(reoffer: Reoffer) -> Option<Direction> {
     let (answer, negotiated) = sdp::answer(&local(), offer).unwrap();
     reoffer.reply.send(Ok(answer)).unwrap();
     Some(negotiated.direction)
-}
-
-async fn hangs_up(node: &SipNode, mut call: SipCall, peer: Sipp) {
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
-    peer.succeeds().await;
-    settled(node).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,6 +76,14 @@ async fn session_that_the_peer_does_not_refresh_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn refresh_that_fails_once_is_tried_again_and_the_call_lives() {
+    let (peer, node, mut call) = timed_call_of("uas_timer_failing", 9).await;
+    assert_eq!(end(&mut call).await, SipEnd::RemoteHangup);
+    peer.succeeds().await;
+    settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn too_short_a_session_is_asked_for_again() {
     let (peer, node, mut call) = timed_call("uas_timer_422").await;
     assert_eq!(end(&mut call).await, SipEnd::RemoteHangup);
@@ -97,7 +94,7 @@ async fn too_short_a_session_is_asked_for_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_refreshes_are_answered_and_begin_the_timer_anew() {
     let port = peers::free_port();
-    let config = short_sessions(vec![trunk(([127, 0, 0, 1], port).into())], 2);
+    let config = short_sessions(vec![trunk(([127, 0, 0, 1], port).into())], 2, 3);
     let (node, mut calls) = SipNode::start(config).await.unwrap();
     let peer = Sipp::uac("uac_timer", node.local_address(), port, 1, &[]);
     let mut call = answer(take(&mut calls).await).await;
@@ -117,10 +114,31 @@ async fn callers_refreshes_are_answered_and_begin_the_timer_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn challenge_within_a_call_that_cannot_be_answered_leaves_the_call_as_it_was() {
+    for password in [None, Some("wrong")] {
+        let peer = Sipp::uas("uas_challenging", 1, &[]).await;
+        let trunk = match password {
+            None => trunk(peer.address),
+            Some(password) => trunk_with_password(peer.address, password),
+        };
+        let (node, _) = SipNode::start(short_sessions(vec![trunk], 1, 6)).await.unwrap();
+        let mut call = node.dial(dial()).await.unwrap();
+        answered(&mut call).await;
+        let hold = sdp::offer(&local().next(Direction::SendOnly));
+        let refused = within("the refusal", call.handle.reinvite(hold)).await;
+        assert!(matches!(refused, Err(SipError::Refused(403))), "{password:?}: {refused:?}");
+        // The refresh, an UPDATE, is refused likewise; what ends the call is that the session runs out.
+        let end = end(&mut call).await;
+        assert!(matches!(end, SipEnd::SessionLost { .. }), "{password:?}: {end:?}");
+        assert!(peer.trace().contains("\nUPDATE sip:"));
+        peer.succeeds().await;
+        settled(&node).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn reliable_responses_are_acknowledged_in_their_order() {
-    let (peer, node, mut call) = call_to("uas_prack").await;
-    answered(&mut call).await;
-    hangs_up(&node, call, peer).await;
+    is_had("uas_prack").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,9 +146,7 @@ async fn acknowledgement_follows_the_route_that_a_proxy_recorded() {
     let callee = Sipp::uas("uas_prack_routed", 1, &[]).await;
     let proxy = Kamailio::start("proxy", "MD5", callee.address).await;
     let (node, _) = node(vec![trunk_with_password(proxy.address, "secret")]).await;
-    let mut call = node.dial(dial()).await.unwrap();
-    answered(&mut call).await;
-    hangs_up(&node, call, callee).await;
+    has_a_call(&node, callee).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,9 +202,7 @@ async fn update_is_served_before_the_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn offer_that_crosses_our_unanswered_one_is_glare() {
-    let (peer, node, mut call) = call_to("uas_early_offer").await;
-    answered(&mut call).await;
-    hangs_up(&node, call, peer).await;
+    is_had("uas_early_offer").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -212,16 +226,12 @@ async fn forked_call_plays_the_latest_and_keeps_the_first_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fork_gets_its_own_acknowledgement() {
-    let (peer, node, mut call) = call_to("uas_fork_reliable").await;
-    answered(&mut call).await;
-    hangs_up(&node, call, peer).await;
+    is_had("uas_fork_reliable").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_success_is_an_answer() {
-    let (peer, node, mut call) = call_to("uas_202").await;
-    answered(&mut call).await;
-    hangs_up(&node, call, peer).await;
+    is_had("uas_202").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,9 @@
 //! Calls in, from SIPp.
 
+use callbox::sip::Party;
+
 use super::{
+    kamailio::Kamailio,
     peers::{Sipp, free_port},
     *,
 };
@@ -40,11 +43,8 @@ async fn caller_hangs_up() {
 async fn we_hang_up() {
     let (node, mut calls, port) = called().await;
     let peer = Sipp::uac("uac_stay", node.local_address(), port, 1, &[]);
-    let mut call = answer(take(&mut calls).await).await;
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
-    peer.succeeds().await;
-    settled(&node).await;
+    let call = answer(take(&mut calls).await).await;
+    hangs_up(&node, call, peer).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,6 +79,46 @@ async fn invite_without_an_offer_gets_ours_and_brings_the_answer_in_its_ack() {
     assert_eq!(end(&mut call).await, SipEnd::RemoteHangup);
     peer.succeeds().await;
     settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invite_that_comes_twice_is_merged_and_another_of_its_call_id_is_a_call() {
+    let (node, mut calls, port) = called().await;
+    let peer = Sipp::uac("uac_merged", node.local_address(), port, 1, &[]);
+    let first = take(&mut calls).await;
+    first.ring().await.unwrap();
+    let second = take(&mut calls).await;
+    assert_eq!(first.id(), second.id());
+    assert_eq!(node.stats().calls, 2);
+    second.reject(486).await.unwrap();
+    eventually("the other's ACK", || peer.trace().matches("\nCSeq: 1 ACK").count() >= 2).await;
+    first.reject(603).await.unwrap();
+    peer.succeeds().await;
+    settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_own_call_that_a_proxy_sends_back_is_a_call_of_its_own() {
+    let proxy = free_port();
+    let (node, mut calls) = node(vec![trunk(([127, 0, 0, 1], proxy).into())]).await;
+    let (own, to) = (node.local_address().port().to_string(), dial().to);
+    let words = [("@NUMBER@", to.as_str()), ("@OFFICE@", &own), ("@CALLER@", "9")];
+    let _proxy = Kamailio::at(proxy, include_str!("kamailio/switchboard.cfg"), &words, "").await;
+    for we_hang_up in [true, false] {
+        let mut out = node.dial(dial()).await.unwrap();
+        let incoming = take(&mut calls).await;
+        assert_eq!((incoming.id(), incoming.to.clone()), (&*out.id, Some(Party::Number(to.clone()))));
+        incoming.ring().await.unwrap();
+        while !matches!(signal(&mut out).await, Signal::Ringing) {}
+        let mut back = answer(incoming).await;
+        answered(&mut out).await;
+        assert_eq!(node.stats().calls, 2);
+        let (ends, other) = if we_hang_up { (&mut out, &mut back) } else { (&mut back, &mut out) };
+        ends.handle.hang_up();
+        assert_eq!(end(ends).await, SipEnd::LocalHangup);
+        assert_eq!(end(other).await, SipEnd::RemoteHangup);
+        settled(&node).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

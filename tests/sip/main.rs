@@ -5,25 +5,33 @@
 
 mod auth;
 mod certificates;
+#[path = "../support/condition.rs"]
+mod condition;
 mod dialogs;
 mod dnsmasq;
+mod flows;
 mod hostile;
 mod identity;
 mod inbound;
+#[path = "../support/kamailio.rs"]
 mod kamailio;
 mod nat;
 mod offers;
 mod ours;
 mod outbound;
-#[allow(dead_code)] // some peers are for tests of calls
+#[path = "../support/peers.rs"]
 mod peers;
 mod refer;
 mod registrar;
 mod scanners;
+#[path = "../support/settled.rs"]
+mod settled;
 mod tls;
 mod torture;
 mod trunk_rules;
 mod trunks;
+#[path = "../support/waiting.rs"]
+mod waiting;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -36,8 +44,14 @@ use callbox::{
 };
 use tokio::sync::mpsc;
 
+use condition::eventually;
+use peers::Sipp;
+use settled::settled;
+use waiting::within;
+
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
+const SETTLING: Duration = PATIENCE;
 
 /// A node on loopback with fast timers, and the calls that come to it.
 async fn node(trunks: Vec<TrunkConfig>) -> (SipNode, mpsc::Receiver<IncomingCall>) {
@@ -76,6 +90,7 @@ fn dial() -> Dial {
         trunk: None,
         to: number("+14155550123"),
         from: Some(number("+14155550100")),
+        home: None,
         diverted: None,
         offer: local(),
         ring_timeout: None,
@@ -86,23 +101,8 @@ fn local() -> Local {
     Local::new("127.0.0.1:40000".parse().unwrap(), 1)
 }
 
-async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what} takes too long"))
-}
-
-/// Looks until `condition` holds.
-async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let mut ticks = tokio::time::interval(Duration::from_millis(10));
-    within(what, async {
-        while !condition() {
-            ticks.tick().await;
-        }
-    })
-    .await;
-}
-
 /// Waits until SIPp's trace has a request, such as `ACK`.
-async fn hears(peer: &peers::Sipp, request: &str) {
+async fn hears(peer: &Sipp, request: &str) {
     let begins = format!("\n{request} sip:");
     eventually("the request comes", || peer.log().contains(&begins)).await;
 }
@@ -132,18 +132,32 @@ async fn end(call: &mut SipCall) -> SipEnd {
     }
 }
 
-/// Waits until the node holds nothing any more.
-async fn settled(node: &SipNode) {
-    let mut ticks = tokio::time::interval(Duration::from_millis(10));
-    let holds_nothing = async {
-        loop {
-            let stats = node.stats();
-            if (stats.calls, stats.dialogs, stats.transactions) == (0, 0, 0) {
-                return;
-            }
-            ticks.tick().await;
-        }
-    };
-    let settled = tokio::time::timeout(PATIENCE, holds_nothing).await;
-    assert!(settled.is_ok(), "the node still holds {:?}", node.stats());
+/// A call to SIPp playing `scenario`, and the node that places it.
+async fn call_to(scenario: &str) -> (Sipp, SipNode, SipCall) {
+    let peer = Sipp::uas(scenario, 1, &[]).await;
+    let (node, _) = node(vec![trunk(peer.address)]).await;
+    let call = node.dial(dial()).await.unwrap();
+    (peer, node, call)
+}
+
+/// A call to SIPp playing `scenario` that is answered, hung up, and leaves nothing.
+async fn is_had(scenario: &str) {
+    let (peer, node, mut call) = call_to(scenario).await;
+    answered(&mut call).await;
+    hangs_up(&node, call, peer).await;
+}
+
+/// The same with a node that is there.
+async fn has_a_call(node: &SipNode, peer: Sipp) {
+    let mut call = node.dial(dial()).await.unwrap();
+    answered(&mut call).await;
+    hangs_up(node, call, peer).await;
+}
+
+/// Ends a call with `peer`, whose scenario ends, too; nothing is left.
+async fn hangs_up(node: &SipNode, mut call: SipCall, peer: Sipp) {
+    call.handle.hang_up();
+    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
+    peer.succeeds().await;
+    settled(node).await;
 }

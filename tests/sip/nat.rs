@@ -14,6 +14,7 @@ use tokio::{net::UdpSocket, task::JoinSet};
 use super::{
     kamailio::Kamailio,
     peers::{Group, Sipp, free_port, spawn, traces},
+    trunks::{received, response},
     *,
 };
 
@@ -151,6 +152,35 @@ async fn change_of_address_registers_anew() {
     let again = tokio::time::timeout(Duration::from_secs(20), state.changed()).await;
     assert!(again.is_ok() && registered(&state.borrow()));
     assert_eq!(node.public_address(), Some([127, 0, 0, 53].into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn change_of_address_while_the_registrar_is_asked_is_not_forgotten() {
+    let (_server, stun) = stun_server();
+    let registrar = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = registrar.local_addr().unwrap();
+    let nat = Nat::start("127.0.0.54", &[stun, address]).await;
+    let trunk = TrunkConfig {
+        username: Some("alice".into()),
+        register: true,
+        register_expires: 86_400,
+        options_interval_secs: 0,
+        ..trunk(nat.way_to(address))
+    };
+    let (node, _) = SipNode::start(behind(&nat, stun, vec![trunk])).await.unwrap();
+    let (first, _) = received(&registrar).await;
+    assert!(first.contains("Contact: <sip:alice@127.0.0.54:"), "{first}");
+    nat.renumber("127.0.0.55").await;
+    public_address_becomes(&node, [127, 0, 0, 55].into()).await;
+    // What was sent before is granted; by that, the next would come in 19 hours.
+    loop {
+        let (request, from) = received(&registrar).await;
+        if request.contains("Contact: <sip:alice@127.0.0.55:") {
+            return;
+        }
+        let answer = response("200 OK", &request, "Expires: 86400\r\n");
+        registrar.send_to(answer.as_bytes(), from).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,9 +24,7 @@ fn comply(reoffer: Reoffer) -> Direction {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn callee_that_repeats_no_description_is_taken_at_its_own_early_one() {
-    let peer = Sipp::uas("uas_fork_silent", 1, &[]).await;
-    let (node, _) = node(vec![trunk(peer.address)]).await;
-    let mut call = node.dial(dial()).await.unwrap();
+    let (peer, node, mut call) = call_to("uas_fork_silent").await;
     let mut heard = Vec::new();
     loop {
         match signal(&mut call).await {
@@ -37,10 +35,7 @@ async fn callee_that_repeats_no_description_is_taken_at_its_own_early_one() {
         }
     }
     assert_eq!(heard, [40_002, 40_004, 40_002], "the first phone answers, though the second played last");
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
-    peer.succeeds().await;
-    settled(&node).await;
+    hangs_up(&node, call, peer).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,8 @@
 
 use std::net::UdpSocket;
 
+use callbox::base::Pii;
+
 use super::{peers::Sipp, *};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -11,10 +13,7 @@ async fn answered_call_is_ended_by_our_bye() {
     let mut call = node.dial(dial()).await.unwrap();
     let answer = answered(&mut call).await;
     assert_eq!(sdp::accept(&local(), &answer).unwrap().telephone_event, Some(101));
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
-    peer.succeeds().await;
-    settled(&node).await;
+    hangs_up(&node, call, peer).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,7 +33,7 @@ async fn refusals_keep_their_status_and_reason() {
         let peer = Sipp::refusing(&format!("{status} {reason}")).await;
         let (node, _) = node(vec![trunk(peer.address)]).await;
         let mut call = node.dial(dial()).await.unwrap();
-        assert_eq!(end(&mut call).await, SipEnd::Rejected { status, reason: reason.into() });
+        assert_eq!(end(&mut call).await, SipEnd::Rejected { status, reason: Pii::new(reason.into()) });
         peer.succeeds().await;
         settled(&node).await;
     }

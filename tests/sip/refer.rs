@@ -55,11 +55,8 @@ impl Scene {
         }
     }
 
-    async fn hangs_up(mut self) {
-        self.call.handle.hang_up();
-        assert_eq!(end(&mut self.call).await, SipEnd::LocalHangup);
-        self.peer.succeeds().await;
-        settled(&self.node).await;
+    async fn hangs_up(self) {
+        hangs_up(&self.node, self.call, self.peer).await;
     }
 }
 

@@ -51,6 +51,20 @@ async fn registrar_that_forgot_us_is_told_again_soon() {
     registrar.succeeds().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn call_leaves_by_the_route_that_the_registrar_tells() {
+    let callee = Sipp::uas("uas_answer", 1, &[]).await;
+    let words = [("@CALLEE@", &*callee.address.port().to_string())];
+    let carrier = Kamailio::of(include_str!("kamailio/service_route.cfg"), &words).await;
+    let (node, _) = node(vec![registered_at(carrier.address)]).await;
+    registration(&node, "registration", is_registered).await;
+    let mut call = node.dial(dial()).await.unwrap();
+    answered(&mut call).await;
+    call.handle.hang_up();
+    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
+    callee.succeeds().await;
+}
+
 /// The bindings that the registrar has of alice.
 async fn bindings(registrar: SocketAddr) -> Vec<String> {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();

@@ -5,6 +5,10 @@ use std::{
     net::Ipv4Addr,
     path::PathBuf,
     process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use callbox::sip::{Liveness, RegistrationState, TlsConfig, Transport};
@@ -408,6 +412,157 @@ async fn baresip_is_called_over_tls() {
     call.handle.hang_up();
     assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
     settled(&node).await;
+}
+
+/// A file that renewals overwrite.
+fn renewed(file: &std::path::Path, with: &std::path::Path) {
+    std::fs::copy(with, file).unwrap();
+}
+
+/// A client of a node's listener that stays, and the subject that the node showed to it.
+async fn shown(node: SocketAddr) -> (Group, String) {
+    let log = traces::folder("openssl").join("log");
+    let output = File::create(&log).unwrap();
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-ign_eof", "-connect", &node.to_string()]);
+    command.stdout(output.try_clone().unwrap()).stderr(output);
+    let client = spawn("openssl", "openssl", &mut command);
+    let subject = || {
+        let text = std::fs::read_to_string(&log).unwrap();
+        text.lines().find(|line| line.starts_with("subject=")).map(str::to_owned)
+    };
+    eventually("the node shows a certificate", || subject().is_some()).await;
+    (client, subject().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renewed_certificate_is_shown_to_new_connections_and_a_broken_one_to_nobody() {
+    let authority = Authority::new();
+    let (first, second) = (authority.sign("first"), authority.sign("second"));
+    let dir = tempfile::tempdir().unwrap();
+    let (certificate, key) = (dir.path().join("own.pem"), dir.path().join("own.key"));
+    let renew = |with: &Certificate| {
+        renewed(&certificate, &with.certificate);
+        renewed(&key, &with.key);
+    };
+    renew(&first);
+    let tls = TlsConfig {
+        bind: Some("127.0.0.1:0".parse().unwrap()),
+        certificate: Some(certificate.clone()),
+        key: Some(key.clone()),
+        client_ca: None,
+    };
+    let peer = trunk(([127, 0, 0, 1], 9).into());
+    let (node, _calls) = SipNode::start(Config { tls, ..config(vec![peer]) }).await.unwrap();
+    let ours = SocketAddr::from(([127, 0, 0, 1], node.tls_port().unwrap()));
+    let (mut open, subject) = shown(ours).await;
+    assert!(subject.ends_with("first"), "{subject}");
+    renew(&second);
+    assert!(node.reload_certificates().unwrap());
+    let (_newer, subject) = shown(ours).await;
+    assert!(subject.ends_with("second"), "{subject}");
+    assert!(open.finished().is_none(), "the connection of before is open");
+
+    renewed(&key, &first.key);
+    let error = node.reload_certificates().unwrap_err().to_string();
+    assert!(error.contains("is not the key of `sip.tls.certificate`"), "{error}");
+    std::fs::write(&certificate, "half a fi").unwrap();
+    let error = node.reload_certificates().unwrap_err().to_string();
+    assert!(error.starts_with("sip.tls.certificate: "), "{error}");
+    let (_newest, subject) = shown(ours).await;
+    assert!(subject.ends_with("second"), "{subject}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trunk_is_checked_against_the_authority_that_was_read_last() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let callee = free_port();
+    let carrier = Setup::new(&authority.sign("carrier"), ([127, 0, 0, 1], callee).into()).start();
+    let ca = tempfile::NamedTempFile::new().unwrap();
+    renewed(ca.path(), &other.file());
+    let trunk = TrunkConfig { tls_ca: Some(ca.path().to_owned()), ..tls_trunk(carrier.address, &authority) };
+    let (node, _) = node(vec![trunk]).await;
+    let untrusted = async {
+        // A carrier takes a moment to start.
+        while !node.options(None).await.unwrap_err().to_string().contains("not trusted here") {}
+    };
+    within("the refusal", untrusted).await;
+    renewed(ca.path(), &authority.file());
+    assert!(node.reload_certificates().unwrap());
+    answers(&node).await;
+    // What is connected stays so, whatever is read now.
+    renewed(ca.path(), &other.file());
+    assert!(node.reload_certificates().unwrap());
+    node.options(None).await.unwrap();
+    std::fs::write(ca.path(), "half a fi").unwrap();
+    let error = node.reload_certificates().unwrap_err().to_string();
+    assert!(error.starts_with("trunk `test`: tls_ca: "), "{error}");
+    node.options(None).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn node_without_certificates_has_none_to_read() {
+    let (node, _) = node(vec![trunk(([127, 0, 0, 1], 9).into())]).await;
+    assert!(!node.reload_certificates().unwrap());
+}
+
+/// Takes connections and says nothing; counts those that were given up.
+async fn silent_server(given_up: &Arc<AtomicU32>, tasks: &mut JoinSet<()>) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let (address, given_up) = (listener.local_addr().unwrap(), given_up.clone());
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let given_up = given_up.clone();
+            connections.spawn(async move {
+                let mut hello = Vec::new();
+                let _ = stream.read_to_end(&mut hello).await;
+                given_up.fetch_add(1, Ordering::SeqCst);
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn call_goes_by_the_live_address_while_others_of_the_trunk_hang() {
+    let authority = Authority::new();
+    let callee = Sipp::uas("uas_answer", 1, &[]).await;
+    let carrier = Setup::new(&authority.sign("carrier"), callee.address).start();
+    let (given_up, mut tasks) = (Arc::new(AtomicU32::new(0)), JoinSet::new());
+    let mut ports = vec![carrier.address.port()];
+    for _ in 0..4 {
+        ports.push(silent_server(&given_up, &mut tasks).await.port());
+    }
+    let records = ports.iter().flat_map(|port| {
+        let host = format!("h{port}.carrier.test");
+        [
+            format!("--srv-host=_sips._tcp.carrier.test,{host},{port},1,1"),
+            format!("--host-record={host},127.0.0.1"),
+        ]
+    });
+    let dns = Dnsmasq::start(None, 60, &records.collect::<Vec<_>>()).await;
+    // By another trunk, one of the addresses is connected to.
+    let direct = TrunkConfig { name: "direct".into(), ..tls_trunk(carrier.address, &authority) };
+    let (known, _) = node(vec![direct.clone()]).await;
+    within("the carrier's start", async { while known.options(None).await.is_err() {} }).await;
+    let named = TrunkConfig {
+        server: "carrier.test".parse().unwrap(),
+        tls_name: Some("trunk.test".into()),
+        options_interval_secs: 0,
+        ..tls_trunk(carrier.address, &authority)
+    };
+    let nameservers = vec![dns.address];
+    let config = Config { nameservers, ..config(vec![named, direct]) };
+    let (node, _) = SipNode::start(config).await.unwrap();
+    within("the connection", node.options(Some("direct"))).await.unwrap();
+    let mut call = node.dial(Dial { trunk: Some("test".into()), ..dial() }).await.unwrap();
+    answered(&mut call).await;
+    assert_eq!(given_up.load(Ordering::SeqCst), 0, "no attempt was waited for");
+    call.handle.hang_up();
+    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
+    callee.succeeds().await;
 }
 
 /// A telephone that answers at once, by TLS.

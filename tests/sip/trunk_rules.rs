@@ -13,18 +13,6 @@ use super::{
     *,
 };
 
-/// A call to SIPp playing `scenario` that is answered, hung up, and leaves nothing.
-async fn is_had(scenario: &str) {
-    let peer = Sipp::uas(scenario, 1, &[]).await;
-    let (node, _) = node(vec![trunk(peer.address)]).await;
-    let mut call = node.dial(dial()).await.unwrap();
-    answered(&mut call).await;
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
-    peer.succeeds().await;
-    settled(&node).await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn numbers_and_identity_are_written_as_trunks_want_them() {
     is_had("uas_identity").await;
@@ -134,10 +122,7 @@ async fn acknowledgement_and_bye_keep_to_the_connection_of_the_invite() {
     let mut call = node.dial(dial()).await.unwrap();
     answered(&mut call).await;
     assert_eq!(connections_to(port), 1);
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
-    peer.succeeds().await;
-    settled(&node).await;
+    hangs_up(&node, call, peer).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 
 use std::{net::UdpSocket as StdUdpSocket, time::Instant};
 
+use callbox::base::Fault;
 use tokio::{net::UdpSocket, sync::oneshot};
 
 use super::{
@@ -27,7 +28,7 @@ async fn hunter(trunks: Vec<TrunkConfig>, nameservers: Vec<SocketAddr>) -> SipNo
 }
 
 fn by(call: &SipCall) -> Option<String> {
-    call.trunk.borrow().clone()
+    call.way.borrow().as_ref().map(|way| way.trunk.clone())
 }
 
 async fn answered_and_hung_up(node: &SipNode) -> Option<String> {
@@ -112,6 +113,26 @@ async fn silent_and_closed_trunks_hand_the_call_on_and_are_tried_last_for_a_whil
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn trunk_that_only_tries_hands_the_call_on_and_where_there_is_no_other_it_is_at_fault() {
+    let progress_timeout = Duration::from_secs(1);
+    let trying = Sipp::uas("uas_trying", 2, &[]).await;
+    let free = Sipp::uas("uas_answer", 1, &[]).await;
+    let trunks = vec![named("tries", trying.address, 1), named("free", free.address, 2)];
+    let (node, _) = SipNode::start(Config { progress_timeout, ..config(trunks) }).await.unwrap();
+    assert_eq!(answered_and_hung_up(&node).await.as_deref(), Some("free"));
+    free.succeeds().await;
+    // However long the telephone may ring.
+    let ring_timeout = Some(Duration::from_secs(15));
+    let alone = Dial { trunk: Some("tries".into()), ring_timeout, ..dial() };
+    let mut call = node.dial(alone).await.unwrap();
+    let end = end(&mut call).await;
+    assert!(matches!(&end, SipEnd::Unreachable { detail } if detail.contains("after a 100")), "{end:?}");
+    assert_eq!(end.fault(), Some(Fault::Carrier), "and so a payment is owed back");
+    trying.succeeds().await;
+    settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn late_answer_of_an_abandoned_trunk_is_hung_up() {
     let late = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let free = Sipp::uas("uas_answer", 1, &[]).await;
@@ -166,14 +187,57 @@ async fn each_trunk_is_offered_the_audio_that_it_wants() {
     assert!(matches!(end(&mut call).await, SipEnd::Rejected { status: 503, .. }));
 }
 
-async fn received(socket: &UdpSocket) -> (String, SocketAddr) {
+/// What tells one session from another: its id in `o=`, and its keys.
+fn secrets(invite: &str) -> Vec<String> {
+    let id = invite.lines().find_map(|line| line.strip_prefix("o=")?.split(' ').nth(1)).unwrap();
+    let keys = invite.lines().filter_map(|line| line.strip_prefix("a=crypto:")?.split("inline:").nth(1));
+    keys.chain([id]).map(str::to_owned).collect()
+}
+
+/// Two trunks that refuse, and one that takes our key: nobody who was asked before can listen.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_trunk_is_offered_a_session_and_keys_of_its_own() {
+    let mut sockets = Vec::new();
+    for _ in 0..3 {
+        sockets.push(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+    }
+    let trunk = |(n, socket): (usize, &UdpSocket)| TrunkConfig {
+        srtp: Srtp::Required,
+        ..named(&format!("trunk-{n}"), socket.local_addr().unwrap(), n as u16)
+    };
+    let setup_timeout = Duration::from_secs(10);
+    let trunks = sockets.iter().enumerate().map(trunk).collect();
+    let (node, _) = SipNode::start(Config { setup_timeout, ..config(trunks) }).await.unwrap();
+    let dial = dial();
+    let dialled = dial.offer.clone();
+    let mut call = node.dial(dial).await.unwrap();
+    let mut told = Vec::new();
+    for socket in &sockets {
+        let (invite, from) = received(socket).await;
+        assert!(invite.lines().any(|line| line.starts_with("o=") && line.contains(" 1 IN IP4 ")), "{invite}");
+        let secrets = secrets(&invite);
+        assert_eq!(secrets.len(), 3, "two suites and an id: {invite}");
+        told.push(secrets);
+        // Our side is the one that was offered last, and no other.
+        let mut ours = dialled.clone();
+        call.handle.fit(&mut ours);
+        let offered = sdp::offer(&ours);
+        assert!(told.last().unwrap().iter().all(|secret| offered.contains(secret)), "{offered}");
+        socket.send_to(response("503 Service Unavailable", &invite, "").as_bytes(), from).await.unwrap();
+    }
+    assert!(matches!(end(&mut call).await, SipEnd::Rejected { status: 503, .. }));
+    let all: std::collections::HashSet<_> = told.iter().flatten().collect();
+    assert_eq!(all.len(), 9, "none is told twice");
+}
+
+pub async fn received(socket: &UdpSocket) -> (String, SocketAddr) {
     let mut buf = [0; 4000];
     let (length, from) = within("a message", socket.recv_from(&mut buf)).await.unwrap();
     (String::from_utf8_lossy(&buf[..length]).into_owned(), from)
 }
 
 /// With a tag of the callee's, unless the request names one.
-fn response(status: &str, request: &str, more: &str) -> String {
+pub fn response(status: &str, request: &str, more: &str) -> String {
     let copied = ["Via", "From", "To", "Call-ID", "CSeq"];
     let copied = request.lines().filter(|l| copied.iter().any(|name| l.starts_with(&format!("{name}:"))));
     let headers: String = copied
@@ -222,7 +286,7 @@ async fn server_that_names_a_time_is_left_alone_until_then() {
     // Gone, it would be closed: that the second call does not even try shows by the first name told.
     full.succeeds().await;
     let mut call = node.dial(dial()).await.unwrap();
-    within("the INVITE", call.trunk.changed()).await.unwrap();
+    within("the INVITE", call.way.changed()).await.unwrap();
     assert_eq!(by(&call).as_deref(), Some("free"));
     answered(&mut call).await;
     call.handle.hang_up();
@@ -254,6 +318,23 @@ async fn srv_target_that_is_dead_is_passed_over_for_the_next() {
         assert_eq!(answered_and_hung_up(&node).await.as_deref(), Some("carrier"));
     }
     alive.succeeds().await;
+    settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn call_is_taken_back_where_it_went_and_not_where_the_name_leads() {
+    let ringing = Sipp::uas("uas_ring", 1, &[]).await;
+    let records = [
+        srv("carrier.test", "dead.carrier.test", free_port(), 10, 100),
+        srv("carrier.test", "rings.carrier.test", ringing.address.port(), 20, 0),
+    ];
+    let dns = Dnsmasq::start(None, 0, records.as_flattened()).await;
+    let node = hunter(vec![carrier("carrier.test")], vec![dns.address]).await;
+    let mut call = node.dial(dial()).await.unwrap();
+    while !matches!(signal(&mut call).await, Signal::Ringing) {}
+    call.handle.hang_up();
+    assert_eq!(end(&mut call).await, SipEnd::Cancelled);
+    ringing.succeeds().await;
     settled(&node).await;
 }
 
@@ -362,13 +443,13 @@ async fn full_queue_goes_to_the_next_trunk_or_says_when_to_come_back() {
     assert!(retry_after <= Duration::from_secs(100) && retry_after > Duration::from_secs(50));
     assert_eq!(by(&call), None, "it never left");
     let (to, from) = (dial().to, dial().from);
-    assert!(only.road(&to, from.as_ref()).unwrap().is_some());
+    assert!(only.road(&to, from.as_ref(), None).unwrap().is_some());
     let (address, _came) = busy_line(1).await;
     let paced = TrunkConfig { server: address.into(), ..paced };
     let both = hunter(vec![paced, named("free", free.address, 2)], vec![]).await;
     let mut call = both.dial(dial()).await.unwrap();
     assert!(matches!(end(&mut call).await, SipEnd::Rejected { status: 486, .. }));
-    assert_eq!(both.road(&to, from.as_ref()).unwrap(), None, "the other trunk takes it");
+    assert_eq!(both.road(&to, from.as_ref(), None).unwrap(), None, "the other trunk takes it");
     assert_eq!(answered_and_hung_up(&both).await.as_deref(), Some("free"));
     free.succeeds().await;
 }

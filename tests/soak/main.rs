@@ -3,18 +3,23 @@
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
+#[path = "../support/condition.rs"]
+mod condition;
 mod lossy;
-#[allow(dead_code)] // tests of single calls use the rest
-#[path = "../sip/peers.rs"]
+mod many;
+#[path = "../support/peers.rs"]
 mod peers;
-#[allow(dead_code)]
-#[path = "../call/rig.rs"]
+#[allow(dead_code)] // tests of single calls use the rest
+#[path = "../support/rig.rs"]
 mod rig;
 mod use_of;
+#[path = "../support/waiting.rs"]
+mod waiting;
 
 use std::time::{Duration, Instant};
 
 use callbox::call::record::{CallPlan, CallStatus};
+use condition::eventually;
 use lossy::Echo;
 use peers::{Sipp, free_port};
 use rig::{Rig, Script, plan};
@@ -32,16 +37,10 @@ const LOST: &str = "5";
 const SECONDS: u64 = 15;
 /// From here on a run is long enough to tell whether memory grows while calls come.
 const LONG: u64 = 300;
+/// Longest wait for the end of what was begun.
+const PATIENCE: Duration = Duration::from_secs(90);
 /// What may stay of all calls together: buffers and caches that are made once.
 const SLACK_BYTES: u64 = 8 << 20;
-
-pub async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(90);
-    while !done() {
-        assert!(Instant::now() < until, "not within 90 s: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
 
 /// What became of the calls.
 #[derive(Debug, Default)]

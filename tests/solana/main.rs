@@ -27,12 +27,17 @@ mod program;
 #[path = "../support/waiting.rs"]
 mod waiting;
 
+use std::time::Duration;
+
 use callbox::base::Usd;
 
 use chain::{Chain, SETTLER_KEY};
 use node::{Callee, Node};
 use payer::Payer;
-use waiting::{PATIENCE, awaited};
+use waiting::awaited;
+
+/// Longest wait for anything.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/solana");
 

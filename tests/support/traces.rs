@@ -5,8 +5,6 @@
 //! the loopback traffic of the last moments before the failure. A test that passes leaves a line in
 //! `target/traces/passed`: its name and its peers, by which `tests/matrix` knows that it ran.
 
-#![allow(dead_code)] // not every group of tests uses all of it
-
 use std::{
     cell::RefCell,
     fmt::Write as _,

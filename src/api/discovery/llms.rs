@@ -19,7 +19,8 @@ Where the 402 has `WWW-Authenticate: Payment`, MPP's Tempo charge is taken too, 
 - A body is checked before money is asked for: what is wrong or not allowed is refused unpaid.
 - A payment buys one request. The same payment with the same request gives the same answer again; after a timeout or
   a 503, repeat it and do not sign another.
-- What cannot be done is not charged: a carrier that refuses the call, a number that is gone.
+- What cannot be done is not charged: a call that no carrier takes or that is refused before it rings, a number that is
+  gone.
 - A call that nobody answers, or that a machine answers, is a call and is charged.
 
 Where it says SIWX, the 402 has a challenge in `extensions["sign-in-with-x"]`: sign it with the wallet that paid and

@@ -76,7 +76,8 @@ const CALL_TOLD: Gives = gives(
     r#"{"success": true, "call_id": "call_…", "status": "completed", "completed": true, "to": "+14155551234", "from": null, "call_length": 1.42, "answered_by": "human", "summary": "…", "transcript": "…", "transcripts": [{"user": "assistant", "text": "…"}], "recording_url": null, "price": 0.54, "error_message": null, "created_at": "2026-01-02T03:04:05Z"}"#,
 );
 
-const CALL_MORE: &str = "The answer comes once the far end rings; the conversation goes on without you. A number \
+const CALL_MORE: &str = "The answer comes once the far end rings, or 12 seconds after a carrier has taken the \
+                         call; the conversation goes on without you. A number \
                          on the do-not-call list gets 403: do not retry it.";
 
 const CALL_STATUS_MORE: &str = "Poll until `completed` is true: the call is over, and `status` is one of completed, \

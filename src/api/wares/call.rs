@@ -1,24 +1,21 @@
 //! A call: dialled before the money moves, so that a carrier's refusal costs nothing.
 
-use std::time::Duration;
+mod charging;
+
+use std::time::Instant;
 
 use futures_util::{FutureExt, future::BoxFuture};
 use serde_json::Value;
 
+use self::charging::{Charging, Verdict};
 use super::Ticket;
 use crate::{
     api::{Api, error::ApiError, family::Family},
     base::{CallId, ClaimId, Fault},
-    call::{
-        event::{CallChange, Ending},
-        record::{CallPlan, CallRecord, CallStatus},
-    },
+    call::record::{CallPlan, CallRecord, CallStatus},
     pay::gate::{Answer, Work, gone},
-    service::{Update, WatchCall},
+    service::WatchCall,
 };
-
-/// A carrier that has said nothing by now has at least not refused.
-const FIRST_SIGNAL: Duration = Duration::from_secs(12);
 
 struct CallSale {
     api: Api,
@@ -37,11 +34,9 @@ impl CallSale {
         self.call = Some(call);
         // Where nothing is charged, nothing waits for the carrier.
         let paid = self.plan.price.is_some();
-        if let Some(watch) = self.api.read.watch(call).await?.filter(|_| paid) {
-            let ended = tokio::time::timeout(FIRST_SIGNAL, first_signal(watch)).await.unwrap_or(Ok(None))?;
-            if let Some(ending) = ended.filter(was_refused) {
-                return Err(ApiError::Carrier { reason: ending.reason });
-            }
+        if paid {
+            let watch = self.api.read.watch(call).await?.ok_or(ApiError::NotFound("call"))?;
+            is_charged(watch).await?;
         }
         Ok(Ticket::Call { call, family: self.family }.json())
     }
@@ -70,37 +65,33 @@ impl Work for CallSale {
     }
 }
 
-/// Waits until the carrier has said something definite: it rings, it is answered, or it has ended.
-async fn first_signal(mut watch: WatchCall) -> Result<Option<Ending>, ApiError> {
-    while let Some(update) = watch.next().await? {
-        match update {
-            Update::State(record) => match record.status {
-                CallStatus::Ringing | CallStatus::InProgress => return Ok(None),
-                status if status.is_final() => {
-                    return Ok(record.ended_by.map(|ended_by| Ending {
-                        status,
-                        ended_by,
-                        fault: record.fault,
-                        reason: record.end_reason.unwrap_or_default(),
-                        length_secs: record.length_secs,
-                    }));
-                }
-                _ => {}
+/// Waits until it is known whether the call is charged; an error says why it is not. A call ends within the time
+/// that it may wait for its turn, be hunted for and ring.
+async fn is_charged(mut watch: WatchCall) -> Result<(), ApiError> {
+    let mut charging = Charging::default();
+    loop {
+        let deadline = charging.poll_timeout();
+        let verdict = tokio::select! {
+            update = watch.next() => match update? {
+                Some(update) => charging.handle(Instant::now(), &update),
+                None => Some(Verdict::Refused("the node lost sight of the call".into())),
             },
-            Update::Change(recorded) => match &recorded.event.change {
-                CallChange::Status { status: CallStatus::Ringing | CallStatus::InProgress }
-                | CallChange::Answered { .. } => return Ok(None),
-                CallChange::Ended(ending) => return Ok(Some((**ending).clone())),
-                _ => {}
-            },
+            () = reached(deadline) => charging.handle_timeout(Instant::now()),
+        };
+        match verdict {
+            Some(Verdict::Charged) => return Ok(()),
+            Some(Verdict::Refused(reason)) => return Err(ApiError::Carrier { reason }),
+            None => {}
         }
     }
-    Ok(None)
 }
 
-/// Busy and unanswered calls are calls; one that could not be made is none.
-fn was_refused(ending: &Ending) -> bool {
-    ending.status == CallStatus::Failed && ending.fault != Some(Fault::Callee)
+/// Never, where there is none.
+async fn reached(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// A call that was dialled for a payment which was left lying: it goes on, has ended, or died with the node.

@@ -16,6 +16,7 @@ use callbox::eval::phone::{
 use callbox::models;
 use callbox::node::NodeConfig;
 use callbox::node::engines::{LOAD, fill_in};
+use callbox::sip::Srtp;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -73,6 +74,9 @@ pub struct Args {
     /// Count everything loud as a voice, without a speech detector
     #[arg(long)]
     no_vad: bool,
+    /// Whether audio is encrypted: off, optional or required
+    #[arg(long, default_value = "off", value_name = "WISH", value_parser = srtp)]
+    srtp: Srtp,
     /// Place a call to this number, at --to
     #[arg(long, value_name = "NUMBER", requires = "to")]
     dial: Option<E164>,
@@ -109,7 +113,7 @@ impl Args {
             ..turns::Config::default()
         };
         let (listen, record, dial) = (self.listen, self.record.clone(), self.to);
-        Ok(Config { listen, answer, script, pace, record, dial, ..Config::default() })
+        Ok(Config { listen, answer, script, pace, record, dial, srtp: self.srtp, ..Config::default() })
     }
 }
 
@@ -144,6 +148,15 @@ pub async fn run(args: Args, config: &NodeConfig) -> anyhow::Result<ExitCode> {
     }
     phone.shutdown().await;
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn srtp(text: &str) -> Result<Srtp, String> {
+    match text {
+        "off" => Ok(Srtp::Off),
+        "optional" => Ok(Srtp::Optional),
+        "required" => Ok(Srtp::Required),
+        _ => Err("must be off, optional or required".into()),
+    }
 }
 
 pub fn milliseconds(duration: Duration) -> f64 {
@@ -187,7 +200,9 @@ fn ending(report: &CallReport) -> String {
         Some(HungUpBy::Other) => "the other side hung up".to_owned(),
         None => format!("{:?}", report.end),
     };
-    format!("  {by} after {:.1} s\n", talked.as_secs_f64())
+    let encrypted = report.media.as_ref().is_some_and(|media| media.encrypted);
+    let how = if encrypted { ", encrypted" } else { "" };
+    format!("  {by} after {:.1} s{how}\n", talked.as_secs_f64())
 }
 
 /// Engines that are started when they are wanted, with the node's configuration.

@@ -14,7 +14,8 @@ use super::turns::{self, Effect, Event, Turns};
 use super::{Config, ear::Ear};
 use crate::base::audio::{NARROWBAND_HZ, duration_of};
 use crate::engine::worker::VadHandle;
-use crate::media::{FRAME_SAMPLES, MediaEvent, MediaHandle, UtteranceId};
+use crate::media::dtmf::sending_time;
+use crate::media::{FRAME_SAMPLES, MediaError, MediaEvent, MediaHandle, Recorded, UtteranceId};
 use crate::sip::sdp::{self, Local};
 use crate::sip::{Signal, SipCall, SipEnd};
 
@@ -52,12 +53,10 @@ impl Conversation<'_> {
             pressing: None,
             report: CallReport::unanswered(SipEnd::LocalHangup),
         };
-        if let Some(path) = self.record.clone() {
-            exchange.note(self.media.record(path).err());
-        }
+        let recorded = self.record.take().map(|path| self.media.record(path));
         exchange.report.end = self.talk(&mut exchange).await;
         exchange.report.talked = Some(began.elapsed());
-        self.finish(exchange).await
+        self.finish(exchange, recorded).await
     }
 
     async fn talk(&mut self, exchange: &mut Exchange<'_>) -> SipEnd {
@@ -101,16 +100,22 @@ impl Conversation<'_> {
         let _ = reoffer.reply.send(answer);
     }
 
-    async fn finish(self, mut exchange: Exchange<'_>) -> CallReport {
+    async fn finish(
+        self,
+        mut exchange: Exchange<'_>,
+        recorded: Option<Result<Recorded, MediaError>>,
+    ) -> CallReport {
         exchange.sum_up();
         exchange.report.media = self.media.stats().await.ok();
-        if self.record.is_some() {
-            match self.media.stop_recording().await {
+        self.media.close();
+        match recorded {
+            Some(Ok(recorded)) => match recorded.summary().await {
                 Ok(summary) => exchange.report.recording = Some(summary),
                 Err(error) => exchange.note(Some(error)),
-            }
+            },
+            Some(Err(error)) => exchange.note(Some(error)),
+            None => {}
         }
-        self.media.close();
         exchange.report
     }
 }
@@ -144,7 +149,7 @@ impl Exchange<'_> {
             }
             Step::Press(digits) => {
                 self.note(self.media.send_dtmf(digits).await.err());
-                self.pressing = Some(Instant::now() + length_of(digits));
+                self.pressing = Some(Instant::now() + sending_time(digits));
             }
         }
     }
@@ -249,16 +254,6 @@ impl Clock {
 fn last_packet(samples: u64) -> Duration {
     let frame = FRAME_SAMPLES as u64;
     duration_of(samples.div_ceil(frame).saturating_sub(1) * frame, NARROWBAND_HZ)
-}
-
-/// How long digits take: 200 ms each with the gap after them, `w` 0.5 s, `W` 1 s.
-fn length_of(digits: &str) -> Duration {
-    let one = |digit| match digit {
-        'w' => 500,
-        'W' => 1_000,
-        _ => 200,
-    };
-    Duration::from_millis(digits.chars().map(one).sum())
 }
 
 async fn at(moment: Option<Instant>) {

@@ -120,7 +120,7 @@ fn a_call_that_moves_leaves_nothing_behind() {
     assert_eq!(rtp(&demux, "198.51.100.1:6000", 71), Route::New(A));
     demux.release(A, Instant::now());
     assert!(demux.calls.is_empty() && demux.by_source.is_empty() && demux.by_host.is_empty());
-    assert!(demux.by_ours.is_empty());
+    assert!(demux.by_ours.is_empty() && demux.by_heard.is_empty());
 }
 
 #[test]
@@ -131,4 +131,34 @@ fn what_rests_has_a_bound() {
         demux.release(A, now);
     }
     assert_eq!(demux.resting.len(), RESTING);
+}
+
+/// How long it takes to tell the streams of so many calls of one gateway apart, each as often.
+fn telling_apart(calls: u32) -> Duration {
+    let gateway = "203.0.113.7:4000";
+    let all: Vec<(Call, Claim)> = (0..calls).map(|n| (n as Call, hears(n, gateway, 100_000 + n))).collect();
+    let (mut demux, from, now) = (demux(&all), at(gateway), Instant::now());
+    let begun = Instant::now();
+    for n in (0..calls).cycle().take(20_000) {
+        let stream = Ssrc(100_000 + n);
+        assert_eq!(demux.rtp(now, from, stream), Route::Known(n as Call));
+        assert_eq!(demux.rtcp(from, stream, [Ssrc(n)]), Some(n as Call));
+        assert_eq!(demux.rtcp(from, stream, []), Some(n as Call));
+    }
+    begun.elapsed()
+}
+
+#[test]
+fn many_calls_of_one_gateway_are_told_apart_as_fast_as_few() {
+    let (few, many) = (telling_apart(4), telling_apart(2_000));
+    assert!(many < few * 20, "{many:?} for 2000 calls, {few:?} for 4");
+}
+
+#[test]
+fn of_two_calls_that_hear_one_stream_the_other_stays_when_one_ends() {
+    let gateway = "203.0.113.7:4000";
+    let mut demux = demux(&[(A, hears(1, gateway, 71)), (B, hears(2, gateway, 71))]);
+    assert_eq!(rtp(&demux, gateway, 71), Route::Known(A), "the first has it");
+    demux.claim(A, hears(1, gateway, 72));
+    assert_eq!((rtp(&demux, gateway, 71), rtp(&demux, gateway, 72)), (Route::Known(B), Route::Known(A)));
 }

@@ -21,7 +21,7 @@ use crate::{
     base::audio::{NARROWBAND_HZ, duration_of},
     media::{
         dtmf::DtmfError,
-        playout::{CAPACITY, PlayoutFull, UtteranceId},
+        playout::{CAPACITY, PlayoutFull, UtteranceId, narrow},
         recording::{RecordingError, RecordingSummary},
         ringback::Ringback,
         session::{MediaStats, SessionUpdate},
@@ -39,13 +39,15 @@ pub(super) enum Command {
     SendFrom(Source),
     SendDtmf(String, oneshot::Sender<Result<(), DtmfError>>),
     Update(SessionUpdate),
-    Record(PathBuf),
-    StopRecording(oneshot::Sender<Result<RecordingSummary, RecordingError>>),
+    Record(PathBuf, Reply),
     Stats(oneshot::Sender<MediaStats>),
     /// An error of ours.
     #[cfg(test)]
     Panic,
 }
+
+/// Told what became of a recording.
+pub(super) type Reply = oneshot::Sender<Result<RecordingSummary, RecordingError>>;
 
 /// What a leg sends.
 pub(super) enum Source {
@@ -179,23 +181,21 @@ impl MediaHandle {
     }
 
     /// Begins to record both sides to `path`, ending a recording under way: Opus if the name ends in `.ogg`,
-    /// else WAV. What goes wrong is told by [`MediaHandle::stop_recording`].
-    pub fn record(&self, path: PathBuf) -> Result<(), MediaError> {
-        self.send(Command::Record(path))
-    }
-
-    /// Ends the recording; resolves once the file is complete. A leg that closes ends its recording
-    /// too.
-    pub async fn stop_recording(&self) -> Result<RecordingSummary, MediaError> {
+    /// else WAV. It ends with the leg, however that ends.
+    pub fn record(&self, path: PathBuf) -> Result<Recorded, MediaError> {
         let (reply, summary) = oneshot::channel();
-        self.send(Command::StopRecording(reply))?;
-        Ok(summary.await.map_err(|_| MediaError::Closed)??)
+        self.send(Command::Record(path, reply))?;
+        Ok(Recorded(summary))
     }
 
-    pub async fn stats(&self) -> Result<MediaStats, MediaError> {
+    /// As they are at the leg's next tick, which may be its last.
+    pub fn stats(&self) -> impl Future<Output = Result<MediaStats, MediaError>> + Send + use<> {
         let (reply, stats) = oneshot::channel();
-        self.send(Command::Stats(reply))?;
-        stats.await.map_err(|_| MediaError::Closed)
+        let asked = self.send(Command::Stats(reply));
+        async move {
+            asked?;
+            stats.await.map_err(|_| MediaError::Closed)
+        }
     }
 
     #[cfg(test)]
@@ -203,9 +203,9 @@ impl MediaHandle {
         self.send(Command::Panic)
     }
 
-    /// Ends the leg at its next tick, whoever else holds a handle.
+    /// Ends the leg at its next tick, whoever else holds a handle. What was commanded before is done.
     pub fn close(&self) {
-        self.shared.closed.store(true, Ordering::Relaxed);
+        self.shared.closed.store(true, Ordering::Release);
     }
 
     fn send(&self, command: Command) -> Result<(), MediaError> {
@@ -218,11 +218,17 @@ impl MediaHandle {
     }
 }
 
-fn to_duration(samples: usize) -> Duration {
-    duration_of(samples as u64, NARROWBAND_HZ)
+/// A recording under way.
+#[derive(Debug)]
+pub struct Recorded(oneshot::Receiver<Result<RecordingSummary, RecordingError>>);
+
+impl Recorded {
+    /// Waits until the recording has ended, by the end of its leg or of all legs, and its file is complete.
+    pub async fn summary(self) -> Result<RecordingSummary, RecordingError> {
+        self.0.await.unwrap_or(Err(RecordingError::Closed))
+    }
 }
 
-/// A count of samples at `rate` Hz, in samples of 8 kHz.
-pub(super) fn narrow(samples: usize, rate: u32) -> usize {
-    (samples as u64 * u64::from(NARROWBAND_HZ)).div_ceil(u64::from(rate.max(1))) as usize
+fn to_duration(samples: usize) -> Duration {
+    duration_of(samples as u64, NARROWBAND_HZ)
 }

@@ -7,18 +7,20 @@ use std::{
     time::Instant,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::{
     Presence, Seat,
     crossing::Crossing,
-    handle::{COMMANDS, Command, Commands, Source, narrow},
+    handle::{COMMANDS, Command, Commands, Reply, Source},
+    refused,
     shared::Port,
     worker::Line,
 };
 use crate::media::{
     demux::{Call, Claim},
-    recording::{Recorder, RecordingError, RecordingSummary},
+    playout::narrow,
+    recording::Recorder,
     relay::Relay,
     ringback::Ringing,
     session::{Feed, MediaEvent, MediaStats, Output, Session, SessionConfig},
@@ -37,7 +39,7 @@ pub struct LiveLeg {
     session: State,
     commands: Commands,
     events: EventSink,
-    tap: Option<Tap>,
+    recording: Option<(Tap, Reply)>,
     /// To the leg that this one is bridged with.
     crossing: Option<Crossing>,
     reading: Reading,
@@ -66,7 +68,7 @@ impl LiveLeg {
             session: State::Waiting(Box::new(config)),
             commands,
             events,
-            tap: None,
+            recording: None,
             crossing: None,
             reading: Reading::default(),
             send_errors: 0,
@@ -90,7 +92,9 @@ impl LiveLeg {
         line: &mut Line,
         buffer: &mut [u8; MAX_DATAGRAM],
     ) -> bool {
-        if !self.take_commands(recorder) || self.commands.shared.closed.load(Ordering::Relaxed) {
+        // In this order: what was commanded before it was closed is done.
+        let closed = self.commands.shared.closed.load(Ordering::Acquire);
+        if !self.take_commands(recorder) || closed {
             return false;
         }
         if let (true, Line::Shared(port)) = (std::mem::take(&mut self.moved), &mut *line) {
@@ -151,11 +155,12 @@ impl LiveLeg {
 
     /// Ends the leg in order: the far end's media plane is told, the recording is completed.
     pub fn close(mut self: Box<Self>, call: Call, recorder: &Recorder, line: &mut Line) {
-        if let Some(tap) = self.tap.take() {
-            recorder.finish(tap, None);
+        if let Some((tap, reply)) = self.recording.take() {
+            recorder.finish(tap, Some(reply));
         }
         if let State::Live(session) = &mut self.session {
             session.close(Instant::now());
+            refused::count(&session.stats());
             self.deliver(call, line);
             self.tell();
         }
@@ -192,7 +197,7 @@ impl LiveLeg {
                     }
                     self.events.send(event);
                 }
-                Output::Tap(frame) => self.tap.iter_mut().for_each(|tap| tap.push(&frame)),
+                Output::Tap(frame) => self.recording.iter_mut().for_each(|(tap, _)| tap.push(&frame)),
             }
         }
     }
@@ -243,30 +248,16 @@ impl LiveLeg {
                 self.moved = true;
                 self.commands.shared.rate.store(session.rate(), Ordering::Relaxed);
             }
-            Command::Record(path) => {
+            Command::Record(path, reply) => {
                 session.set_tap(true);
-                if let Some(previous) = self.tap.replace(recorder.begin(path, session.rate())) {
-                    recorder.finish(previous, None);
+                let begun = (recorder.begin(path, session.rate()), reply);
+                if let Some((previous, reply)) = self.recording.replace(begun) {
+                    recorder.finish(previous, Some(reply));
                 }
             }
-            Command::StopRecording(reply) => self.stop_recording(recorder, reply),
             Command::Stats(reply) => drop(reply.send(self.stats())),
             #[cfg(test)]
             Command::Panic => panic!("a leg was told to"),
-        }
-    }
-
-    fn stop_recording(
-        &mut self,
-        recorder: &Recorder,
-        reply: oneshot::Sender<Result<RecordingSummary, RecordingError>>,
-    ) {
-        if let State::Live(session) = &mut self.session {
-            session.set_tap(false);
-        }
-        match self.tap.take() {
-            Some(tap) => recorder.finish(tap, Some(reply)),
-            None => drop(reply.send(Err(RecordingError::NotRecording))),
         }
     }
 

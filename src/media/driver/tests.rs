@@ -4,6 +4,14 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use tokio::{sync::mpsc::Receiver, time::timeout};
 
+use self::{
+    closing::{
+        a_leg_that_closes_says_goodbye, a_leg_that_is_closed_does_first_what_it_was_told_before,
+        a_plane_that_shuts_down_says_goodbye, dropping_every_handle_closes_the_leg,
+        dropping_the_plane_completes_recordings,
+    },
+    strangers::{a_flood_to_one_leg_silences_no_other, an_attacker_who_knows_the_stream_is_not_heard},
+};
 use super::*;
 use crate::{
     base::{audio::Codec, terms::Agreed},
@@ -11,9 +19,12 @@ use crate::{
         conceal::signals::{rms, tone},
         jitter::FrameKind,
         playout::UtteranceId,
-        rtcp::Reports,
     },
 };
+
+mod closing;
+mod ports;
+mod strangers;
 
 const LIMIT: Duration = Duration::from_secs(20);
 const A: UtteranceId = UtteranceId(1);
@@ -36,6 +47,7 @@ contract!(
     digits_cross_and_statistics_tell_of_it,
     reports_cross_on_the_ports_above,
     a_leg_that_closes_says_goodbye,
+    a_leg_that_is_closed_does_first_what_it_was_told_before,
     a_plane_that_shuts_down_says_goodbye,
     dropping_every_handle_closes_the_leg,
     dropping_the_plane_completes_recordings,
@@ -105,7 +117,7 @@ async fn two_legs_hear_each_other_and_both_are_recorded(sockets: SocketMode) {
     let path = folder.path().join("call.wav");
     let plane = plane(sockets);
     let [(alice, mut from_bob), (bob, mut from_alice)] = pair(&plane);
-    alice.record(path.clone()).unwrap();
+    let recorded = alice.record(path.clone()).unwrap();
     alice.play(A, tone(400.0, 4_000.0, 8_000)).unwrap();
     alice.finish(A).unwrap();
     bob.play(A, tone(1_000.0, 8_000.0, 8_000)).unwrap();
@@ -117,7 +129,8 @@ async fn two_legs_hear_each_other_and_both_are_recorded(sockets: SocketMode) {
     received(&mut from_bob, 20).await;
     assert_eq!(alice.queued(), Duration::ZERO);
 
-    let summary = timeout(LIMIT, alice.stop_recording()).await.unwrap().unwrap();
+    alice.close();
+    let summary = timeout(LIMIT, recorded.summary()).await.unwrap().unwrap();
     assert_eq!((&summary.path, summary.dropped_samples), (&path, 0));
     let mut wav = hound::WavReader::open(&path).unwrap();
     assert_eq!(wav.spec().channels, 2);
@@ -243,71 +256,6 @@ fn far_end() -> (std::net::UdpSocket, tokio::net::UdpSocket) {
     (pair.rtp, tokio::net::UdpSocket::from_std(pair.rtcp).unwrap())
 }
 
-/// Whether a goodbye comes, behind whatever reports.
-async fn goodbye(rtcp: &tokio::net::UdpSocket) {
-    let mut bytes = [0; 500];
-    let search = async {
-        loop {
-            let length = rtcp.recv(&mut bytes).await.unwrap();
-            if !Reports::parse(&bytes[..length]).unwrap().goodbyes.is_empty() {
-                return;
-            }
-        }
-    };
-    timeout(LIMIT, search).await.expect("a goodbye comes");
-}
-
-async fn a_leg_that_closes_says_goodbye(sockets: SocketMode) {
-    let plane = plane(sockets);
-    let (rtp, rtcp) = far_end();
-    let (handle, _events) = plane.reserve().unwrap().start(config(rtp.local_addr().unwrap())).unwrap();
-    timeout(LIMIT, rtcp.recv(&mut [0; 500])).await.expect("a report comes").unwrap();
-    handle.close();
-    goodbye(&rtcp).await;
-}
-
-async fn a_plane_that_shuts_down_says_goodbye(sockets: SocketMode) {
-    let plane = plane(sockets);
-    let (rtp, rtcp) = far_end();
-    let (_handle, _events) = plane.reserve().unwrap().start(config(rtp.local_addr().unwrap())).unwrap();
-    timeout(LIMIT, rtcp.recv(&mut [0; 500])).await.expect("a report comes").unwrap();
-    tokio::task::spawn_blocking(move || drop(plane)).await.unwrap();
-    goodbye(&rtcp).await;
-}
-
-async fn dropping_every_handle_closes_the_leg(sockets: SocketMode) {
-    let plane = plane(sockets);
-    let [(alice, mut from_bob), (bob, mut from_alice)] = pair(&plane);
-    let another = alice.clone();
-    drop(alice);
-    received(&mut from_alice, 5).await;
-    drop(another);
-    timeout(LIMIT, async { while from_bob.recv().await.is_some() {} }).await.expect("the events end");
-    bob.close();
-    timeout(LIMIT, async { while from_alice.recv().await.is_some() {} }).await.expect("the events end");
-    // The threads count a leg out after its last event.
-    let counted_out = async {
-        while plane.legs() > 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(LIMIT, counted_out).await.expect("no leg is left");
-    assert!(matches!(bob.play(A, vec![0; 160]), Err(MediaError::Closed)));
-    assert!(matches!(bob.stats().await, Err(MediaError::Closed)));
-}
-
-async fn dropping_the_plane_completes_recordings(sockets: SocketMode) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("call.wav");
-    let plane = plane(sockets);
-    let [(alice, mut from_bob), _bob] = pair(&plane);
-    alice.record(path.clone()).unwrap();
-    received(&mut from_bob, 30).await;
-    tokio::task::spawn_blocking(move || drop(plane)).await.unwrap();
-    assert!(hound::WavReader::open(&path).unwrap().duration() >= 20 * 160);
-    assert!(matches!(alice.stop_recording().await, Err(MediaError::Closed)));
-}
-
 async fn a_listener_that_sleeps_disturbs_nobody(sockets: SocketMode) {
     let plane = plane(sockets);
     let [(alice, _unread), (_bob, mut from_alice)] = pair(&plane);
@@ -327,218 +275,23 @@ async fn a_full_playout_takes_nothing_and_says_so(sockets: SocketMode) {
     alice.play(UtteranceId(2), vec![0; 59 * 8_000]).unwrap();
 }
 
-#[test]
-fn ports_come_from_the_range_and_go_back() {
-    // Whatever the system has free now serves as a range of one.
-    let free = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port() & !1;
-    let range = Config {
-        bind: Ipv4Addr::LOCALHOST.into(),
-        port_min: free,
-        port_max: free + 1,
-        port_rest_ms: 0,
-        ..Config::default()
-    };
-    let plane = MediaPlane::start(range).unwrap();
-    let leg = plane.reserve().unwrap();
-    assert_eq!(leg.local_addr().port(), free);
-    assert!(matches!(plane.reserve(), Err(MediaError::Ports(PortError::Exhausted { .. }))));
-    drop(leg);
-    assert!(plane.reserve().is_ok());
-}
-
-#[test]
-fn bad_configurations_name_the_field() {
-    let bad: Config = toml::from_str("threads = 65").unwrap();
-    let error = MediaPlane::start(bad).err().unwrap().to_string();
-    assert_eq!(error, "media.threads must be at most 64; 0 is one a core");
-    assert!(toml::from_str::<Config>("thread = 1").is_err());
-}
-
-#[test]
-fn legs_are_dealt_evenly_to_all_threads() {
-    for sockets in [SocketMode::PerCall, SocketMode::Shared] {
-        let plane = threaded(sockets, 3);
-        let mut legs: Vec<_> = (0..9).map(|_| plane.reserve().unwrap()).collect();
-        let loads = || plane.workers.iter().map(|w| w.load.load(Ordering::Relaxed)).collect::<Vec<_>>();
-        assert_eq!(loads(), [3, 3, 3]);
-        let ports: std::collections::HashSet<_> = legs.iter().map(Leg::local_addr).collect();
-        assert_eq!(ports.len(), if sockets == SocketMode::Shared { 3 } else { 9 });
-        legs.drain(..2);
-        legs.extend((0..2).map(|_| plane.reserve().unwrap()));
-        assert_eq!(loads(), [3, 3, 3]);
-    }
-}
-
-#[test]
-fn threads_follow_the_cores_unless_they_are_named() {
-    let cores = thread::available_parallelism().unwrap().get();
-    assert_eq!(Config::default().worker_threads(), cores.min(8));
-    assert_eq!(Config { threads: 5, ..Config::default() }.worker_threads(), 5);
-}
-
 async fn a_leg_that_panics_ends_alone(sockets: SocketMode) {
     let plane = plane(sockets);
     let [(_alice, mut from_bob), (bob, mut from_alice)] = pair(&plane);
     let (broken, mut silent) =
         plane.reserve().unwrap().start(config((Ipv4Addr::LOCALHOST, 9).into())).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("call.wav");
+    let recorded = broken.record(path.clone()).unwrap();
     broken.panic().unwrap();
     timeout(LIMIT, async { while silent.recv().await.is_some() {} }).await.expect("the events end");
     assert!(matches!(broken.stats().await, Err(MediaError::Closed)));
+    let summary = timeout(LIMIT, recorded.summary()).await.unwrap();
+    assert!(
+        summary.is_ok_and(|summary| summary.path == path) && path.exists(),
+        "what there is of it is kept"
+    );
     tokio::join!(received(&mut from_bob, 10), received(&mut from_alice, 10));
     assert!(bob.stats().await.is_ok());
     assert_eq!(plane.legs(), 2);
-}
-
-/// RTP of silence, or of whatever `code` means.
-fn rtp(ssrc: u32, sequence: u16, code: u8) -> Vec<u8> {
-    use crate::media::rtp::{Header, SequenceNumber, Ssrc, Timestamp};
-    let timestamp = Timestamp(u32::from(sequence) * 160);
-    let sequence = SequenceNumber(sequence);
-    let header = Header { marker: false, payload_type: 0, sequence, timestamp, ssrc: Ssrc(ssrc) };
-    [&header.to_bytes()[..], &[code; 160]].concat()
-}
-
-async fn a_flood_to_one_leg_silences_no_other(sockets: SocketMode) {
-    let plane = plane(sockets);
-    let target = plane.reserve().unwrap();
-    let at = target.local_addr();
-    let (_target, _unread) = target.start(config((Ipv4Addr::LOCALHOST, 9).into())).unwrap();
-    let [(_alice, mut from_bob), (bob, mut from_alice)] = pair(&plane);
-    let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let flood = thread::spawn({
-        let over = over.clone();
-        move || {
-            let stranger = std::net::UdpSocket::bind("127.0.0.2:0").unwrap();
-            let mut sent = 0u64;
-            while !over.load(Ordering::Relaxed) {
-                for n in 0..50 {
-                    sent += u64::from(stranger.send_to(&rtp(n, n as u16, 0), at).is_ok());
-                }
-                thread::sleep(Duration::from_millis(1));
-            }
-            sent
-        }
-    });
-    tokio::join!(received(&mut from_bob, 50), received(&mut from_alice, 50));
-    over.store(true, Ordering::Relaxed);
-    assert!(flood.join().unwrap() > 1_000);
-    let stats = bob.stats().await.unwrap();
-    assert!(stats.packets_received >= 50 && stats.strangers == 0, "{stats:?}");
-    assert!(sockets == SocketMode::PerCall || plane.strays() > 1_000);
-}
-
-/// Sends packets of one stream, one each 20 ms, until `heard` has seen what it looks for.
-async fn while_it_sends<T>(
-    from: &std::net::UdpSocket,
-    to: SocketAddr,
-    (ssrc, code): (u32, u8),
-    search: impl Future<Output = T>,
-) -> T {
-    let sending = async {
-        let mut every = tokio::time::interval(Duration::from_millis(20));
-        for sequence in 0.. {
-            every.tick().await;
-            from.send_to(&rtp(ssrc, sequence, code), to).unwrap();
-        }
-        std::future::pending().await
-    };
-    tokio::select! { found = search => found, () = sending => unreachable!() }
-}
-
-/// μ-law codes of a steady level: a quiet one and a loud one.
-const QUIET: u8 = 0xd0;
-const LOUD: u8 = 0x90;
-
-fn level(event: MediaEvent) -> Option<i16> {
-    match event {
-        MediaEvent::Frame { pcm, kind: FrameKind::Received, .. } => pcm.last().copied(),
-        _ => None,
-    }
-}
-
-async fn an_attacker_who_knows_the_stream_is_not_heard(sockets: SocketMode) {
-    let plane = plane(sockets);
-    let (phone, _) = far_end();
-    let attacker = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let (handle, mut heard) = plane.reserve().unwrap().start(config(phone.local_addr().unwrap())).unwrap();
-    let to = handle.local_addr();
-    let quiet = i16::from_le_bytes(crate::media::codec::g711::ULAW[usize::from(QUIET)].to_le_bytes());
-    while_it_sends(&phone, to, (71, QUIET), until(&mut heard, |e| level(e).filter(|l| *l == quiet))).await;
-    for sequence in 0..200 {
-        attacker.send_to(&rtp(71, sequence, LOUD), to).unwrap();
-    }
-    let mut left = 50;
-    let calm = until(&mut heard, |event| {
-        level(event).into_iter().for_each(|level| assert!(level <= quiet, "the attacker is heard"));
-        left -= 1;
-        (left == 0).then_some(())
-    });
-    while_it_sends(&phone, to, (71, QUIET), calm).await;
-    let stats = handle.stats().await.unwrap();
-    assert_eq!(stats.strangers + plane.strays(), 200, "{stats:?}");
-}
-
-#[tokio::test]
-async fn a_gateway_may_send_two_calls_from_one_port_to_one_port() {
-    let plane = plane(SocketMode::Shared);
-    let (gateway, _) = far_end();
-    let far = gateway.local_addr().unwrap();
-    let (a, mut heard_by_a) = plane.reserve().unwrap().start(config(far)).unwrap();
-    let to = a.local_addr();
-    while_it_sends(&gateway, to, (71, QUIET), until(&mut heard_by_a, level)).await;
-    let (b, mut heard_by_b) = plane.reserve().unwrap().start(config(far)).unwrap();
-    assert_eq!(b.local_addr(), to);
-    while_it_sends(&gateway, to, (72, LOUD), until(&mut heard_by_b, level)).await;
-    let both = async {
-        while_it_sends(&gateway, to, (71, QUIET), async {
-            tokio::join!(until(&mut heard_by_a, level), until(&mut heard_by_b, level))
-        })
-        .await
-    };
-    let (by_a, by_b) = while_it_sends(&gateway, to, (72, LOUD), both).await;
-    assert!(by_a < by_b, "each hears its own: {by_a} {by_b}");
-    assert_eq!(plane.strays(), 0);
-}
-
-#[tokio::test]
-async fn late_packets_of_a_call_are_not_heard_in_the_next_one_on_its_port() {
-    let plane = plane(SocketMode::Shared);
-    let (gateway, _) = far_end();
-    let far = gateway.local_addr().unwrap();
-    let (first, mut heard) = plane.reserve().unwrap().start(config(far)).unwrap();
-    let to = first.local_addr();
-    while_it_sends(&gateway, to, (71, LOUD), until(&mut heard, level)).await;
-    first.close();
-    timeout(LIMIT, async { while heard.recv().await.is_some() {} }).await.expect("the events end");
-    let (_second, mut heard) = plane.reserve().unwrap().start(config(far)).unwrap();
-    let next = while_it_sends(&gateway, to, (72, QUIET), until(&mut heard, level));
-    let heard = while_it_sends(&gateway, to, (71, LOUD), next).await;
-    assert!(heard < 2_000, "{heard}");
-    assert!(plane.strays() > 0);
-}
-
-#[tokio::test]
-async fn a_port_rests_after_its_call() {
-    let free = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port() & !1;
-    let (bind, port_rest_ms) = (Ipv4Addr::LOCALHOST.into(), 600_000);
-    let range = Config { bind, port_min: free, port_max: free + 1, port_rest_ms, ..Config::default() };
-    let plane = MediaPlane::start(range).unwrap();
-    let leg = plane.reserve().unwrap();
-    let (handle, mut events) = leg.start(config((Ipv4Addr::LOCALHOST, 9).into())).unwrap();
-    handle.close();
-    timeout(LIMIT, async { while events.recv().await.is_some() {} }).await.expect("the events end");
-    assert!(matches!(plane.reserve(), Err(MediaError::Ports(PortError::Exhausted { .. }))));
-}
-
-#[test]
-fn shared_ports_need_a_pair_for_each_thread() {
-    let bad = Config {
-        sockets: SocketMode::Shared,
-        threads: 3,
-        port_min: 40_000,
-        port_max: 40_003,
-        ..Config::default()
-    };
-    let error = MediaPlane::start(bad).err().unwrap().to_string();
-    assert_eq!(error, "media.port_max must leave a pair of ports for each of media.threads");
 }

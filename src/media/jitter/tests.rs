@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::{ring::CAPACITY, *};
-use crate::media::{conceal::signals::*, netem::Link};
+use crate::media::{
+    conceal::signals::*,
+    netem::{Link, Rng},
+};
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -149,6 +152,23 @@ fn speech_after_a_pause_begins_at_the_wanted_delay() {
 }
 
 #[test]
+fn delay_of_a_stream_that_pauses_is_the_one_it_was_heard_with() {
+    let start = Instant::now();
+    let mut buffer = JitterBuffer::new(Config::default(), NARROWBAND_HZ, start);
+    let mut delays = Vec::new();
+    for n in 0..400u32 {
+        let now = start + super::super::pacer::frames(n);
+        if n < 100 {
+            buffer.push(now, Timestamp(n * 160), n == 0, &[1_000; 160]);
+        }
+        delays.push(buffer.delay(now));
+        buffer.frame(now, &mut [0; FRAME_SAMPLES]);
+    }
+    assert_eq!(delays[399], delays[99], "five seconds of silence are no delay");
+    assert!((ms(30)..=ms(60)).contains(&delays[99]), "{:?}", delays[99]);
+}
+
+#[test]
 fn a_timestamp_jump_begins_anew_and_is_soon_heard() {
     for jump in [1_000_000u32, 0x8000_0000, 0u32.wrapping_sub(50_000)] {
         let start = Instant::now();
@@ -183,6 +203,32 @@ fn a_standstill_of_the_node_does_not_leave_a_delay_behind() {
 }
 
 #[test]
+fn a_hole_never_brings_back_what_lay_in_its_place_before() {
+    let start = Instant::now();
+    let mut buffer = JitterBuffer::new(Config::default(), NARROWBAND_HZ, start);
+    let (mut random, mut loudest) = (Rng(7), 0);
+    for n in 0..80u32 {
+        let now = start + super::super::pacer::frames(n);
+        if n == 40 {
+            buffer.reset(now);
+        }
+        // The first speaker fills the whole ring, and is loud. The second hisses, so that no splice is made
+        // of it, and leaps 100 ms ahead: the delay is too long at once, and there is a hole to splice.
+        let mut hiss = || (random.unit() * 8_000.0) as i16 - 4_000;
+        let pcm: [i16; 160] = std::array::from_fn(|_| if n < 40 { 20_000 } else { hiss() });
+        let ahead = if n < 60 { 0 } else { 800 };
+        buffer.push(now, Timestamp(n * 160 + ahead), false, &pcm);
+        let mut out = [0; FRAME_SAMPLES];
+        buffer.frame(now, &mut out);
+        if n > 50 {
+            loudest = out.iter().map(|sample| sample.unsigned_abs()).fold(loudest, u16::max);
+        }
+    }
+    assert_eq!(buffer.stats().resyncs, 0);
+    assert!(loudest < 12_000, "{loudest}");
+}
+
+#[test]
 fn drift_between_the_clocks_is_followed() {
     // The sender's clock is 0.1 % fast or slow, for a minute.
     for ppm in [-1_000i64, 1_000] {
@@ -205,22 +251,80 @@ fn drift_between_the_clocks_is_followed() {
     }
 }
 
+/// The sample that stands at a place of the stream: it tells which it is, as its timestamp does.
+fn number(place: i64) -> i16 {
+    (place & 0x7fff) as i16
+}
+
+fn numbered(timestamp: u32, len: usize) -> Vec<i16> {
+    (0..len as i64).map(|n| number(i64::from(timestamp) + n)).collect()
+}
+
+/// Listens to a stream of numbered samples.
+#[derive(Default)]
+struct Listener {
+    /// What lies before this was taken up, in the time base that counts since so many resyncs.
+    taken_to: Option<(u64, i64)>,
+    /// Samples that were received and taken up: played, or cut out to mend the delay.
+    taken: i64,
+}
+
+impl Listener {
+    /// The places that are held, as pieces.
+    fn held(buffer: &JitterBuffer) -> Vec<(i64, i64)> {
+        let (mut pieces, mut at) = (Vec::new(), buffer.cursor);
+        while at < buffer.end {
+            let end = at + buffer.ring.run(at, (buffer.end - at) as usize) as i64;
+            if buffer.ring.is_present(at) {
+                pieces.push((at, end));
+            }
+            at = end;
+        }
+        pieces
+    }
+
+    /// The next frame moves forward, and what was received in one piece is heard as it was sent.
+    fn hear(&mut self, buffer: &mut JitterBuffer, now: Instant) -> Result<(), TestCaseError> {
+        let (before, held, mended) = (buffer.cursor, Self::held(buffer), buffer.stats().stretched);
+        let follows = !buffer.concealer.is_concealing();
+        let mut out = [0; FRAME_SAMPLES];
+        let kind = buffer.frame(now, &mut out);
+        let resyncs = buffer.stats().resyncs;
+        self.taken_to = self.taken_to.filter(|(of, _)| *of == resyncs);
+        prop_assert!(self.taken_to.is_none_or(|(_, to)| before >= to), "no sample is heard twice");
+        if buffer.cursor > before {
+            self.taken_to = Some((resyncs, buffer.cursor));
+        }
+        let part = |(from, to): (i64, i64)| (to.min(buffer.cursor) - from).max(0);
+        self.taken += held.into_iter().map(part).sum::<i64>();
+        if kind == FrameKind::Received && follows && mended == buffer.stats().stretched {
+            let first = buffer.cursor - FRAME_SAMPLES as i64;
+            prop_assert!((first..).zip(out).all(|(place, sample)| sample == number(place)), "in its order");
+        }
+        Ok(())
+    }
+}
+
 proptest! {
-    /// Whatever arrives, in whatever order and at whatever time: frames come out whole, and no sample
-    /// is heard twice unless it was repeated on purpose.
+    /// Whatever arrives, in whatever order and at whatever time: frames come out whole, in order, and no
+    /// sample is heard twice unless it was repeated on purpose, or the timestamps leapt.
     #[test]
     fn hostile_packets_never_break_the_buffer(
-        packets in proptest::collection::vec((any::<u32>(), 0usize..5_000, any::<bool>(), 0u64..60), 1..80),
+        packets in proptest::collection::vec((any::<u32>(), 0usize..5_000, any::<bool>(), 0u32..12), 1..80),
         base: u32,
     ) {
         let start = Instant::now();
         let mut now = start;
         let mut buffer = JitterBuffer::new(Config::default(), NARROWBAND_HZ, start);
-        for (n, (jump, len, marker, step)) in packets.into_iter().enumerate() {
-            let timestamp = if n % 3 == 0 { jump } else { base.wrapping_add(jump % 8_000) };
-            buffer.push(now, Timestamp(timestamp), marker, &vec![i16::MIN; len]);
-            now += ms(step);
-            buffer.frame(now, &mut [0; FRAME_SAMPLES]);
+        let mut listener = Listener::default();
+        for (jump, len, marker, frames) in packets {
+            // Most of the time long enough in one time base that it is played, and that it runs dry.
+            let timestamp = if jump % 16 == 0 { jump } else { base.wrapping_add(jump % 4_000) };
+            buffer.push(now, Timestamp(timestamp), marker, &numbered(timestamp, len));
+            for _ in 0..frames {
+                now += ms(20);
+                listener.hear(&mut buffer, now)?;
+            }
             prop_assert!(buffer.end - buffer.cursor <= CAPACITY as i64);
             for at in 0..CAPACITY as i64 {
                 let at = buffer.cursor + at;
@@ -229,8 +333,8 @@ proptest! {
         }
     }
 
-    /// Loss, jitter, reordering and duplicates: what is heard moves forward only, and nearly all of
-    /// what arrives in time is heard.
+    /// Loss, jitter, reordering and duplicates: what is heard moves forward only, each sample that comes in
+    /// time is taken up once, and few come late.
     #[test]
     fn nothing_is_ever_replayed(
         seed: u64, loss in 0.0..0.3, jitter in 0u64..120, duplicates in 0.0..0.3,
@@ -242,22 +346,34 @@ proptest! {
         for n in 0..400usize * 160 / ptime {
             link.send(start + duration_of((n * ptime) as u64, NARROWBAND_HZ), n * ptime);
         }
-        let (mut played, mut newest, mut longest_gap) = (0, 0, 0);
+        let (mut listener, mut newest, mut longest_gap) = (Listener::default(), 0, 0);
+        let (mut arrived, mut in_time) = (std::collections::HashSet::new(), 0);
         for n in 0..420u32 {
             let now = start + super::super::pacer::frames(n);
             while let Some((arrival, at)) = link.poll(now) {
                 longest_gap = at.saturating_sub(newest).max(longest_gap);
                 newest = at.max(newest);
-                let samples = vec![500; ptime];
-                buffer.push(arrival, Timestamp(first.wrapping_add(at as u32)), false, &samples);
+                let timestamp = first.wrapping_add(at as u32);
+                if arrived.insert(at) {
+                    let place = buffer.place(Timestamp(timestamp));
+                    let begin = if buffer.state == State::Filling { buffer.floor } else { buffer.cursor };
+                    let behind = if buffer.started { begin.saturating_sub(place) } else { 0 };
+                    in_time += ptime as i64 - behind.clamp(0, ptime as i64);
+                }
+                buffer.push(arrival, Timestamp(timestamp), false, &numbered(timestamp, ptime));
             }
-            prop_assert!(buffer.cursor >= played);
-            buffer.frame(now, &mut [0; FRAME_SAMPLES]);
-            if buffer.state == State::Playing {
-                played = buffer.cursor;
-            }
+            listener.hear(&mut buffer, now)?;
         }
         // What is missing for as long as the buffer is cannot be told from another time base.
-        prop_assert!(buffer.stats().resyncs == 0 || longest_gap + 2 * ptime > CAPACITY / 2);
+        let resynced = buffer.stats().resyncs > 0;
+        prop_assert!(!resynced || longest_gap + 2 * ptime > CAPACITY / 2);
+        if !resynced {
+            let held: i64 = Listener::held(&buffer).into_iter().map(|(from, to)| to - from).sum();
+            prop_assert_eq!(listener.taken + held, in_time);
+            // 40 ms of delay are always there; beyond 100 ms it does not grow, whatever the jitter.
+            let all = (arrived.len() * ptime) as i64;
+            let most = if jitter <= 30 { 0 } else { all / 3 };
+            prop_assert!(all - in_time <= most, "{in_time} of {all} came in time with {jitter} ms of jitter");
+        }
     }
 }

@@ -38,6 +38,7 @@ impl Session {
 
     pub(super) fn restart_inbound(&mut self, now: Instant) {
         self.jitter.reset(now);
+        self.comfort.end();
         let digit = self.dtmf.reset();
         self.emit_digit(digit);
     }

@@ -13,10 +13,12 @@ impl Session {
         match (&mut self.srtp, keying) {
             (Some(srtp), Some(keying)) => srtp.update(keying),
             (None, Some(keying)) => {
-                self.srtp = Some(Box::new(Srtp::new(keying)));
+                let mut srtp = self.rested.take().unwrap_or_else(|| Box::new(Srtp::new(keying)));
+                srtp.update(keying);
+                self.srtp = Some(srtp);
                 return self.latch.open();
             }
-            (_, None) => self.srtp = None,
+            (srtp, None) => self.rested = srtp.take().or(self.rested.take()),
         }
         false
     }

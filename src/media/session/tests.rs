@@ -330,6 +330,183 @@ fn the_latch_cannot_be_hijacked() {
     assert!(world.alice.has(&MediaEvent::Latched { from: at("192.0.2.7:7000") }));
 }
 
+/// A session, and what its far end sends by hand.
+struct Far {
+    session: Session,
+    now: Instant,
+    sequence: u16,
+}
+
+const BEHIND_NAT: [&str; 2] = ["198.51.100.7:40000", "198.51.100.7:40001"];
+
+impl Far {
+    fn new(config: SessionConfig) -> Self {
+        let now = Instant::now();
+        Far { session: Session::new(config, now), now, sequence: 0 }
+    }
+
+    fn behind_nat() -> Self {
+        Self::new(SessionConfig { rtp_timeout: secs(60), ..config("10.0.0.2:5000", 1) })
+    }
+
+    /// So much time, in which the far end speaks through these ports at once; gives what came of it.
+    fn hears(&mut self, time: Duration, from: &[&str]) -> Vec<Output> {
+        let until = self.now + time;
+        while self.now < until {
+            self.sequence += 1;
+            let header = Header {
+                marker: false,
+                payload_type: 0,
+                sequence: SequenceNumber(self.sequence),
+                timestamp: Timestamp(u32::from(self.sequence) * 160),
+                ssrc: Ssrc(9),
+            };
+            let packet = [&header.to_bytes()[..], &[0x20; 160]].concat();
+            from.iter().for_each(|from| self.session.handle_datagram(self.now, at(from), &packet));
+            self.session.handle_timeout(self.now);
+            self.now += FRAME;
+        }
+        std::iter::from_fn(|| self.session.poll_output()).collect()
+    }
+
+    /// A re-INVITE that says what was said before.
+    fn refreshed(&mut self) {
+        self.session.update(self.now, update("10.0.0.2:5000", Direction::SendRecv));
+    }
+}
+
+fn latched(outputs: &[Output]) -> Vec<SocketAddr> {
+    let source = |output: &Output| match output {
+        Output::Event(MediaEvent::Latched { from }) => Some(*from),
+        _ => None,
+    };
+    outputs.iter().filter_map(source).collect()
+}
+
+fn destinations(outputs: &[Output]) -> Vec<SocketAddr> {
+    let to = |output: &Output| match output {
+        Output::Transmit { to, .. } => Some(*to),
+        _ => None,
+    };
+    let mut all: Vec<SocketAddr> = outputs.iter().filter_map(to).collect();
+    all.dedup();
+    all
+}
+
+#[test]
+fn rebound_nat_is_heard_after_a_re_invite_behind_a_silence() {
+    let [before, after] = BEHIND_NAT;
+    let mut far = Far::behind_nat();
+    assert_eq!(latched(&far.hears(secs(1), &[before])), [at(before)]);
+    let silent = far.hears(secs(3), &[after]);
+    assert_eq!(
+        (latched(&silent), destinations(&silent)),
+        (vec![], vec![at(before)]),
+        "a stranger until then"
+    );
+    far.refreshed();
+    let waiting = far.hears(secs(1), &[]);
+    assert_eq!(destinations(&waiting), [at(before)], "who only listens is sent to all the while");
+    let heard = far.hears(secs(1), &[after]);
+    assert_eq!((latched(&heard), destinations(&heard)), (vec![at(after)], vec![at(after)]));
+}
+
+#[test]
+fn re_invite_without_a_silence_opens_the_latch_to_nobody() {
+    let [ours, stranger] = BEHIND_NAT;
+    let mut far = Far::behind_nat();
+    far.hears(secs(1), &[ours]);
+    far.refreshed();
+    let heard = far.hears(secs(1), &[stranger]);
+    assert_eq!((latched(&heard), destinations(&heard)), (vec![], vec![at(ours)]));
+    // One re-INVITE after the other does not make the silence shorter.
+    far.hears(secs(1), &[ours]);
+    for _ in 0..3 {
+        far.hears(secs(1), &[]);
+        far.refreshed();
+    }
+    // The source that was latched is there after all, and closes the latch again.
+    let heard = far.hears(secs(1), &[ours, stranger]);
+    assert_eq!((latched(&heard), destinations(&heard)), (vec![], vec![at(ours)]));
+    assert_eq!(far.session.stats().strangers, 100);
+}
+
+#[test]
+fn hold_opens_the_latch_to_nobody_and_the_resume_does() {
+    let [before, after] = BEHIND_NAT;
+    let mut far = Far::behind_nat();
+    far.hears(secs(1), &[before]);
+    far.hears(secs(3), &[]);
+    far.session.update(far.now, update("10.0.0.2:5000", Direction::Inactive));
+    assert_eq!(latched(&far.hears(secs(1), &["203.0.113.66:6666"])), []);
+    far.refreshed();
+    assert_eq!(latched(&far.hears(secs(1), &[after])), [at(after)]);
+}
+
+/// A packet of the far end whose room is as loud as -40 dBov, then a second of silence.
+fn noisy(session: &mut Session, now: Instant) {
+    for (n, payload_type) in [(1, 0), (2, 13)] {
+        session.handle_datagram(now, at(BOB), &packet_of(9, n, payload_type));
+    }
+    assert!(heard_for(session, now, 40) > 50.0, "it sounds");
+}
+
+fn packet_of(ssrc: u32, n: u16, payload_type: u8) -> Vec<u8> {
+    let (sequence, timestamp) = (SequenceNumber(n), Timestamp(u32::from(n) * 160));
+    let header = Header { marker: false, payload_type, sequence, timestamp, ssrc: Ssrc(ssrc) };
+    [&header.to_bytes()[..], &[40, 0, 0, 0]].concat()
+}
+
+/// How loud the last of so many frames is.
+fn heard_for(session: &mut Session, start: Instant, frames: u32) -> f64 {
+    (0..frames).for_each(|n| session.handle_timeout(start + FRAME * n));
+    let heard = std::iter::from_fn(|| session.poll_output()).filter_map(|output| match output {
+        Output::Event(MediaEvent::Frame { pcm, .. }) => Some(rms(&pcm)),
+        _ => None,
+    });
+    heard.last().expect("a frame came")
+}
+
+#[test]
+fn comfort_noise_ends_when_the_call_is_held() {
+    let now = Instant::now();
+    let mut session = Session::new(config(BOB, 1), now);
+    noisy(&mut session, now);
+    session.update(now, update(BOB, Direction::SendOnly));
+    assert_eq!(heard_for(&mut session, now + secs(1), 2), 0.0);
+}
+
+#[test]
+fn comfort_noise_ends_with_its_stream() {
+    let now = Instant::now();
+    let mut session = Session::new(config(BOB, 1), now);
+    noisy(&mut session, now);
+    // Another source, which presses a key first.
+    for n in [1, 2] {
+        session.handle_datagram(now + secs(1), at(BOB), &packet_of(10, n, 101));
+    }
+    assert_eq!(heard_for(&mut session, now + secs(1), 2), 0.0);
+}
+
+#[test]
+fn audio_that_is_refused_leaves_nothing_in_the_filter() {
+    let wide = speech_like(6_400);
+    let sent = |refused: bool| {
+        let mut session = Session::new(config(BOB, 1), Instant::now());
+        session.play(A, &vec![0; 59 * 8_000], 8_000).unwrap();
+        session.play(UtteranceId(2), &wide[..3_200], 16_000).unwrap();
+        if refused {
+            assert!(session.play(UtteranceId(2), &vec![8_000; 3 * 16_000], 16_000).is_err());
+        }
+        session.play(UtteranceId(2), &wide[3_200..], 16_000).unwrap();
+        session.finish(UtteranceId(2));
+        let mut out = vec![0; session.queued()];
+        session.outbound.playout.frame(&mut out, &mut Vec::new());
+        out
+    };
+    assert!(sent(true) == sent(false), "not one sample is another");
+}
+
 #[test]
 fn unknown_payload_types_are_counted_and_dropped() {
     let now = Instant::now();

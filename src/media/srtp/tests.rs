@@ -214,6 +214,66 @@ fn report_that_says_it_is_not_encrypted_is_read_as_it_is() {
     assert_eq!(opened(&mut theirs, sign(&report)), Ok(report[..8].to_vec()));
 }
 
+/// The index that an encrypted report tells.
+fn index_of(report: &[u8]) -> u32 {
+    word(report, report.len() - RTCP_TAG - RTCP_INDEX).unwrap() & !ENCRYPTED
+}
+
+fn report(srtp: &mut Srtp) -> Vec<u8> {
+    let mut report = [&[0x80, 201, 0, 1][..], &[0, 0, 0, 7]].concat();
+    srtp.protect_rtcp(&mut report);
+    report
+}
+
+#[test]
+fn counts_go_on_under_a_key_that_comes_back() {
+    let (mut ours, mut theirs) = pair(LONG);
+    let mut early = Vec::new();
+    for sequence in [65_534, 65_535, 0] {
+        early.push(protected(&mut ours, &packet(7, sequence)));
+        early.push(report(&mut ours));
+    }
+    assert!(early.iter().all(|sent| opened(&mut theirs, sent.clone()).is_ok()));
+    // Each suite has its own key.
+    ours.update(keying(SHORT, 3, 4));
+    theirs.update(keying(SHORT, 4, 3));
+    let other = [protected(&mut ours, &packet(7, 1)), report(&mut ours)];
+    assert!(other.into_iter().all(|sent| opened(&mut theirs, sent).is_ok()));
+    ours.update(keying(LONG, 1, 2));
+    theirs.update(keying(LONG, 2, 1));
+    let back = report(&mut ours);
+    assert_eq!(index_of(&back), 4, "no index is used twice under one key");
+    assert!(opened(&mut theirs, back).is_ok());
+    let plain = packet(7, 2);
+    let sent = protected(&mut ours, &plain);
+    assert_eq!(opened(&mut theirs, sent), Ok(plain), "behind the wrap");
+    for sent in early {
+        assert_eq!(opened(&mut theirs, sent), Err(Refused::Replayed), "and nothing is heard twice");
+    }
+}
+
+#[test]
+fn number_that_comes_round_while_another_key_is_used_is_another_index() {
+    let (mut ours, _) = pair(LONG);
+    let first = protected(&mut ours, &packet(7, 5));
+    ours.update(keying(SHORT, 3, 4));
+    protected(&mut ours, &packet(7, 6));
+    ours.update(keying(LONG, 1, 2));
+    assert_ne!(protected(&mut ours, &packet(7, 5)), first, "65536 packets later");
+}
+
+#[test]
+fn two_suites_under_one_key_share_its_numbers() {
+    let (mut ours, _) = pair(LONG);
+    let (first, told) = (protected(&mut ours, &packet(7, 65_535)), report(&mut ours));
+    protected(&mut ours, &packet(7, 0));
+    ours.update(keying(SHORT, 1, 2));
+    let again = protected(&mut ours, &packet(7, 65_535));
+    let payload = HEADER_LEN..HEADER_LEN + 160;
+    assert_ne!(again[payload.clone()], first[payload], "one key stream for two packets tells both");
+    assert!(index_of(&report(&mut ours)) > index_of(&told));
+}
+
 proptest! {
     #[test]
     fn opening_never_panics(datagram in proptest::collection::vec(any::<u8>(), 0..64), version in any::<bool>()) {

@@ -26,8 +26,9 @@ pub async fn trunks(config: &NodeConfig) -> Vec<Check> {
     };
     let mut checks = Vec::new();
     for trunk in &config.sip.trunks {
-        checks.push(ask(&node, &trunk.name).await);
+        checks.push(ask(&node, trunk).await);
         checks.extend(told_keys(trunk));
+        checks.extend(unreachable_over_tls(trunk, config));
     }
     node.shutdown().await;
     checks
@@ -44,13 +45,32 @@ fn told_keys(trunk: &TrunkConfig) -> Option<Check> {
     })
 }
 
-async fn ask(node: &SipNode, trunk: &str) -> Check {
-    let name = format!("trunk {trunk}");
-    match node.options(Some(trunk)).await {
+/// Calls come in over a connection that the trunk opens, unless this node registers over one of its own.
+fn unreachable_over_tls(trunk: &TrunkConfig, config: &NodeConfig) -> Option<Check> {
+    let deaf = trunk.transport.is_encrypted() && !trunk.register && config.sip.tls.bind.is_none();
+    (deaf && !config.call.inbound_persona.is_empty()).then(|| {
+        let fix = "set sip.tls.bind with sip.tls.certificate and sip.tls.key, and let the trunk call \
+                   `sip:HOST:5061;transport=tls`";
+        let detail = "call.inbound_persona is set, and a trunk over TLS has nowhere to bring its calls";
+        Check::warn(&format!("trunk {}", trunk.name), detail, fix)
+    })
+}
+
+async fn ask(node: &SipNode, trunk: &TrunkConfig) -> Check {
+    let name = format!("trunk {}", trunk.name);
+    match node.options(Some(&trunk.name)).await {
         Ok(pong) => {
             let detail =
                 format!("answers OPTIONS with {} after {} ms", pong.status, pong.round_trip.as_millis());
-            Check::ok(&name, detail)
+            match (pong.status, trunk.register) {
+                (403, _) => {
+                    Check::warn(&name, detail, "ask the carrier whether it takes this machine's address")
+                }
+                (_, true) => {
+                    Check::ok(&name, detail + "; registration is not tried here, /health tells of it")
+                }
+                (_, false) => Check::ok(&name, detail),
+            }
         }
         Err(error) => Check::warn(
             &name,
@@ -64,7 +84,24 @@ async fn ask(node: &SipNode, trunk: &str) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::config::Sources;
     use crate::sip::Transport;
+
+    #[test]
+    fn trunk_over_tls_that_cannot_bring_calls_is_warned_of() {
+        let secure = TrunkConfig {
+            transport: Transport::Tls,
+            ..TrunkConfig::peer("a", "sip.example.com".parse().unwrap())
+        };
+        let registers = TrunkConfig { register: true, ..secure.clone() };
+        let mut config = Sources::default().load().unwrap().config;
+        assert!(unreachable_over_tls(&secure, &config).is_none(), "no call is taken");
+        config.call.inbound_persona = "receptionist".into();
+        assert!(unreachable_over_tls(&secure, &config).is_some());
+        assert!(unreachable_over_tls(&registers, &config).is_none());
+        config.sip.tls.bind = Some(([127, 0, 0, 1], 5061).into());
+        assert!(unreachable_over_tls(&secure, &config).is_none());
+    }
 
     #[test]
     fn keys_that_anybody_can_read_are_warned_of() {

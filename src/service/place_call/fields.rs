@@ -51,6 +51,7 @@ impl Against<'_> {
         Ok(CallPlan {
             to: Some(to.expect(unwrapped)),
             from: from.expect(unwrapped),
+            home: None,
             task: task.expect(unwrapped),
             first_sentence: first_sentence.expect(unwrapped),
             voice: voice.expect(unwrapped),

@@ -5,10 +5,8 @@ use std::{
     net::SocketAddr,
 };
 
-use super::{
-    fault::Fault,
-    raw::{Raw, elements, outside},
-};
+use super::{fault::Fault, raw::Raw};
+use crate::sip::quoting::{elements, outside};
 
 /// Copied from the request after its Vias (section 8.2.6.2).
 const COPIED: [&str; 4] = ["From", "To", "Call-ID", "CSeq"];

@@ -2,8 +2,11 @@
 
 use rsipstack::sip::{Uri, headers::untyped, prelude::ToTypedHeader};
 
-use super::raw::{Raw, elements, is_balanced, quotes_balance};
-use crate::sip::message::ALLOW;
+use super::raw::Raw;
+use crate::sip::{
+    message::ALLOW,
+    quoting::{elements, is_balanced},
+};
 
 /// Methods that this node can tell from others; those it does not serve get a 405 further in.
 const METHODS: [&str; 14] = [
@@ -140,7 +143,7 @@ fn check_vias(raw: &Raw<'_>) -> Result<(), Fault> {
     let Some(top) = lists.first().and_then(|list| elements(list).first().copied()) else {
         return Err(Fault::bad("Missing Via"));
     };
-    let is_sound = |list: &String| quotes_balance(list) && elements(list).into_iter().all(is_via);
+    let is_sound = |list: &String| is_balanced(list) && elements(list).into_iter().all(is_via);
     if untyped::Via::new(top).typed().is_err() || !lists.iter().all(is_sound) {
         return Err(Fault::bad("Malformed Via"));
     }

@@ -3,7 +3,7 @@ use rsipstack::sip::{
     prelude::{HasHeaders, HeadersExt},
 };
 
-use super::{raw::elements, *};
+use super::*;
 
 fn request(start: &str, fields: &str, body: &str) -> Vec<u8> {
     format!("{start}\r\n{fields}\r\n{body}").into_bytes()
@@ -133,6 +133,8 @@ fn responses_and_acknowledgements_are_never_answered() {
 }
 
 #[test]
-fn lists_are_split_where_they_are_lists() {
-    assert_eq!(elements("a, \"b, c\" <d, e>,, f"), ["a", "\"b, c\" <d, e>", "", "f"]);
+fn contact_of_rfc_2543_is_the_address_and_not_what_the_name_says() {
+    let fields = FIELDS.replace("<sip:a@b>;tag=1", "\"<sip:evil@x>\" <sip:a@b>").replace("OPTIONS", "INVITE");
+    let message = parsed(&request("INVITE sip:a@b SIP/2.0", &fields, ""));
+    assert!(message.headers().to_string().contains("Contact: <sip:a@b>"));
 }

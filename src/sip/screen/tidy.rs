@@ -3,14 +3,15 @@
 
 use std::borrow::Cow;
 
-use super::raw::{Field, Raw, outside};
+use super::raw::{Field, Raw};
+use crate::sip::quoting::{bracket, outside};
 
 /// Where white space means nothing in From, To, Contact (section 25.1).
 pub(super) const PARAMS: &str = ";=";
 /// And in Via.
 pub(super) const VIA: &str = ";=,/:";
 /// Stands for the tag that a caller of RFC 2543 does not put into From; the stack knows no call
-/// without one. It leaves the node in no datagram.
+/// without one. It leaves the node in no datagram; over TCP and TLS it does: there the stack writes by itself.
 const STAND_IN_TAG: &str = ";tag=rfc2543";
 
 pub(super) fn write(raw: &Raw<'_>) -> Vec<u8> {
@@ -95,8 +96,8 @@ fn has_tag(value: &str) -> bool {
 
 /// RFC 2543 sends requests within a call to the caller's own address.
 fn legacy_contact(from: &str) -> String {
-    let uri = match from.split_once('<') {
-        Some((_, rest)) => rest.split('>').next().unwrap_or_default(),
+    let uri = match bracket(from) {
+        Some(at) => from[at + 1..].split('>').next().unwrap_or_default(),
         None => from.split(';').next().unwrap_or_default().trim(),
     };
     format!("<{uri}>")

@@ -6,7 +6,7 @@
 //! RTCP on RTP's port (RFC 5761) is agreed to where it is offered and never offered: a carrier's border
 //! controller has both ports anyway, and an offer must be ready for a peer that has not heard of it.
 
-mod crypto;
+pub(super) mod crypto;
 mod parse;
 mod security;
 
@@ -65,6 +65,12 @@ impl Local {
     /// The next description of the same session, wanting `direction`.
     pub fn next(&self, direction: Direction) -> Self {
         Local { direction, version: self.version + 1, ..self.clone() }
+    }
+
+    /// The same in a session of its own, with keys of its own: what is offered to another peer must tell
+    /// nothing of this one.
+    pub fn anew(&self) -> Self {
+        Local { session: session_id(), version: 1, keys: Keys::draw(), ..self.clone() }
     }
 
     /// What holds between an offer of ours and its answer: nothing is sent. Where the audio must be encrypted,
@@ -140,6 +146,11 @@ pub enum SdpError {
     NoConnection,
     #[error("SDP has no codec of media.codecs among its formats `{formats}`")]
     NoCommonCodec { formats: String },
+}
+
+/// A new session id. Sixty-two bits, since some peers read it as a signed number.
+pub fn session_id() -> u64 {
+    rand::random::<u64>() >> 2
 }
 
 /// Our offer: `local`'s codecs and telephone events, and its keys where it may be encrypted.

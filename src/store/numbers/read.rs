@@ -9,8 +9,18 @@ use super::{
 };
 use crate::{
     base::{E164, Wallet},
-    store::StoreError,
+    store::{Store, StoreError},
 };
+
+impl Store {
+    /// The trunk that carries a number, where it is one of the stock.
+    pub async fn trunk_of(&self, number: &E164) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT trunk FROM numbers WHERE number = ?";
+        let trunk =
+            sqlx::query_scalar(sql).bind(number.as_str().to_owned()).fetch_optional(&self.pool).await?;
+        Ok(trunk)
+    }
+}
 
 impl Numbers {
     /// The wallet's active leases; the one that ends first comes first.

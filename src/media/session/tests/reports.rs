@@ -67,9 +67,18 @@ fn agreed_on_one_port_reports_go_where_rtp_goes() {
 
 #[test]
 fn an_address_of_its_own_is_honoured_until_media_comes_from_elsewhere() {
-    let mut world = with_rtcp(Rtcp::At(at("192.0.2.2:9000")), Link::seeded);
-    world.run(secs(8));
-    assert_eq!(world.alice.reports[0].0, at("192.0.2.2:9000"));
+    let terms = Terms { rtcp: Rtcp::At(at("192.0.2.2:9000")), ..Terms::default() };
+    let agreed = SessionUpdate { terms, ..update(BOB, Direction::SendRecv) };
+    for (media, reports) in [(BOB, "192.0.2.2:9000"), ("192.0.2.2:40000", "192.0.2.2:40001")] {
+        let mut far = Far::new(begin(agreed, 1));
+        let outputs = far.hears(secs(8), &[media]);
+        let to = |output: &Output| match output {
+            Output::Report { to, .. } => Some(*to),
+            _ => None,
+        };
+        let told: Vec<SocketAddr> = outputs.iter().filter_map(to).collect();
+        assert!(!told.is_empty() && told.iter().all(|to| *to == at(reports)), "{media}: {told:?}");
+    }
 }
 
 #[test]
@@ -184,4 +193,15 @@ fn after_a_goodbye_silence_is_not_waited_out() {
         world.run(secs(1));
     });
     assert!(goes_on.abs_diff(secs(10)) < tolerance, "who speaks on has not left: {goes_on:?}");
+}
+
+#[test]
+fn silence_at_the_end_of_a_call_takes_nothing_from_its_score() {
+    let mut world = World::new(Link::seeded);
+    world.run(secs(5));
+    let spoken = world.alice.session.stats();
+    world.bob.link.loss = 1.0;
+    world.run(secs(5));
+    let (before, after) = (spoken.score().unwrap(), world.alice.session.stats().score().unwrap());
+    assert!(before > 4.2 && (before - after).abs() < 0.05, "{before} before the silence, {after} after it");
 }

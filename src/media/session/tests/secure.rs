@@ -209,3 +209,48 @@ fn goodbye_is_protected() {
     let reports = crate::media::rtcp::Reports::parse(&goodbye[..len]).unwrap();
     assert_eq!(reports.goodbyes.len(), 1);
 }
+
+/// Far ends that wrap: the first number is as high as it ever is.
+fn late_seed() -> u64 {
+    let first = |seed: u64| (super::super::outbound::scramble(seed) >> 32) as u16 >> 1;
+    (0..).find(|seed| first(*seed) > 32_700).unwrap()
+}
+
+/// What alice sends in so much time: RTP, and reports.
+fn sent(alice: &mut Session, now: &mut Instant, time: Duration) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    let (mut packets, mut reports, until) = (Vec::new(), Vec::new(), *now + time);
+    while *now < until {
+        alice.handle_timeout(*now);
+        *now += FRAME;
+        while let Some(output) = alice.poll_output() {
+            match output {
+                Output::Transmit { datagram, .. } => packets.push(datagram.to_vec()),
+                Output::Report { datagram, .. } => reports.push(datagram),
+                _ => {}
+            }
+        }
+    }
+    (packets, reports)
+}
+
+#[test]
+fn numbers_go_on_under_a_key_that_was_put_down_for_a_while() {
+    let start = Instant::now();
+    let (mut now, mut bob) = (start, Srtp::new(keying(2, 1)));
+    let mut alice = Session::new(keyed(BOB, late_seed(), keying(1, 2)), now);
+    // Eleven minutes: behind the first wrap.
+    let (packets, reports) = sent(&mut alice, &mut now, Duration::from_secs(665));
+    let mut opens = |sent: Vec<Vec<u8>>| {
+        let count = sent.len();
+        let opened = sent.into_iter().filter_map(|mut sent| bob.open(&mut sent).ok()).count();
+        assert_eq!(opened, count, "none is refused as heard before, nor as that of another count");
+        count
+    };
+    assert!(opens(packets) > 33_000 && opens(reports) > 100);
+    alice.update(now, rekeyed(BOB, None));
+    let (plain, _) = sent(&mut alice, &mut now, Duration::from_secs(10));
+    assert!(plain.iter().all(|sent| Packet::parse(sent).is_ok_and(|packet| packet.payload == [0xff; 160])));
+    alice.update(now, rekeyed(BOB, Some(keying(1, 2))));
+    let (packets, reports) = sent(&mut alice, &mut now, Duration::from_secs(20));
+    assert!(opens(packets) > 900 && opens(reports) > 1);
+}

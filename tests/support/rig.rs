@@ -18,31 +18,35 @@ use callbox::call::{self, RecordingFormat, TransferManner};
 use callbox::engine::EngineError;
 use callbox::engine::registry::{self, EngineConfig, Engines, Surroundings};
 use callbox::media::{self, MediaPlane};
-use callbox::sip::{self, SipNode, Srtp, TransferBy, TrunkConfig};
+use callbox::sip::{self, DiversionHeader, SipNode, Srtp, TransferBy, TrunkConfig};
 use callbox::voice::driver::Voices;
 use callbox::voice::mouth::VoiceChoice;
 use parking_lot::Mutex;
 use tempfile::TempDir;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::eventually;
 
 /// What the engines do, and what the node is like.
 pub struct Script {
     utterances: Vec<String>,
+    asr_delay: Duration,
     answers: Vec<toml::Value>,
     password: Option<String>,
     ring_timeout_secs: u64,
     lines: usize,
     leave: bool,
+    rules_wait: bool,
     transfer_ring_secs: u64,
     srtp: Srtp,
+    /// A trunk that is tried first.
+    before: Option<SocketAddr>,
     transfer_by: TransferBy,
     /// What the recogniser makes of the utterances of whoever a call is transferred to, who is asked first.
     target: Option<Vec<String>>,
-    t1: Duration,
-    summary: bool,
-    rtp_timeout_ms: u64,
+    pub t1: Duration,
+    pub summary: bool,
+    pub rtp_timeout_ms: u64,
     opus: bool,
     sockets: media::SocketMode,
 }
@@ -51,13 +55,16 @@ impl Script {
     pub fn new() -> Self {
         Script {
             utterances: Vec::new(),
+            asr_delay: Duration::ZERO,
             answers: Vec::new(),
             password: None,
             ring_timeout_secs: 20,
             lines: 4,
             leave: true,
+            rules_wait: false,
             transfer_ring_secs: 20,
             srtp: Srtp::Off,
+            before: None,
             transfer_by: TransferBy::Bridge,
             target: None,
             t1: Duration::from_millis(500),
@@ -77,6 +84,12 @@ impl Script {
     /// What the recogniser makes of the callee's utterances, in order.
     pub fn hears<const N: usize>(mut self, texts: [&str; N]) -> Self {
         self.utterances.extend(texts.map(str::to_owned));
+        self
+    }
+
+    /// The recogniser takes this long for each.
+    pub fn hears_slowly(mut self, delay: Duration) -> Self {
+        self.asr_delay = delay;
         self
     }
 
@@ -109,17 +122,9 @@ impl Script {
         self
     }
 
-    /// T1 of SIP's timers: on a lossy line a short one ends sooner what must be given up.
-    pub fn with_t1(mut self, t1: Duration) -> Self {
-        self.t1 = t1;
-        self
-    }
-
-    /// The one scripted model would speak and sum up for many calls one after the other: it takes no time, and
-    /// sums up nothing. A far end that is gone is given up soon.
-    pub fn for_many_calls(mut self) -> Self {
-        self.summary = false;
-        self.rtp_timeout_ms = 5_000;
+    /// A far end of which nothing has come for so long is gone.
+    pub fn gives_up_after(mut self, time: Duration) -> Self {
+        self.rtp_timeout_ms = time.as_millis() as u64;
         self
     }
 
@@ -129,9 +134,21 @@ impl Script {
         self
     }
 
+    /// The rules answer only once [`Rig::rules_answer`] lets them.
+    pub fn rules_wait(mut self) -> Self {
+        self.rules_wait = true;
+        self
+    }
+
     /// The trunk wants its audio so.
     pub fn encrypts(mut self, srtp: Srtp) -> Self {
         self.srtp = srtp;
+        self
+    }
+
+    /// Calls are tried by this trunk first.
+    pub fn after(mut self, first: SocketAddr) -> Self {
+        self.before = Some(first);
         self
     }
 
@@ -173,7 +190,8 @@ impl Script {
         let scripted = |options: toml::Table| EngineConfig { options, ..EngineConfig::new("scripted", "") };
         let says = |text: &String| toml::Value::try_from(BTreeMap::from([("say", text)])).unwrap();
         let utterances: Vec<toml::Value> = utterances.iter().map(says).collect();
-        let asr = toml::Table::from_iter([("utterances".to_owned(), utterances.into())]);
+        let mut asr = toml::Table::from_iter([("utterances".to_owned(), utterances.into())]);
+        asr.insert("delay_ms".into(), (self.asr_delay.as_millis() as i64).into());
         let mut llm = toml::Table::from_iter([("answers".to_owned(), self.answers.clone().into())]);
         llm.insert("token_ms".into(), if self.summary { 5 } else { 0 }.into());
         let tts = toml::from_str("ms_a_character = 25").unwrap();
@@ -190,10 +208,14 @@ impl Script {
     }
 }
 
+/// The number that calls show if they name none.
+pub const TRUNKS_OWN: &str = "+14155550190";
+
 pub fn plan() -> CallPlan {
     CallPlan {
         to: Some("+14155550123".parse().unwrap()),
         from: None,
+        home: None,
         task: Pii::new("Ask for the opening hours on Friday.".into()),
         first_sentence: Some(Pii::new("I have a question.".into())),
         voice: "tone-0".into(),
@@ -212,31 +234,51 @@ pub fn plan() -> CallPlan {
     }
 }
 
+/// Of transfers.
+struct Rules {
+    asked: AtomicU32,
+    answers: Semaphore,
+}
+
+impl Rules {
+    async fn say(&self, leave: bool) -> bool {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.answers.acquire().await.is_ok_and(|_| leave)
+    }
+}
+
 pub struct Rig {
     pub directory: Directory,
     pub sip: SipNode,
-    media: Arc<MediaPlane>,
-    told: Arc<Mutex<HashMap<CallId, Vec<CallChange>>>>,
+    pub media: Arc<MediaPlane>,
+    pub told: Arc<Mutex<HashMap<CallId, Vec<CallChange>>>>,
     news: watch::Receiver<u64>,
-    recordings: TempDir,
+    pub recordings: TempDir,
+    rules: Arc<Rules>,
 }
 
 impl Rig {
     /// A node whose only trunk is `trunk`.
     pub async fn start(trunk: SocketAddr, script: Script) -> Rig {
         let mut carrier = TrunkConfig::peer("test", trunk.to_string().parse().unwrap());
+        carrier.caller_id = TRUNKS_OWN.parse().ok();
+        carrier.diversion = DiversionHeader::Diversion;
         carrier.srtp = script.srtp;
         carrier.transfer = script.transfer_by;
         if let Some(password) = &script.password {
             carrier.username = Some("callbox".into());
             carrier.password = Some(Pii::new(password.clone()));
         }
+        let first = script
+            .before
+            .map(|address| TrunkConfig { srtp: carrier.srtp, ..TrunkConfig::peer("first", address.into()) });
+        carrier.priority = u16::from(first.is_some());
         let config = sip::Config {
             bind: ([127, 0, 0, 1], 0).into(),
             setup_timeout: Duration::from_secs(5),
             t1: script.t1,
             max_calls: script.lines.max(200),
-            trunks: vec![carrier],
+            trunks: first.into_iter().chain([carrier]).collect(),
             ..sip::Config::default()
         };
         let (sip, mut incoming) = SipNode::start(config).await.unwrap();
@@ -251,6 +293,9 @@ impl Rig {
         let target = script.engines(script.target.as_deref().unwrap_or_default());
         target.ready(Duration::from_secs(10)).await.unwrap();
         let manner = if script.target.is_some() { TransferManner::Warm } else { TransferManner::Blind };
+        let answers = Semaphore::new(if script.rules_wait { 0 } else { Semaphore::MAX_PERMITS });
+        let rules = Arc::new(Rules { asked: AtomicU32::new(0), answers });
+        let asked_rules = rules.clone();
         // A call asks for its engines once, and once more for whom it is transferred to.
         let asked = AtomicU32::new(0);
         let mut voice = callbox::voice::Config::default();
@@ -279,7 +324,10 @@ impl Rig {
                 Voices { asr, llm, tts, vad, turn, hears }
             }),
             voices: Arc::new(|_, _| VoiceChoice { name: "tone-0".into(), speed: 1.0 }),
-            transfers: Arc::new(move |_, _| Box::pin(std::future::ready(script.leave))),
+            transfers: Arc::new(move |_, _| {
+                let rules = asked_rules.clone();
+                Box::pin(async move { rules.say(script.leave).await })
+            }),
             personas: BTreeMap::from([("test".to_owned(), Persona::default())]),
             recordings: recordings.path().to_owned(),
             events,
@@ -292,11 +340,25 @@ impl Rig {
         });
         let told = Arc::new(Mutex::new(HashMap::new()));
         let news = listen(inbox, told.clone());
-        Rig { directory, sip, media, told, news, recordings }
+        Rig { directory, sip, media, told, news, recordings, rules }
     }
 
     pub fn place(&self, plan: CallPlan) -> CallId {
         self.directory.place(plan).unwrap()
+    }
+
+    pub async fn rules_are_asked(&self) {
+        eventually("the rules are asked", || self.rules.asked.load(Ordering::Relaxed) > 0).await;
+    }
+
+    /// All questions so far, and all that come.
+    pub fn rules_answer(&self) {
+        self.rules.answers.add_permits(Semaphore::MAX_PERMITS);
+    }
+
+    /// The media of every leg has ended.
+    pub async fn is_silent(&self) {
+        eventually("no leg is left", || self.media.legs() == 0).await;
     }
 
     /// All a call has told, once it is closed.
@@ -310,27 +372,6 @@ impl Rig {
         eventually("a call comes in", || !self.told.lock().is_empty()).await;
         let call = *self.told.lock().keys().next().unwrap();
         self.story(call).await
-    }
-
-    /// The stories of calls that have closed since the last look, with their recordings removed.
-    pub fn take_closed(&self) -> Vec<Story> {
-        let is_closed = |changes: &[CallChange]| matches!(changes.last(), Some(CallChange::Closed));
-        let mut told = self.told.lock();
-        let closed: Vec<Story> =
-            told.extract_if(|_, changes| is_closed(changes)).map(|(_, changes)| Story(changes)).collect();
-        for story in &closed {
-            if let Some(file) = story.recording_file() {
-                let _ = std::fs::remove_file(self.recordings.path().join(file));
-            }
-        }
-        closed
-    }
-
-    /// Calls of which something is left: dialled or answered, in the media plane, or told of and not closed.
-    pub fn open(&self) -> usize {
-        let stats = self.sip.stats();
-        let held = self.directory.live() + stats.calls + stats.dialogs + stats.transactions;
-        held + self.media.legs() + self.told.lock().len()
     }
 
     /// Waits until the call has told a change of some kind.
@@ -375,14 +416,14 @@ fn listen(
 }
 
 /// The changes a call went through.
-pub struct Story(Vec<CallChange>);
+pub struct Story(pub Vec<CallChange>);
 
 impl Story {
     fn find<T>(&self, pick: impl Fn(&CallChange) -> Option<T>) -> Option<T> {
         self.0.iter().rev().find_map(pick)
     }
 
-    fn recording_file(&self) -> Option<String> {
+    pub fn recording_file(&self) -> Option<String> {
         self.find(|change| match change {
             CallChange::Recording { file } => Some(file.clone()),
             _ => None,

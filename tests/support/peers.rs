@@ -1,5 +1,7 @@
 //! Real peers: processes that die with their value, and SIPp as one of them.
 
+#![allow(dead_code)] // not every group of tests uses all of it
+
 use std::{
     fs::File,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
@@ -10,7 +12,7 @@ use std::{
 
 use crate::eventually;
 
-#[path = "../support/traces.rs"]
+#[path = "traces.rs"]
 pub mod traces;
 
 /// A process in its own group, killed with all its children.

@@ -1,0 +1,115 @@
+//! Whom an address names: the user part of a `sip:` URI, or a `tel:` number.
+//!
+//! It is read here and not by the stack, which ends a user part at its first semicolon. What stands behind that,
+//! up to the `@`, are parameters of the user (RFC 3261 section 19.1.1), such as `cpc` and `phone-context`
+//! (RFC 3966) or `tgrp` (RFC 4904), and not of the URI.
+
+use super::{call::Party, quoting::bracket};
+use crate::base::{E164, Pii};
+
+/// The URI of an address as headers have it, with or without brackets and a display name.
+pub(super) fn uri_of(entry: &str) -> Option<&str> {
+    let address = without_display_name(entry);
+    if let Some(rest) = address.strip_prefix('<') {
+        return rest.split_once('>').map(|(uri, _)| uri.trim());
+    }
+    // Without brackets, what follows the host is of the header (section 20).
+    let host = address.find('@').unwrap_or_default();
+    let end = address[host..].find(';').map_or(address.len(), |at| host + at);
+    Some(address[..end].trim()).filter(|uri| !uri.is_empty())
+}
+
+/// From the `<` on, if there is one outside of quotes: a caller chooses what stands before it.
+pub(super) fn without_display_name(entry: &str) -> &str {
+    bracket(entry).map_or(entry, |at| &entry[at..])
+}
+
+/// Whom a URI names; nobody where it is anonymous or has no user.
+pub(super) fn party(uri: &str) -> Option<Party> {
+    let (scheme, rest) = uri.split_once(':')?;
+    let user = match scheme.trim().to_ascii_lowercase().as_str() {
+        "sip" | "sips" => rest.split_once('@')?.0,
+        "tel" => rest,
+        _ => return None,
+    };
+    // A colon begins a password.
+    let user = unescaped(user.split([';', ':']).next()?);
+    if user.is_empty() || user.eq_ignore_ascii_case("anonymous") {
+        return None;
+    }
+    // Separators are for people (RFC 3966 section 5.1.1).
+    let number = user.replace(['-', '.', '(', ')'], "");
+    let international = if number.starts_with('+') { number.clone() } else { format!("+{number}") };
+    // Fewer than ten digits without a plus is an extension, not a number of the world.
+    let plausible = number.starts_with('+') || number.len() >= 10;
+    match international.parse::<E164>() {
+        Ok(number) if plausible => Some(Party::Number(number)),
+        _ => Some(Party::Other(Pii::new(user))),
+    }
+}
+
+/// `%2B` is a plus (RFC 3261 section 19.1.2). What would not be plain text stays as it is written.
+fn unescaped(text: &str) -> String {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let digits = after.get(..2).filter(|_| first == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
+        let octet = digits.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        plain.push(octet.unwrap_or(first));
+        rest = if octet.is_some() { &after[2..] } else { after };
+    }
+    match String::from_utf8(plain) {
+        Ok(plain) if !plain.contains(char::is_control) => plain,
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(text: &str) -> Option<Party> {
+        Some(Party::Number(text.parse().unwrap()))
+    }
+
+    fn other(text: &str) -> Option<Party> {
+        Some(Party::Other(Pii::new(text.into())))
+    }
+
+    #[test]
+    fn parameters_of_the_user_are_no_part_of_the_number() {
+        for uri in [
+            "sip:+14155550123;cpc=ordinary@a",
+            "sip:+14155550123;cpc=ordinary;tgrp=x;trunk-context=b@a;user=phone",
+            "SIPS:+14155550123;phone-context=+1:secret@a:5061;transport=tls?x=y",
+            "sip:%2B14155550123;cpc=x@a",
+            "sip:+1-415.555(0123);cpc=x@a",
+            "sip:14155550123;verstat=TN-Validation-Passed@a",
+            "tel:+1-415-555-0123;cpc=payphone",
+        ] {
+            assert_eq!(party(uri), number("+14155550123"), "{uri}");
+        }
+    }
+
+    #[test]
+    fn extensions_and_names_stay_what_they_are() {
+        assert_eq!(party("sip:1001;phone-context=example.com@a"), other("1001"));
+        assert_eq!(party("tel:7042;phone-context=example.com"), other("7042"));
+        assert_eq!(party("sip:j%61ne.doe:secret@a"), other("jane.doe"));
+        assert_eq!(party("sip:a%0d%0ab@a"), other("a%0d%0ab"));
+        assert_eq!(party("sip:%zz%2@a"), other("%zz%2"));
+        for nobody in ["sip:a", "sip:@a", "sip:Anonymous@a", "sip:;cpc=x@a", "mailto:a@b", "a@b", ""] {
+            assert_eq!(party(nobody), None, "{nobody}");
+        }
+    }
+
+    #[test]
+    fn uri_is_found_in_every_form_of_an_address() {
+        let uri = "sip:+14155550123;cpc=x@a;user=phone";
+        assert_eq!(uri_of(&format!("\"a \\\"<b\" <{uri}>;tag=1")), Some(uri));
+        assert_eq!(uri_of(&format!("< {uri} >")), Some(uri));
+        assert_eq!(uri_of("sip:+14155550123;cpc=x@a;tag=1"), Some("sip:+14155550123;cpc=x@a"));
+        assert_eq!(uri_of("sip:a;tag=1"), Some("sip:a"));
+        assert_eq!((uri_of("<sip:a"), uri_of("")), (None, None));
+    }
+}

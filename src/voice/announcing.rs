@@ -1,0 +1,47 @@
+//! One sentence that is said to whoever is on a line, who is asked nothing.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::engine::worker::TtsHandle;
+use crate::media::{MediaEvent, MediaHandle};
+use crate::voice::event::ClauseId;
+use crate::voice::introduction::Verdict;
+use crate::voice::mouth::{Mouth, VoiceChoice};
+use crate::voice::{Event, ms};
+
+/// Progress of the sentence that may wait to be looked at; there is less.
+const EVENTS: usize = 8;
+/// Nothing takes longer than this.
+const LONGEST: Duration = ms(20_000);
+const CLAUSE: ClauseId = ClauseId(1);
+
+/// Says `text` on the leg `media`, whose events are `heard`. Accepted is who has heard it to its end; lost,
+/// where the line or the voice failed.
+pub async fn announce(
+    text: String,
+    tts: TtsHandle,
+    voice: VoiceChoice,
+    media: MediaHandle,
+    heard: &mut mpsc::Receiver<MediaEvent>,
+) -> Verdict {
+    let (events, mut progress) = mpsc::channel(EVENTS);
+    let mouth = Mouth::open(tts, voice, media, events);
+    mouth.speak(CLAUSE, text);
+    let said = async {
+        loop {
+            tokio::select! {
+                Some(event) = progress.recv() => if matches!(event, Event::EngineFailed { .. }) {
+                    return Verdict::Lost;
+                },
+                event = heard.recv() => match event {
+                    Some(MediaEvent::Played { utterance, .. }) if utterance.0 == CLAUSE.0 => return Verdict::Accepted,
+                    Some(MediaEvent::RtpTimeout { .. }) | None => return Verdict::Lost,
+                    Some(_) => {}
+                },
+            }
+        }
+    };
+    tokio::time::timeout(LONGEST, said).await.unwrap_or(Verdict::Lost)
+}

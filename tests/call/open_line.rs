@@ -1,0 +1,16 @@
+//! Signalling and media of our own that anyone on this machine may call.
+
+use callbox::media::{self, MediaPlane};
+use callbox::sip::{self, IncomingCall, SipNode, Srtp, TrunkConfig};
+use tokio::sync::mpsc;
+
+pub async fn open_line(srtp: Srtp) -> (SipNode, mpsc::Receiver<IncomingCall>, MediaPlane) {
+    let allow = vec!["127.0.0.0/8".parse().unwrap()];
+    let nowhere = "127.0.0.1:9".parse().unwrap();
+    let anyone = TrunkConfig { allow, srtp, ..TrunkConfig::peer("caller", nowhere) };
+    let config =
+        sip::Config { bind: ([127, 0, 0, 1], 0).into(), trunks: vec![anyone], ..sip::Config::default() };
+    let (sip, incoming) = SipNode::start(config).await.unwrap();
+    let media = media::Config { bind: [127, 0, 0, 1].into(), ..media::Config::default() };
+    (sip, incoming, MediaPlane::start(media).unwrap())
+}
