@@ -122,7 +122,9 @@ async fn telephone_that_says_no_is_let_go() {
     let story = scene.comes_back().await;
     assert_eq!(story.transfers(), [TransferStatus::Ringing, TransferStatus::Rejected]);
     assert!(scene.office.heard(CALLER_HZ) < -50.0, "it never hears the caller");
-    assert!(scene.caller.heard(OFFICE_HZ) < -50.0, "nor the caller it");
+    // The agent's own tone spreads to -48 dB where a sentence is broken off; the office would be above -22.
+    let office = scene.caller.heard(OFFICE_HZ);
+    assert!(office < -40.0, "nor the caller it: {office} dB");
 }
 
 #[tokio::test(flavor = "multi_thread")]
