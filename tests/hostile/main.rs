@@ -8,6 +8,8 @@ mod bodies;
 #[path = "../support/condition.rs"]
 mod condition;
 mod flood;
+#[path = "../support/heap.rs"]
+mod heap;
 mod inputs;
 mod mutate;
 mod noise;

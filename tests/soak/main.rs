@@ -5,6 +5,8 @@
 
 #[path = "../support/condition.rs"]
 mod condition;
+#[path = "../support/heap.rs"]
+mod heap;
 mod lossy;
 mod many;
 #[path = "../support/peers.rs"]

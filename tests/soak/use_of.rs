@@ -16,14 +16,8 @@ impl Use {
             // The one that reads them is not counted.
             descriptors: std::fs::read_dir("/proc/self/fd").unwrap().count() - 1,
             tasks: tokio::runtime::Handle::current().metrics().num_alive_tasks(),
-            heap_bytes: heap(),
+            heap_bytes: crate::heap::heap(),
             resident_bytes: callbox::eval::machine::resident(),
         }
     }
-}
-
-fn heap() -> u64 {
-    // SAFETY: it reads the allocator's own counters, under the allocator's locks, and gives them by value.
-    let info = unsafe { libc::mallinfo2() };
-    (info.uordblks + info.hblkhd) as u64
 }
