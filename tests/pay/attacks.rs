@@ -226,10 +226,10 @@ async fn a_header_that_is_no_payment_is_the_clients_to_mend() {
     assert!(node.states().await.is_empty());
 }
 
-#[tokio::test]
-async fn a_call_that_the_carrier_refuses_costs_nothing() {
+/// A call to such a carrier is answered as one that could not be made, and no money moves.
+async fn costs_nothing(carrier: Callee) {
     let chain = Chain::new().await;
-    let node = Node::new(&chain, Callee::Refuses(503)).await;
+    let node = Node::new(&chain, carrier).await;
     let payer = Payer::funded(&chain).await;
     let had = chain.balance(&payer.wallet).await;
     let answer = payer.pay(&node, &Cheque::new(&node, CALL), "/api/x402/call", &call_body()).await;
@@ -238,18 +238,16 @@ async fn a_call_that_the_carrier_refuses_costs_nothing() {
     assert_eq!(node.states().await, [ClaimState::Released]);
 }
 
+#[tokio::test]
+async fn a_call_that_the_carrier_refuses_costs_nothing() {
+    costs_nothing(Callee::Refuses(503)).await;
+}
+
 /// Two carriers, each silent for the ten seconds that it is given: longer than a carrier may keep a call that it
 /// has taken.
 #[tokio::test]
 async fn a_call_that_no_carrier_says_a_word_to_costs_nothing() {
-    let chain = Chain::new().await;
-    let node = Node::new(&chain, Callee::MuteTwice).await;
-    let payer = Payer::funded(&chain).await;
-    let had = chain.balance(&payer.wallet).await;
-    let answer = payer.pay(&node, &Cheque::new(&node, CALL), "/api/x402/call", &call_body()).await;
-    assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{}", answer.json);
-    nothing_moved(&chain, &node, &payer, had).await;
-    assert_eq!(node.states().await, [ClaimState::Released]);
+    costs_nothing(Callee::MuteTwice).await;
 }
 
 /// It waits for its turn for longer than a carrier may keep a call that it has taken.

@@ -166,12 +166,7 @@ async fn srv_target_by_tls_shows_the_certificate_of_the_name_that_was_asked_for(
     };
     let node = found("trunk.test").await;
     answers(&node).await;
-    let mut call = node.dial(dial()).await.unwrap();
-    answered(&mut call).await;
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
-    callee.succeeds().await;
-    settled(&node).await;
+    has_a_call(&node, callee).await;
     let node = found("carrier.test").await;
     let mut call = node.dial(dial()).await.unwrap();
     let SipEnd::Unreachable { detail } = end(&mut call).await else { panic!("expected unreachable") };
@@ -186,12 +181,7 @@ async fn contact_that_cannot_be_resolved_is_reached_by_the_connection_of_its_cal
     let carrier = Setup { records_route: false, ..Setup::new(&shown, callee.address) }.start();
     let (node, _) = node(vec![tls_trunk(carrier.address, &authority)]).await;
     answers(&node).await;
-    let mut call = node.dial(dial()).await.unwrap();
-    answered(&mut call).await;
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
-    callee.succeeds().await;
-    settled(&node).await;
+    has_a_call(&node, callee).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
