@@ -29,6 +29,7 @@ mod reporting;
 mod stats;
 
 use std::{
+    borrow::Cow,
     collections::VecDeque,
     net::SocketAddr,
     time::{Duration, Instant},
@@ -310,7 +311,13 @@ impl Session {
     }
 
     /// Queues audio at `rate` Hz behind what already waits, or none of it.
-    pub fn play(&mut self, utterance: UtteranceId, pcm: &[i16], rate: u32) -> Result<(), PlayoutFull> {
+    pub fn play<'a>(
+        &mut self,
+        utterance: UtteranceId,
+        pcm: impl Into<Cow<'a, [i16]>>,
+        rate: u32,
+    ) -> Result<(), PlayoutFull> {
+        let pcm = pcm.into();
         self.outbound.playout.admit(narrow(pcm.len(), rate))?;
         let pcm = self.inlet.fit(utterance, pcm, rate, self.rate());
         self.outbound.playout.push(utterance, pcm);

@@ -229,12 +229,13 @@ impl LiveLeg {
         let session = &mut self.session;
         match command {
             Command::Play(utterance, pcm, rate) => {
-                if let Err(error) = session.play(utterance, &pcm, rate) {
+                let samples = narrow(pcm.len(), rate);
+                if let Err(error) = session.play(utterance, pcm, rate) {
                     tracing::warn!(%error, "audio was not queued");
                 }
                 // In this order it is counted twice for a moment, and never not at all.
                 self.commands.shared.playing.store(session.queued(), Ordering::Relaxed);
-                self.commands.shared.commanded.fetch_sub(narrow(pcm.len(), rate), Ordering::Relaxed);
+                self.commands.shared.commanded.fetch_sub(samples, Ordering::Relaxed);
             }
             Command::Finish(utterance) => session.finish(utterance),
             Command::StopPlaying => session.stop_playing(),
