@@ -245,7 +245,7 @@ fn what_one_plays_the_other_hears() {
 fn packets_have_no_gaps_and_time_is_even() {
     let mut world = World::new(Link::seeded);
     world.run(secs(2));
-    world.alice.session.play(A, &speech_like(4_000), 8_000).unwrap();
+    world.alice.session.play(A, speech_like(4_000), 8_000).unwrap();
     world.run(secs(2));
     let headers = world.alice.headers();
     assert!(headers[0].marker && headers[1..].iter().all(|h| !h.marker));
@@ -279,7 +279,7 @@ fn speech_survives_a_bad_network() {
 fn digits_cross_a_bad_network_both_ways_and_audio_waits_for_them() {
     let mut world = World::new(|seed| Link::seeded(seed).loss(0.2).jitter(60).duplicates(0.1));
     world.run(secs(1));
-    world.alice.session.play(A, &speech_like(4_000), 8_000).unwrap();
+    world.alice.session.play(A, speech_like(4_000), 8_000).unwrap();
     world.alice.session.finish(A);
     world.alice.session.send_dtmf("1590w*#D").unwrap();
     world.bob.session.send_dtmf("11223344").unwrap();
@@ -299,7 +299,7 @@ fn digits_go_as_sound_where_events_were_not_agreed_on() {
             end.session = Session::new(begin(eventless, seed), world.now + FRAME / 4);
         }
         world.run(Duration::from_millis(500));
-        world.alice.session.play(A, &speech_like(4_000), 8_000).unwrap();
+        world.alice.session.play(A, speech_like(4_000), 8_000).unwrap();
         world.alice.session.finish(A);
         world.alice.session.send_dtmf("15w90*#D").unwrap();
         world.run(secs(4));
@@ -317,10 +317,10 @@ fn audio_that_is_refused_leaves_nothing_in_the_filter() {
     let wide = speech_like(6_400);
     let sent = |refused: bool| {
         let mut session = Session::new(config(BOB, 1), Instant::now());
-        session.play(A, &vec![0; 59 * 8_000], 8_000).unwrap();
+        session.play(A, vec![0; 59 * 8_000], 8_000).unwrap();
         session.play(UtteranceId(2), &wide[..3_200], 16_000).unwrap();
         if refused {
-            assert!(session.play(UtteranceId(2), &vec![8_000; 3 * 16_000], 16_000).is_err());
+            assert!(session.play(UtteranceId(2), vec![8_000; 3 * 16_000], 16_000).is_err());
         }
         session.play(UtteranceId(2), &wide[3_200..], 16_000).unwrap();
         session.finish(UtteranceId(2));
@@ -363,8 +363,8 @@ fn unknown_payload_types_are_counted_and_dropped() {
 #[test]
 fn stopping_says_what_was_heard() {
     let mut world = World::new(Link::seeded);
-    world.alice.session.play(A, &speech_like(8_000), 8_000).unwrap();
-    world.alice.session.play(UtteranceId(2), &speech_like(8_000), 8_000).unwrap();
+    world.alice.session.play(A, speech_like(8_000), 8_000).unwrap();
+    world.alice.session.play(UtteranceId(2), speech_like(8_000), 8_000).unwrap();
     world.run(Duration::from_millis(400));
     world.alice.session.stop_playing();
     world.run(secs(1));

@@ -6,7 +6,7 @@ use super::*;
 fn on_hold_nothing_is_sent_and_what_plays_waits() {
     let mut world = World::new(Link::seeded);
     world.run(secs(1));
-    world.alice.session.play(A, &speech_like(8_000), 8_000).unwrap();
+    world.alice.session.play(A, speech_like(8_000), 8_000).unwrap();
     world.alice.session.finish(A);
     world.run(Duration::from_millis(500));
     let sent = world.alice.sent.len();

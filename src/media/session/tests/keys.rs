@@ -13,7 +13,7 @@ fn events(world: &World) -> Vec<(Header, Event)> {
 #[test]
 fn stopping_what_plays_cuts_no_key() {
     let mut world = World::new(Link::seeded);
-    world.alice.session.play(A, &speech_like(8_000), 8_000).unwrap();
+    world.alice.session.play(A, speech_like(8_000), 8_000).unwrap();
     world.alice.session.send_dtmf("12").unwrap();
     world.run(Duration::from_millis(50));
     world.alice.session.stop_playing();

@@ -31,7 +31,7 @@ fn world() -> World {
 }
 
 fn speak(end: &mut End, utterance: u64) {
-    end.session.play(UtteranceId(utterance), &speech_like(8_000), 8_000).unwrap();
+    end.session.play(UtteranceId(utterance), speech_like(8_000), 8_000).unwrap();
     end.session.finish(UtteranceId(utterance));
 }
 
