@@ -15,6 +15,7 @@
 //! | `pace`, `turns` | how many calls a second a trunk takes, pure, and the queue for it |
 //! | `resolver` | a trunk's addresses by SRV, A and AAAA |
 //! | `identity`, `vouched` | who calls: what we write of it, and what a trunk says of it |
+//! | `party`, `numbering` | whom a URI names, and how a trunk writes numbers: pure |
 //! | `referral`, `refer` | what becomes of a REFER, pure, and the request |
 //! | `keepalive` | whether a trunk lives, asked by OPTIONS |
 //! | `translate`, `digest`, `early`, `challenge`, `next_hop` | what the stack says otherwise than the RFCs, put right at the wire |
@@ -64,6 +65,7 @@ mod message;
 mod next_hop;
 mod node;
 mod nonce;
+mod numbering;
 mod pace;
 mod party;
 mod provisional;

@@ -74,11 +74,11 @@ pub(super) fn receive(
     }
     core.tasks.spawn(driver.run());
     Ok(IncomingCall {
-        from: router::caller(&invite),
-        to: router::callee(&invite),
+        from: router::caller(&invite, &trunk.config),
+        to: router::callee(&invite, &trunk.config),
         trunk: trunk.config.name.clone(),
         source,
-        redirected_from: vouched::redirected_from(&invite),
+        redirected_from: vouched::redirected_from(&invite, &trunk.config),
         verification: vouched::verification(&invite, &trunk.config),
         offer: body_text(invite.body()),
         call,
