@@ -179,6 +179,9 @@ fn watch_trunks(config: &NodeConfig, sip: &SipNode, health: &HealthBoard) {
                     }
                     RegistrationState::NotConfigured => Ok("answers OPTIONS".to_owned()),
                     RegistrationState::Registered { .. } => Ok("registered".to_owned()),
+                    RegistrationState::Expiring { detail, .. } => {
+                        Ok(format!("registered, but the last refresh failed: {detail}"))
+                    }
                     RegistrationState::Registering => Err("is registering".to_owned()),
                     RegistrationState::Failed { detail, .. } => Err(detail),
                     RegistrationState::Unregistered => Err("has been unregistered".to_owned()),

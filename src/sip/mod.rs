@@ -11,6 +11,7 @@
 //! | `dialog` | one call as a state machine, pure |
 //! | `session_timer`, `reliable` | when a session expires, what must be acknowledged before the answer: pure |
 //! | `schedule`, `registration`, `registrar` | when to REGISTER again, pure; its driver; the request |
+//! | `binding` | what a registration is doing, and what is left of it when refreshes fail: pure |
 //! | `routes`, `hunt` | which trunk and address a call goes by, pure, and what prepares the next |
 //! | `pace`, `turns` | how many calls a second a trunk takes, pure, and the queue for it |
 //! | `resolver` | a trunk's addresses by SRV, A and AAAA |
@@ -40,6 +41,7 @@
 mod addresses;
 mod admission;
 mod backoff;
+mod binding;
 mod call;
 mod calls;
 mod challenge;
@@ -96,6 +98,7 @@ mod vouched;
 mod wire;
 
 pub use self::{
+    binding::RegistrationState,
     call::{CallHandle, IncomingCall, Party, Refer, Reoffer, Signal, SipCall, Way},
     config::{Config, InvalidConfig, ring_timeout_is_valid},
     end::SipEnd,
@@ -105,7 +108,6 @@ pub use self::{
     node::{Dial, Pong, SipNode, Stats},
     rate::RateLimit,
     referral::Referral,
-    registration::RegistrationState,
     tls::{TlsConfig, TlsError},
     trunk::{
         DiversionHeader, IdentityHeader, Network, NumberFormat, Server, Srtp, TransferBy, Transport,
