@@ -71,7 +71,7 @@ impl Trunk {
 
     /// `sip:user@domain`, our own address of record.
     pub fn our_uri(&self) -> Result<Uri, SipError> {
-        self.domain_uri(self.config.username.as_deref().unwrap_or("callbox"))
+        self.domain_uri(self.config.user())
     }
 
     pub fn domain_uri(&self, user: &str) -> Result<Uri, SipError> {

@@ -16,7 +16,7 @@
 //! | `pace`, `turns` | how many calls a second a trunk takes, pure, and the queue for it |
 //! | `resolver` | a trunk's addresses by SRV, A and AAAA |
 //! | `identity`, `vouched` | who calls: what we write of it, and what a trunk says of it |
-//! | `party`, `numbering` | whom a URI names, and how a trunk writes numbers: pure |
+//! | `called`, `party`, `numbering` | which number was called, whom a URI names, and how a trunk writes numbers: pure |
 //! | `referral`, `refer` | what becomes of a REFER, pure, and the request |
 //! | `keepalive` | whether a trunk lives, asked by OPTIONS |
 //! | `translate`, `digest`, `early`, `challenge`, `next_hop` | what the stack says otherwise than the RFCs, put right at the wire |
@@ -43,6 +43,7 @@ mod admission;
 mod backoff;
 mod binding;
 mod call;
+mod called;
 mod calls;
 mod challenge;
 mod config;

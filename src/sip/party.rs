@@ -26,6 +26,14 @@ pub(super) fn without_display_name(entry: &str) -> &str {
 
 /// Whom a URI of this trunk's names; nobody where it is anonymous or has no user.
 pub(super) fn party(uri: &str, trunk: &TrunkConfig) -> Option<Party> {
+    let user = user(uri).filter(|user| !user.eq_ignore_ascii_case("anonymous"))?;
+    // Separators are for people (RFC 3966 section 5.1.1).
+    let number = user.replace(['-', '.', '(', ')'], "");
+    Some(trunk.read_number(&number).map_or_else(|| Party::Other(Pii::new(user)), Party::Number))
+}
+
+/// The user part of a URI, without its parameters.
+pub(super) fn user(uri: &str) -> Option<String> {
     let (scheme, rest) = uri.split_once(':')?;
     let user = match scheme.trim().to_ascii_lowercase().as_str() {
         "sip" | "sips" => rest.split_once('@')?.0,
@@ -34,12 +42,7 @@ pub(super) fn party(uri: &str, trunk: &TrunkConfig) -> Option<Party> {
     };
     // A colon begins a password.
     let user = unescaped(user.split([';', ':']).next()?);
-    if user.is_empty() || user.eq_ignore_ascii_case("anonymous") {
-        return None;
-    }
-    // Separators are for people (RFC 3966 section 5.1.1).
-    let number = user.replace(['-', '.', '(', ')'], "");
-    Some(trunk.read_number(&number).map_or_else(|| Party::Other(Pii::new(user)), Party::Number))
+    (!user.is_empty()).then_some(user)
 }
 
 /// `%2B` is a plus (RFC 3261 section 19.1.2). What would not be plain text stays as it is written.

@@ -303,18 +303,13 @@ pub(super) fn caller(request: &Request, trunk: &TrunkConfig) -> Option<Party> {
     asserted.or_else(own).and_then(|uri| party(uri, trunk))
 }
 
-pub(super) fn callee(request: &Request, trunk: &TrunkConfig) -> Option<Party> {
-    let to = request.to_header().ok().and_then(|to| party(uri_of(to.value())?, trunk));
-    match (to, party(&request.uri.to_string(), trunk)) {
-        (Some(Party::Number(number)), _) | (_, Some(Party::Number(number))) => Some(Party::Number(number)),
-        (to, uri) => to.or(uri),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{base::Pii, sip::trunk::NumberFormat};
+    use crate::{
+        base::Pii,
+        sip::{called::called, trunk::NumberFormat},
+    };
 
     fn peer() -> TrunkConfig {
         TrunkConfig::peer("a", "x".parse().unwrap())
@@ -345,7 +340,7 @@ mod tests {
         let extension = "From: <sip:1001@a>;tag=1\r\nTo: <sip:b@c>";
         assert_eq!(caller(&request(extension)), Some(Party::Other(Pii::new("1001".into()))));
         let plain = TrunkConfig { number_format: NumberFormat::E164WithoutPlus, ..peer() };
-        assert_eq!(callee(&request(extension), &plain), number("+14155550100"));
+        assert_eq!(called(&request(extension), &plain).party, number("+14155550100"));
     }
 
     #[test]
@@ -354,7 +349,7 @@ mod tests {
         let from = "From: <sip:+4930123456;cpc=ordinary@a;user=phone>;tag=1";
         let asked = request(&format!("{from}\r\nTo: <sip:+14155550177;npdi@c>"));
         assert_eq!(
-            (caller(&asked), callee(&asked, &peer())),
+            (caller(&asked), called(&asked, &peer()).party),
             (number("+4930123456"), number("+14155550177"))
         );
         let asserted = format!("{from}\r\nTo: <sip:b@c>\r\nP-Asserted-Identity: <sip:+14155550123;cpc=x@a>");
@@ -363,7 +358,7 @@ mod tests {
                       Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK1\r\nCall-ID: a\r\nCSeq: 1 INVITE\r\n\
                       From: <sip:a@b>;tag=1\r\nTo: <sip:b@c>\r\n\r\n";
         let by_uri = Request::try_from(by_uri.as_bytes()).unwrap();
-        assert_eq!(callee(&by_uri, &peer()), number("+14155550188"));
+        assert_eq!(called(&by_uri, &peer()).party, number("+14155550188"));
     }
 
     #[test]

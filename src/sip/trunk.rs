@@ -365,6 +365,11 @@ impl TrunkConfig {
         format!("{}{}", self.tech_prefix, self.write_number(number))
     }
 
+    /// Our user, in the address of record and where calls reach us.
+    pub(super) fn user(&self) -> &str {
+        self.username.as_deref().unwrap_or("callbox")
+    }
+
     /// Domain of our own address of record.
     pub fn domain(&self) -> &str {
         self.from_domain.as_deref().unwrap_or(&self.server.host)
