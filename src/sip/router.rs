@@ -1,6 +1,10 @@
 //! What comes in from the network and belongs to no call yet.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rsipstack::{
     dialog::dialog::Dialog,
@@ -31,7 +35,7 @@ use super::{
 /// How long a request waits for its dialog to be ready.
 const DIALOG_WAIT: Duration = Duration::from_millis(500);
 
-/// Drops requests from sources that no trunk allows, and stream messages whose length is in doubt,
+/// Drops requests from sources that no trunk allows, those of streams beyond what their source may send, and stream messages whose length is in doubt,
 /// before the stack answers them; screens those of streams, which the stack reads by itself.
 pub(super) struct SourceFilter {
     pub sources: Sources,
@@ -42,6 +46,10 @@ pub(super) struct SourceFilter {
 impl TransportEventInspector for SourceFilter {
     async fn handle(&self, event: TransportEvent) -> Option<TransportEvent> {
         let TransportEvent::Incoming(message, connection, from) = &event else { return Some(event) };
+        if connection.is_reliable() && !self.has_room(message, from) {
+            tracing::debug!(source = %from, "SIP request beyond the limit dropped");
+            return None;
+        }
         let length_is_sound = !connection.is_reliable() || has_sound_length(message);
         let welcome = match message {
             SipMessage::Response(_) => true,
@@ -87,6 +95,13 @@ impl SourceFilter {
             tracing::debug!(error = describe(&error), "refusal not sent");
         }
         None
+    }
+
+    /// Whether the source may send this, too. A response that is dropped would not come again, and there are no
+    /// more of them than we asked for.
+    fn has_room(&self, message: &SipMessage, from: &SipAddr) -> bool {
+        let source = from.get_socketaddr();
+        message.is_response() || source.is_ok_and(|from| self.gate.has_room(from.ip(), Instant::now()))
     }
 
     /// A request within a call that lives is heard wherever it comes from: a carrier may send it from
