@@ -49,12 +49,19 @@ impl TrunkConfig {
         match self.number_format {
             NumberFormat::E164 => None,
             NumberFormat::E164WithoutPlus if text.len() < SHORTEST_INTERNATIONAL => None,
+            NumberFormat::E164WithoutPlus if self.may_be_american(text) => None,
             NumberFormat::E164WithoutPlus => international(text),
             NumberFormat::National => match text.strip_prefix(&self.international_prefix) {
                 Some(abroad) => international(abroad),
                 None => self.read_national(text),
             },
         }
+    }
+
+    /// Whether a trunk with American numbers may have left out their country code.
+    fn may_be_american(&self, text: &str) -> bool {
+        let is_american = international(&format!("{NANP}{text}")).is_some_and(|number| number.is_nanp());
+        is_american && self.caller_id.iter().chain(&self.caller_ids).any(E164::is_nanp)
     }
 
     fn read_national(&self, text: &str) -> Option<E164> {
@@ -146,6 +153,15 @@ mod tests {
         assert_eq!(reads(PLAIN, "14155550123").as_deref(), Some("+14155550123"));
         assert_eq!(reads(PLAIN, "493012345"), None, "an extension, perhaps");
         assert_eq!(reads(PLAIN, "004930123456"), None);
+    }
+
+    #[test]
+    fn ten_digits_are_no_number_abroad_on_a_trunk_with_american_numbers() {
+        let with = |number: &str| format!("{PLAIN}\ncaller_id = '{number}'");
+        assert_eq!(reads(&with("+14155550100"), "4155550123"), None);
+        assert_eq!(reads(&with("+14155550100"), "14155550123").as_deref(), Some("+14155550123"));
+        assert_eq!(reads(&with("+14155550100"), "41555501234").as_deref(), Some("+41555501234"));
+        assert_eq!(reads(&with("+41445550100"), "4155550123").as_deref(), Some("+4155550123"));
     }
 
     #[test]
