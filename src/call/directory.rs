@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::base::CallId;
+use crate::base::{CallId, E164};
 use crate::call::event::CallEvents;
 use crate::call::persona::Persona;
 use crate::call::record::{CallDirection, CallPlan, EndedBy};
@@ -31,6 +31,9 @@ pub type VoicePicker = Arc<dyn Fn(&str, &str) -> VoiceChoice + Send + Sync>;
 
 /// Says whether a live call may be transferred as its plan has it, now; and counts it if so.
 pub type TransferLeave = Arc<dyn Fn(CallId, CallPlan) -> BoxFuture<'static, bool> + Send + Sync>;
+
+/// Says whether a number is one of the node's: in its stock, or in its configuration.
+pub type OwnNumbers = Arc<dyn Fn(E164) -> BoxFuture<'static, bool> + Send + Sync>;
 
 /// What a call's plan asks of the engines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +59,7 @@ pub struct Parts {
     pub engines: EngineSource,
     pub voices: VoicePicker,
     pub transfers: TransferLeave,
+    pub numbers: OwnNumbers,
     pub personas: BTreeMap<String, Persona>,
     /// Folder of the recordings; exists.
     pub recordings: PathBuf,

@@ -2,7 +2,7 @@
 
 use crate::base::E164;
 use crate::call::conversing;
-use crate::call::directory::{Parts, Place};
+use crate::call::directory::{OwnNumbers, Parts, Place};
 use crate::call::ending::Circumstances;
 use crate::call::event::CallChange;
 use crate::call::leg::Leg;
@@ -21,7 +21,10 @@ pub(super) async fn refuse(incoming: IncomingCall, nobody: bool) {
 /// Runs the call from its first event to its last.
 pub(super) async fn run(parts: &Parts, incoming: IncomingCall, persona: &Persona, place: &Place) {
     let teller = &place.teller;
-    let plan = persona.plan(number(incoming.to.as_ref()), number(incoming.from.as_ref()));
+    let plan = persona.plan(
+        called(&parts.numbers, &incoming.called, incoming.to.as_ref()).await,
+        number(incoming.from.as_ref()),
+    );
     let voice = (parts.voices)(&plan.voice, &plan.language);
     let direction = CallDirection::Inbound;
     teller.tell(CallChange::Created { direction, plan: Box::new(plan.clone()) }).await;
@@ -66,9 +69,44 @@ async fn answer(parts: &Parts, incoming: IncomingCall) -> Result<(SipCall, Leg, 
     Ok((call, leg, agreed))
 }
 
+/// Our number among those that the caller's INVITE names, else the likeliest of them.
+async fn called(ours: &OwnNumbers, named: &[E164], likeliest: Option<&Party>) -> Option<E164> {
+    for number in named {
+        if ours(number.clone()).await {
+            return Some(number.clone());
+        }
+    }
+    number(likeliest)
+}
+
 fn number(party: Option<&Party>) -> Option<E164> {
     match party {
         Some(Party::Number(number)) => Some(number.clone()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn first_of_the_named_numbers_that_is_ours_was_called() {
+        let number = |text: &str| text.parse::<E164>().unwrap();
+        let [target, to, asked] = ["+14155550101", "+14155550102", "+14155550103"].map(number);
+        let likeliest = Party::Number(asked.clone());
+        let called = async |ours: Vec<&E164>| {
+            let ours: Vec<E164> = ours.into_iter().cloned().collect();
+            let owns: OwnNumbers = Arc::new(move |number| {
+                let is_ours = ours.contains(&number);
+                Box::pin(async move { is_ours })
+            });
+            called(&owns, &[target.clone(), to.clone(), asked.clone()], Some(&likeliest)).await
+        };
+        assert_eq!(called(vec![&to, &asked]).await.as_ref(), Some(&to));
+        assert_eq!(called(vec![&to, &target]).await.as_ref(), Some(&target));
+        assert_eq!(called(vec![]).await.as_ref(), Some(&asked), "nobody knows better");
     }
 }

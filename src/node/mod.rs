@@ -14,6 +14,7 @@ pub mod http;
 pub mod languages;
 pub mod opt_out;
 pub mod owed;
+pub mod own_numbers;
 pub mod payments;
 pub mod secret;
 pub mod shutdown;

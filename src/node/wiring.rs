@@ -1,5 +1,6 @@
 //! Plugs the floors together: a configuration becomes a running node.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use futures_util::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::mpsc;
 
-use crate::base::CallId;
+use crate::base::{CallId, E164};
 use crate::call::directory::{Advertise, Directory, Parts, Refusal, TransferLeave};
 use crate::call::record::{CallPlan, EndedBy};
 use crate::media::MediaPlane;
@@ -20,6 +21,7 @@ use crate::node::config::{NodeConfig, Sources};
 use crate::node::engines::EngineRoom;
 use crate::node::front::{self, Backend};
 use crate::node::health::HealthBoard;
+use crate::node::own_numbers::own_numbers;
 use crate::node::{Books, Shutdown, http};
 use crate::service::{Admin, AdminError, Calls, Gate, HangUpError, PlaceError, Policy, TransferCall, Voices};
 use crate::sip::{IncomingCall, Liveness, RegistrationState, SipNode};
@@ -67,6 +69,7 @@ impl Node {
             advertise: advertised_address(&config, &sip),
             engines: Arc::new(move |wanted| source.voices(wanted)),
             voices: Arc::new(move |asked, language| picker.pick_voice(asked, language)),
+            numbers: own_numbers(configured_numbers(&config), &books.store),
             transfers: leave_to_transfer(TransferCall::new(gate.clone())),
             personas: config.personas.clone(),
             recordings,
@@ -138,6 +141,12 @@ fn leave_to_transfer(transfers: TransferCall) -> TransferLeave {
     })
 }
 
+/// What trunks and calls may show.
+fn configured_numbers(config: &NodeConfig) -> HashSet<E164> {
+    let trunks = config.sip.trunks.iter().flat_map(|trunk| trunk.caller_id.iter().chain(&trunk.caller_ids));
+    trunks.chain(&config.policy.caller_ids).cloned().collect()
+}
+
 async fn take_calls(directory: Directory, mut incoming: mpsc::Receiver<IncomingCall>) {
     while let Some(call) = incoming.recv().await {
         directory.take(call);
@@ -179,6 +188,9 @@ fn watch_trunks(config: &NodeConfig, sip: &SipNode, health: &HealthBoard) {
                     }
                     RegistrationState::NotConfigured => Ok("answers OPTIONS".to_owned()),
                     RegistrationState::Registered { .. } => Ok("registered".to_owned()),
+                    RegistrationState::Expiring { detail, .. } => {
+                        Ok(format!("registered, but the last refresh failed: {detail}"))
+                    }
                     RegistrationState::Registering => Err("is registering".to_owned()),
                     RegistrationState::Failed { detail, .. } => Err(detail),
                     RegistrationState::Unregistered => Err("has been unregistered".to_owned()),

@@ -220,7 +220,10 @@ pub struct IncomingCall {
     /// The network's word for who calls (P-Asserted-Identity), or else the caller's own (From);
     /// `None` if anonymous.
     pub from: Option<Party>,
+    /// Who was called, as far as the trunk's configuration tells: one of its own numbers before others.
     pub to: Option<Party>,
+    /// Every number that may have been called, the likeliest first.
+    pub called: Vec<E164>,
     /// Name of the trunk it came by.
     pub trunk: String,
     pub source: SocketAddr,

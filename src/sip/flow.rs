@@ -234,7 +234,7 @@ impl Core {
         {
             host.set_port(port);
         }
-        let user = trunk.config.username.clone().unwrap_or_else(|| "callbox".into());
+        let user = trunk.config.user().to_owned();
         Ok(Uri {
             scheme: Some(Scheme::Sip),
             auth: Some(Auth { user, password: None }),

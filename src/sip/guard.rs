@@ -90,7 +90,7 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 pub struct Dropped {
     /// Messages that are not what RFC 3261 says of their length, their start line or their header fields.
     pub malformed: u64,
-    /// Datagrams beyond what their source may send.
+    /// Datagrams, and requests over TCP and TLS, beyond what their source may send.
     pub limited: u64,
     /// Requests from addresses that belong to no trunk and name no live call.
     pub strangers: u64,
@@ -122,6 +122,11 @@ impl Gate {
     /// Whether a datagram from `source` is looked at.
     pub fn admits(&self, source: IpAddr, now: Instant) -> bool {
         self.received.fetch_add(1, Ordering::Relaxed);
+        self.has_room(source, now)
+    }
+
+    /// Whether one more message from `source`, by whatever transport, is looked at.
+    pub fn has_room(&self, source: IpAddr, now: Instant) -> bool {
         let admitted = self.limiter.lock().admit(source, self.is_trunk(source), now);
         if !admitted {
             count(&self.limited, "rate");

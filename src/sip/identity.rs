@@ -35,7 +35,7 @@ pub(super) fn written(
     let mut headers = Vec::new();
     let shown = from.or(config.caller_id.as_ref());
     let own = match shown {
-        Some(number) => number_uri(trunk, trunk.domain_uri(config.write_number(number))?),
+        Some(number) => number_uri(trunk, trunk.domain_uri(&config.write_number(number))?),
         None => trunk.our_uri()?,
     };
     // Toll-free numbers pay for the call and may ask who calls (Telnyx drops such calls).
@@ -44,7 +44,7 @@ pub(super) fn written(
         headers.extend(asserted(config.identity, &own, withheld));
     }
     if let Some(number) = diverted {
-        let diverting = number_uri(trunk, trunk.domain_uri(config.write_number(number))?);
+        let diverting = number_uri(trunk, trunk.domain_uri(&config.write_number(number))?);
         headers.extend(diversion(config.diversion, &diverting, &callee));
     }
     if !withheld {

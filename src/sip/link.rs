@@ -17,13 +17,13 @@ use tokio::sync::watch;
 
 use super::{
     backoff::is_told,
+    binding::RegistrationState,
     config::Config,
     error::SipError,
     flow::Flow,
     guard::Sources,
     keepalive::Liveness,
     node::Core,
-    registration::RegistrationState,
     routes::Aside,
     trunk::{BracketedHost, TrunkConfig},
     turns::Turns,
@@ -71,7 +71,7 @@ impl Trunk {
 
     /// `sip:user@domain`, our own address of record.
     pub fn our_uri(&self) -> Result<Uri, SipError> {
-        self.domain_uri(self.config.username.as_deref().unwrap_or("callbox"))
+        self.domain_uri(self.config.user())
     }
 
     pub fn domain_uri(&self, user: &str) -> Result<Uri, SipError> {
@@ -105,8 +105,8 @@ impl Trunk {
     /// Whether calls are likely to go through: registered if it has to be, not found dead, and not left
     /// alone by all its addresses.
     pub fn is_ready(&self, now: Instant) -> bool {
-        use RegistrationState::{NotConfigured, Registered};
-        let registered = matches!(*self.registration.borrow(), NotConfigured | Registered { .. });
+        let registration = self.registration.borrow();
+        let registered = *registration == RegistrationState::NotConfigured || registration.is_registered();
         let dead = matches!(*self.liveness.borrow(), Liveness::Dead { .. });
         let found = self.found.lock();
         let left_alone = !found.is_empty() && found.iter().all(|address| self.leaves_alone(address, now));

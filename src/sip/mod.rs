@@ -11,10 +11,12 @@
 //! | `dialog` | one call as a state machine, pure |
 //! | `session_timer`, `reliable` | when a session expires, what must be acknowledged before the answer: pure |
 //! | `schedule`, `registration`, `registrar` | when to REGISTER again, pure; its driver; the request |
+//! | `binding` | what a registration is doing, and what is left of it when refreshes fail: pure |
 //! | `routes`, `hunt` | which trunk and address a call goes by, pure, and what prepares the next |
 //! | `pace`, `turns` | how many calls a second a trunk takes, pure, and the queue for it |
 //! | `resolver` | a trunk's addresses by SRV, A and AAAA |
 //! | `identity`, `vouched` | who calls: what we write of it, and what a trunk says of it |
+//! | `called`, `party`, `numbering` | which number was called, whom a URI names, and how a trunk writes numbers: pure |
 //! | `referral`, `refer` | what becomes of a REFER, pure, and the request |
 //! | `keepalive` | whether a trunk lives, asked by OPTIONS |
 //! | `translate`, `digest`, `early`, `challenge`, `next_hop` | what the stack says otherwise than the RFCs, put right at the wire |
@@ -39,7 +41,9 @@
 mod addresses;
 mod admission;
 mod backoff;
+mod binding;
 mod call;
+mod called;
 mod calls;
 mod challenge;
 mod config;
@@ -64,6 +68,7 @@ mod message;
 mod next_hop;
 mod node;
 mod nonce;
+mod numbering;
 mod pace;
 mod party;
 mod provisional;
@@ -94,6 +99,7 @@ mod vouched;
 mod wire;
 
 pub use self::{
+    binding::RegistrationState,
     call::{CallHandle, IncomingCall, Party, Refer, Reoffer, Signal, SipCall, Way},
     config::{Config, InvalidConfig, ring_timeout_is_valid},
     end::SipEnd,
@@ -103,7 +109,6 @@ pub use self::{
     node::{Dial, Pong, SipNode, Stats},
     rate::RateLimit,
     referral::Referral,
-    registration::RegistrationState,
     tls::{TlsConfig, TlsError},
     trunk::{
         DiversionHeader, IdentityHeader, Network, NumberFormat, Server, Srtp, TransferBy, Transport,

@@ -28,6 +28,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     addresses::Addresses,
+    binding::RegistrationState,
     call::{CallHandle, IncomingCall, SipCall},
     calls::Calls,
     config::{Config, TIMER_C, ring_timeout_is_valid},
@@ -42,7 +43,7 @@ use super::{
     listener,
     message::{SDP, allow, supported},
     nonce::NonceCounts,
-    registration::{self, RegistrationState},
+    registration,
     resolver::Resolver,
     router,
     routes::{self, Candidate, Wish},

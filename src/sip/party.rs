@@ -4,8 +4,8 @@
 //! up to the `@`, are parameters of the user (RFC 3261 section 19.1.1), such as `cpc` and `phone-context`
 //! (RFC 3966) or `tgrp` (RFC 4904), and not of the URI.
 
-use super::{call::Party, quoting::bracket};
-use crate::base::{E164, Pii};
+use super::{call::Party, quoting::bracket, trunk::TrunkConfig};
+use crate::base::Pii;
 
 /// The URI of an address as headers have it, with or without brackets and a display name.
 pub(super) fn uri_of(entry: &str) -> Option<&str> {
@@ -24,8 +24,16 @@ pub(super) fn without_display_name(entry: &str) -> &str {
     bracket(entry).map_or(entry, |at| &entry[at..])
 }
 
-/// Whom a URI names; nobody where it is anonymous or has no user.
-pub(super) fn party(uri: &str) -> Option<Party> {
+/// Whom a URI of this trunk's names; nobody where it is anonymous or has no user.
+pub(super) fn party(uri: &str, trunk: &TrunkConfig) -> Option<Party> {
+    let user = user(uri).filter(|user| !user.eq_ignore_ascii_case("anonymous"))?;
+    // Separators are for people (RFC 3966 section 5.1.1).
+    let number = user.replace(['-', '.', '(', ')'], "");
+    Some(trunk.read_number(&number).map_or_else(|| Party::Other(Pii::new(user)), Party::Number))
+}
+
+/// The user part of a URI, without its parameters.
+pub(super) fn user(uri: &str) -> Option<String> {
     let (scheme, rest) = uri.split_once(':')?;
     let user = match scheme.trim().to_ascii_lowercase().as_str() {
         "sip" | "sips" => rest.split_once('@')?.0,
@@ -34,18 +42,7 @@ pub(super) fn party(uri: &str) -> Option<Party> {
     };
     // A colon begins a password.
     let user = unescaped(user.split([';', ':']).next()?);
-    if user.is_empty() || user.eq_ignore_ascii_case("anonymous") {
-        return None;
-    }
-    // Separators are for people (RFC 3966 section 5.1.1).
-    let number = user.replace(['-', '.', '(', ')'], "");
-    let international = if number.starts_with('+') { number.clone() } else { format!("+{number}") };
-    // Fewer than ten digits without a plus is an extension, not a number of the world.
-    let plausible = number.starts_with('+') || number.len() >= 10;
-    match international.parse::<E164>() {
-        Ok(number) if plausible => Some(Party::Number(number)),
-        _ => Some(Party::Other(Pii::new(user))),
-    }
+    (!user.is_empty()).then_some(user)
 }
 
 /// `%2B` is a plus (RFC 3261 section 19.1.2). What would not be plain text stays as it is written.
@@ -66,7 +63,12 @@ fn unescaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::trunk::NumberFormat, *};
+
+    fn party(uri: &str) -> Option<Party> {
+        let number_format = NumberFormat::E164WithoutPlus;
+        super::party(uri, &TrunkConfig { number_format, ..TrunkConfig::peer("a", "x".parse().unwrap()) })
+    }
 
     fn number(text: &str) -> Option<Party> {
         Some(Party::Number(text.parse().unwrap()))
@@ -89,6 +91,22 @@ mod tests {
         ] {
             assert_eq!(party(uri), number("+14155550123"), "{uri}");
         }
+    }
+
+    #[test]
+    fn digits_that_could_be_two_numbers_stay_text() {
+        let peer = TrunkConfig::peer("a", "x".parse().unwrap());
+        assert_eq!(super::party("sip:4155550123@a;user=phone", &peer), other("4155550123"));
+        assert_eq!(super::party("sip:+1-415-555-0123@a;user=phone", &peer), number("+14155550123"));
+        assert_eq!(super::party("sip:anonymous@anonymous.invalid;user=phone", &peer), None);
+        let american = TrunkConfig {
+            number_format: NumberFormat::National,
+            country_code: "1".into(),
+            international_prefix: "011".into(),
+            ..peer
+        };
+        assert_eq!(super::party("sip:(415)555-0123;cpc=x@a", &american), number("+14155550123"));
+        assert_eq!(super::party("tel:011-49-30-1234567", &american), number("+49301234567"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ const CAPACITY: usize = 4096;
 /// Between two looks for buckets that are full again.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// The `[sip.rate_limit]` section: datagrams from one address. Zero a second is no limit.
+/// The `[sip.rate_limit]` section: datagrams, and requests over TCP and TLS, from one address. Zero a second is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RateLimit {

@@ -4,7 +4,7 @@
 //! The Call-ID and the instance (RFC 5626) stay the same over restarts of this node, with numbers that rise,
 //! so that a registrar replaces the binding of before instead of ringing both.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rsipstack::{
     dialog::registration::Registration,
@@ -24,6 +24,7 @@ use super::{
     hunt::retry_after,
     link::Trunk,
     node::Core,
+    routes::AFTER_SILENCE,
     trunk::Transport,
 };
 
@@ -50,11 +51,18 @@ pub(super) struct Attempt {
     pub status: Option<u16>,
     pub detail: String,
     pub retry_after: Option<Duration>,
+    /// How long the address is tried after the others.
+    aside: Option<Duration>,
 }
 
 impl Attempt {
     pub fn failed(detail: String) -> Self {
-        Attempt { failure: Failure::Passing, status: None, detail, retry_after: None }
+        Attempt { failure: Failure::Passing, status: None, detail, retry_after: None, aside: None }
+    }
+
+    /// The REGISTER left, and nothing came back.
+    fn unanswered(detail: String) -> Self {
+        Attempt { aside: Some(AFTER_SILENCE), ..Attempt::failed(detail) }
     }
 
     fn refused(response: &Response) -> Self {
@@ -66,7 +74,14 @@ impl Attempt {
             408 => "the registrar does not answer".to_owned(),
             _ => format!("the registrar answers {status}"),
         };
-        Attempt { failure, status: Some(status), detail, retry_after: retry_after(response) }
+        let retry_after = retry_after(response);
+        let aside = match status {
+            // The stack's own word for silence, too.
+            408 => Some(AFTER_SILENCE),
+            503 => retry_after,
+            _ => None,
+        };
+        Attempt { failure, status: Some(status), detail, retry_after, aside }
     }
 }
 
@@ -76,6 +91,9 @@ pub(super) struct Registrar {
     /// The shortest registration that it grants.
     shortest: u32,
     binding: Option<Binding>,
+    /// How long the binding of before lives, whatever becomes of its refreshes, and the connection that it
+    /// lives by.
+    granted: Option<(Instant, CancellationToken)>,
 }
 
 /// What was granted last.
@@ -94,7 +112,7 @@ impl Registrar {
         inner.call_id = CallId::from(call_id(&instance, trunk));
         inner.last_seq = first_number();
         inner.extra_headers = vec![Header::Other(INSTANCE.into(), instance)];
-        Ok(Registrar { inner, uri: trunk.registrar_uri()?, shortest: 0, binding: None })
+        Ok(Registrar { inner, uri: trunk.registrar_uri()?, shortest: 0, binding: None, granted: None })
     }
 
     /// Where calls should reach us. Without a contact of ours the stack takes the address the registrar
@@ -126,6 +144,23 @@ impl Registrar {
         }
     }
 
+    /// How long calls reach us by what was granted, though later attempts failed.
+    pub fn left(&self, now: Instant) -> Option<Duration> {
+        let (until, _) = self.granted.as_ref().filter(|(_, life)| !life.is_cancelled())?;
+        until.checked_duration_since(now).filter(|left| !left.is_zero())
+    }
+
+    /// Returns when what was granted has expired; never where nothing was.
+    pub fn expired(&self) -> impl Future<Output = ()> + use<> {
+        let until = self.granted.as_ref().map(|(until, _)| *until);
+        async move {
+            match until {
+                Some(until) => tokio::time::sleep_until(until.into()).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     /// What the last answer says of it; nothing if a proxy of it takes no loose route, as all must.
     pub fn service_route(&self) -> Vec<Route> {
         let route = self.inner.preloaded_route_set();
@@ -134,6 +169,9 @@ impl Registrar {
 
     /// What was granted.
     pub async fn register(&mut self, core: &Core, trunk: &Trunk, expires: u32) -> Result<Duration, Attempt> {
+        if self.has_moved(core, trunk) {
+            self.granted = None;
+        }
         self.binding = None;
         let addresses = core.targets(trunk).await.map_err(|e| Attempt::failed(e.to_string()))?;
         let mut failed = Attempt::failed("the name has no address".into());
@@ -141,8 +179,15 @@ impl Registrar {
             let is_last = index + 1 == addresses.len();
             failed = match self.register_at(core, trunk, address, expires, is_last).await {
                 Err(attempt) if attempt.failure == Failure::Passing => attempt,
-                done => return done,
+                Err(refused) => {
+                    self.granted = None;
+                    return Err(refused);
+                }
+                granted => return granted,
             };
+            if let Some(pause) = failed.aside {
+                trunk.leave_alone(address.get_socketaddr().ok(), pause);
+            }
         }
         Err(failed)
     }
@@ -170,13 +215,15 @@ impl Registrar {
             let asked = if expires == 0 { 0 } else { expires.max(self.shortest) };
             let answer =
                 tokio::time::timeout(limit, self.inner.register(self.uri.clone(), Some(asked))).await;
-            let answer = answer.map_err(|_| Attempt::failed("the registrar does not answer".into()))?;
-            let response = answer.map_err(|error| Attempt::failed(describe(&error)))?;
+            let answer = answer.map_err(|_| Attempt::unanswered("the registrar does not answer".into()))?;
+            let response = answer.map_err(|error| Attempt::unanswered(describe(&error)))?;
             if response.status_code == StatusCode::OK {
                 let granted = held.and_then(|uri| granted(&response, &uri));
                 let granted = granted.unwrap_or_else(|| self.inner.expires());
+                let granted = Duration::from_secs(granted.into());
+                self.granted = Instant::now().checked_add(granted).map(|until| (until, life.clone()));
                 self.binding = Some(Binding { address: address.clone(), contact, life });
-                return Ok(Duration::from_secs(granted.into()));
+                return Ok(granted);
             }
             corrections += 1;
             if corrections > 2 || !self.corrects(&response, asked) {
@@ -278,6 +325,23 @@ mod tests {
         assert!(uuid::Uuid::parse_str(&instance(5060)).is_ok());
         let (before, after) = (first_number(), first_number());
         assert!(0 < before && before <= after);
+    }
+
+    #[test]
+    fn address_that_is_silent_or_names_a_time_is_set_aside() {
+        let aside = |status: &str, more: &str| {
+            let text = format!(
+                "SIP/2.0 {status}\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n\
+                 To: <sip:a@b>;tag=2\r\nCall-ID: a\r\nCSeq: 2 REGISTER\r\n{more}\r\n"
+            );
+            Attempt::refused(&Response::try_from(text.as_bytes()).unwrap()).aside
+        };
+        assert_eq!(Attempt::unanswered("silent".into()).aside, Some(AFTER_SILENCE));
+        assert_eq!(aside("408 Request Timeout", ""), Some(AFTER_SILENCE));
+        assert_eq!(aside("503 Service Unavailable", "Retry-After: 7\r\n"), Some(Duration::from_secs(7)));
+        assert_eq!(aside("503 Service Unavailable", ""), None);
+        assert_eq!(aside("403 Forbidden", ""), None);
+        assert_eq!(Attempt::failed("no such name".into()).aside, None, "nothing was sent");
     }
 
     fn written(headers: &str) -> String {

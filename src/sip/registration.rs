@@ -9,32 +9,13 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
+    binding::RegistrationState,
     keepalive::Liveness,
     link::Trunk,
     node::Core,
     registrar::{Attempt, Registrar},
     schedule::{News, Outcome, Schedule},
 };
-
-/// What a trunk's registration is doing, for health checks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RegistrationState {
-    /// The trunk is configured without registration.
-    NotConfigured,
-    Registering,
-    /// Calls reach us for `expires` from when this state began, unless refreshed before.
-    Registered {
-        expires: Duration,
-    },
-    /// The registrar refused or did not answer; tried again after `retry_in`.
-    Failed {
-        status: Option<u16>,
-        detail: String,
-        retry_in: Duration,
-    },
-    /// Taken back at shutdown.
-    Unregistered,
-}
 
 /// Keeps `trunk` registered until shutdown, then takes the registration back.
 pub(super) async fn drive(core: Arc<Core>, trunk: Arc<Trunk>, state: watch::Sender<RegistrationState>) {
@@ -43,15 +24,16 @@ pub(super) async fn drive(core: Arc<Core>, trunk: Arc<Trunk>, state: watch::Send
     let mut watch = Watch { connections, liveness, dead: false };
     let mut registrar = match Registrar::new(&core, &trunk) {
         Ok(registrar) => registrar,
-        Err(e) => return report_failure(&trunk, &state, &Attempt::failed(e.to_string()), Duration::MAX),
+        Err(e) => return report_failure(&trunk, &state, Attempt::failed(e.to_string()), None, Duration::MAX),
     };
     loop {
-        if !matches!(*state.borrow(), RegistrationState::Registered { .. }) {
+        if !state.borrow().is_registered() {
             state.send_replace(RegistrationState::Registering);
         }
-        let attempt = tokio::select! {
-            attempt = registrar.register(&core, &trunk, trunk.config.register_expires) => attempt,
-            () = core.draining.cancelled() => break,
+        let (expired, expires) = (registrar.expired(), trunk.config.register_expires);
+        let attempt = registrar.register(&core, &trunk, expires);
+        let Some(attempt) = before_the_end(&core, &state, Instant::now(), expired, attempt).await else {
+            break;
         };
         let (outcome, delay) = match attempt {
             Ok(expires) => {
@@ -63,23 +45,50 @@ pub(super) async fn drive(core: Arc<Core>, trunk: Arc<Trunk>, state: watch::Send
                 // Those that the attempt made itself are no news.
                 watch.connections.mark_unchanged();
                 let delay = schedule.failed(attempt.failure, attempt.retry_after, rand::random());
-                report_failure(&trunk, &state, &attempt, delay);
-                (Outcome::of(attempt.failure, attempt.retry_after), delay)
+                let outcome = Outcome::of(attempt.failure, attempt.retry_after);
+                report_failure(&trunk, &state, attempt, registrar.left(Instant::now()), delay);
+                (outcome, delay)
             }
         };
-        tokio::select! {
-            () = tokio::time::sleep(delay) => {}
-            () = watch.wait(&core, &trunk, &registrar, outcome, &mut schedule) => {}
-            () = core.draining.cancelled() => break,
+        let pause = async {
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = watch.wait(&core, &trunk, &registrar, outcome, &mut schedule) => {}
+            }
+        };
+        let next = Instant::now().checked_add(delay).unwrap_or_else(Instant::now);
+        if before_the_end(&core, &state, next, registrar.expired(), pause).await.is_none() {
+            break;
         }
     }
     // A node that was dropped instead of shut down has no socket any more.
-    let is_registered = matches!(*state.borrow(), RegistrationState::Registered { .. });
+    let is_registered = state.borrow().is_registered();
     if is_registered && !core.stop.is_cancelled() {
         // Bounded by the shutdown; a registrar that does not answer lets the binding expire.
         let _ = registrar.register(&core, &trunk, 0).await;
     }
     state.send_replace(RegistrationState::Unregistered);
+}
+
+/// What `work` gives; nothing at shutdown. If the binding expires before, the state says so, and that the next
+/// REGISTER leaves at `next`.
+async fn before_the_end<T>(
+    core: &Core,
+    state: &watch::Sender<RegistrationState>,
+    next: Instant,
+    expired: impl Future<Output = ()>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let told = async {
+        expired.await;
+        state.send_modify(|state| state.lapse(next.saturating_duration_since(Instant::now())));
+        std::future::pending().await
+    };
+    tokio::select! {
+        done = work => Some(done),
+        () = core.draining.cancelled() => None,
+        () = told => None,
+    }
 }
 
 /// What may bring the next REGISTER forward.
@@ -136,10 +145,11 @@ async fn revived(liveness: &mut watch::Receiver<Liveness>, dead: &mut bool) {
 fn report_failure(
     trunk: &Trunk,
     state: &watch::Sender<RegistrationState>,
-    attempt: &Attempt,
+    attempt: Attempt,
+    left: Option<Duration>,
     retry_in: Duration,
 ) {
-    let Attempt { status, detail, .. } = attempt;
-    tracing::warn!(trunk = %trunk.config.name, ?status, %detail, ?retry_in, "SIP registration failed");
-    state.send_replace(RegistrationState::Failed { status: *status, detail: detail.clone(), retry_in });
+    let Attempt { failure, status, detail, .. } = attempt;
+    tracing::warn!(trunk = %trunk.config.name, ?status, %detail, ?retry_in, ?left, "SIP registration failed");
+    state.send_replace(RegistrationState::failed(failure, left, (status, detail), retry_in));
 }

@@ -1,6 +1,10 @@
 //! What comes in from the network and belongs to no call yet.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rsipstack::{
     dialog::dialog::Dialog,
@@ -23,13 +27,15 @@ use super::{
     party::{party, uri_of},
     screen::screen,
     session_timer::TooSmall,
-    setup, vouched,
+    setup,
+    trunk::TrunkConfig,
+    vouched,
 };
 
 /// How long a request waits for its dialog to be ready.
 const DIALOG_WAIT: Duration = Duration::from_millis(500);
 
-/// Drops requests from sources that no trunk allows, and stream messages whose length is in doubt,
+/// Drops requests from sources that no trunk allows, those of streams beyond what their source may send, and stream messages whose length is in doubt,
 /// before the stack answers them; screens those of streams, which the stack reads by itself.
 pub(super) struct SourceFilter {
     pub sources: Sources,
@@ -40,6 +46,10 @@ pub(super) struct SourceFilter {
 impl TransportEventInspector for SourceFilter {
     async fn handle(&self, event: TransportEvent) -> Option<TransportEvent> {
         let TransportEvent::Incoming(message, connection, from) = &event else { return Some(event) };
+        if connection.is_reliable() && !self.has_room(message, from) {
+            tracing::debug!(source = %from, "SIP request beyond the limit dropped");
+            return None;
+        }
         let length_is_sound = !connection.is_reliable() || has_sound_length(message);
         let welcome = match message {
             SipMessage::Response(_) => true,
@@ -85,6 +95,13 @@ impl SourceFilter {
             tracing::debug!(error = describe(&error), "refusal not sent");
         }
         None
+    }
+
+    /// Whether the source may send this, too. A response that is dropped would not come again, and there are no
+    /// more of them than we asked for.
+    fn has_room(&self, message: &SipMessage, from: &SipAddr) -> bool {
+        let source = from.get_socketaddr();
+        message.is_response() || source.is_ok_and(|from| self.gate.has_room(from.ip(), Instant::now()))
     }
 
     /// A request within a call that lives is heard wherever it comes from: a carrier may send it from
@@ -292,27 +309,31 @@ fn trunk_of(core: &Core, source: SocketAddr) -> Option<Arc<Trunk>> {
 }
 
 /// Who calls: the trunk's word before the caller's own.
-pub(super) fn caller(request: &Request) -> Option<Party> {
+pub(super) fn caller(request: &Request, trunk: &TrunkConfig) -> Option<Party> {
     let asserted = request.headers.iter().find_map(|header| match header {
         Header::PAssertedIdentity(value) => vouched::first_uri(value.value()),
         _ => None,
     });
     let own = || uri_of(request.from_header().ok()?.value());
-    asserted.or_else(own).and_then(party)
-}
-
-pub(super) fn callee(request: &Request) -> Option<Party> {
-    let to = request.to_header().ok().and_then(|to| uri_of(to.value())).and_then(party);
-    match (to, party(&request.uri.to_string())) {
-        (Some(Party::Number(number)), _) | (_, Some(Party::Number(number))) => Some(Party::Number(number)),
-        (to, uri) => to.or(uri),
-    }
+    asserted.or_else(own).and_then(|uri| party(uri, trunk))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Pii;
+    use crate::{
+        base::Pii,
+        sip::{called::called, trunk::NumberFormat},
+    };
+
+    fn peer() -> TrunkConfig {
+        TrunkConfig::peer("a", "x".parse().unwrap())
+    }
+
+    fn caller(request: &Request) -> Option<Party> {
+        let number_format = NumberFormat::E164WithoutPlus;
+        super::caller(request, &TrunkConfig { number_format, ..peer() })
+    }
 
     fn request(headers: &str) -> Request {
         let text = format!(
@@ -333,7 +354,8 @@ mod tests {
         assert_eq!(caller(&request(anonymous)), None);
         let extension = "From: <sip:1001@a>;tag=1\r\nTo: <sip:b@c>";
         assert_eq!(caller(&request(extension)), Some(Party::Other(Pii::new("1001".into()))));
-        assert_eq!(callee(&request(extension)), number("+14155550100"));
+        let plain = TrunkConfig { number_format: NumberFormat::E164WithoutPlus, ..peer() };
+        assert_eq!(called(&request(extension), &plain).party, number("+14155550100"));
     }
 
     #[test]
@@ -341,14 +363,17 @@ mod tests {
         let number = |text: &str| Some(Party::Number(text.parse().unwrap()));
         let from = "From: <sip:+4930123456;cpc=ordinary@a;user=phone>;tag=1";
         let asked = request(&format!("{from}\r\nTo: <sip:+14155550177;npdi@c>"));
-        assert_eq!((caller(&asked), callee(&asked)), (number("+4930123456"), number("+14155550177")));
+        assert_eq!(
+            (caller(&asked), called(&asked, &peer()).party),
+            (number("+4930123456"), number("+14155550177"))
+        );
         let asserted = format!("{from}\r\nTo: <sip:b@c>\r\nP-Asserted-Identity: <sip:+14155550123;cpc=x@a>");
         assert_eq!(caller(&request(&asserted)), number("+14155550123"));
         let by_uri = "INVITE sip:+14155550188;rn=+14155550000;npdi@192.0.2.1 SIP/2.0\r\n\
                       Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK1\r\nCall-ID: a\r\nCSeq: 1 INVITE\r\n\
                       From: <sip:a@b>;tag=1\r\nTo: <sip:b@c>\r\n\r\n";
         let by_uri = Request::try_from(by_uri.as_bytes()).unwrap();
-        assert_eq!(callee(&by_uri), number("+14155550188"));
+        assert_eq!(called(&by_uri, &peer()).party, number("+14155550188"));
     }
 
     #[test]

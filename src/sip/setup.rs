@@ -15,6 +15,7 @@ use rsipstack::{
 
 use super::{
     call::{IncomingCall, SipCall, Way},
+    called::called,
     calls::{CallKey, Origin},
     dialog::Call,
     driver::Driver,
@@ -73,12 +74,14 @@ pub(super) fn receive(
         tokio::spawn(serve_invite(core.clone(), dialog, request, driver.place.key.clone()));
     }
     core.tasks.spawn(driver.run());
+    let called = called(&invite, &trunk.config);
     Ok(IncomingCall {
-        from: router::caller(&invite),
-        to: router::callee(&invite),
+        from: router::caller(&invite, &trunk.config),
+        to: called.party,
+        called: called.numbers,
         trunk: trunk.config.name.clone(),
         source,
-        redirected_from: vouched::redirected_from(&invite),
+        redirected_from: vouched::redirected_from(&invite, &trunk.config),
         verification: vouched::verification(&invite, &trunk.config),
         offer: body_text(invite.body()),
         call,

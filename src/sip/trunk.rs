@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::address::BracketedHost;
 use self::address::is_host;
 pub use self::address::{Network, Server};
+pub use super::numbering::NumberFormat;
 use crate::base::{E164, Pii};
 
 /// One `[[trunks]]` entry.
@@ -48,6 +49,15 @@ pub struct TrunkConfig {
     pub allow: Vec<Network>,
     #[serde(default)]
     pub number_format: NumberFormat,
+    /// Digits of the country whose numbers are written nationally, with `number_format = "national"`.
+    #[serde(default)]
+    pub country_code: String,
+    /// What stands before a number of that country, such as `0`.
+    #[serde(default)]
+    pub national_prefix: String,
+    /// What stands before the country code of another, such as `00` or `011`.
+    #[serde(default)]
+    pub international_prefix: String,
     /// Seconds between the OPTIONS that ask whether the trunk lives, 5 to 3600; 0 asks never.
     #[serde(default = "TrunkConfig::default_options_interval")]
     pub options_interval_secs: u32,
@@ -195,17 +205,6 @@ pub enum Srtp {
     Required,
 }
 
-/// How numbers are written in the URIs sent to a trunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NumberFormat {
-    /// `+14155550123`
-    #[default]
-    E164,
-    /// `14155550123`
-    E164WithoutPlus,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("trunk `{trunk}`: `{field}` {problem}")]
 pub struct InvalidTrunk {
@@ -231,6 +230,9 @@ impl TrunkConfig {
             caller_id: None,
             allow: Vec::new(),
             number_format: NumberFormat::E164,
+            country_code: String::new(),
+            national_prefix: String::new(),
+            international_prefix: String::new(),
             options_interval_secs: 0,
             priority: 0,
             weight: Self::default_weight(),
@@ -310,6 +312,7 @@ impl TrunkConfig {
         let is_prefix = |text: &String| {
             text.strip_prefix('+').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
         };
+        self.validate_numbering()?;
         if !self.prefixes.iter().all(is_prefix) {
             return Err(("prefixes", "must each be a `+` and digits, such as \"+1\""));
         }
@@ -357,17 +360,14 @@ impl TrunkConfig {
         self.caller_id.as_ref() == Some(number) || self.caller_ids.contains(number)
     }
 
-    /// `number` as this trunk writes it.
-    pub fn write_number<'a>(&self, number: &'a E164) -> &'a str {
-        match self.number_format {
-            NumberFormat::E164 => number.as_str(),
-            NumberFormat::E164WithoutPlus => number.digits(),
-        }
-    }
-
     /// `number` as it is called by this trunk.
     pub(super) fn dialled(&self, number: &E164) -> String {
         format!("{}{}", self.tech_prefix, self.write_number(number))
+    }
+
+    /// Our user, in the address of record and where calls reach us.
+    pub(super) fn user(&self) -> &str {
+        self.username.as_deref().unwrap_or("callbox")
     }
 
     /// Domain of our own address of record.

@@ -30,13 +30,13 @@ text_enum! {
 }
 
 /// The number that was called first, where another forwarded the call to ours.
-pub(super) fn redirected_from(request: &Request) -> Option<E164> {
+pub(super) fn redirected_from(request: &Request, trunk: &TrunkConfig) -> Option<E164> {
     // The topmost Diversion is the latest.
     let diverting = values(request, "Diversion").flat_map(entries).last();
     // An only entry is the number that was called.
     let history: Vec<_> = values(request, "History-Info").flat_map(entries).collect();
     let first = history.first().filter(|_| history.len() > 1).copied();
-    match uri_of(diverting.or(first)?).and_then(party)? {
+    match party(uri_of(diverting.or(first)?)?, trunk)? {
         Party::Number(number) => Some(number),
         Party::Other(_) => None,
     }
@@ -181,7 +181,9 @@ mod tests {
 
     #[test]
     fn number_that_was_called_first_is_the_lowest_diversion_or_the_first_of_the_history() {
-        let first = |headers: &[&str]| redirected_from(&invite(headers)).map(|n| n.as_str().to_owned());
+        let trunk = TrunkConfig::peer("a", "x".parse().unwrap());
+        let first =
+            |headers: &[&str]| redirected_from(&invite(headers), &trunk).map(|n| n.as_str().to_owned());
         let later = "Diversion: \"b, c\" <sip:+14155550102@x>;reason=no-answer";
         let earlier = "Diversion: <sip:+14155550109@x>, <tel:+1-415-555-0101>;counter=1";
         assert_eq!(first(&[later, earlier]).as_deref(), Some("+14155550101"));

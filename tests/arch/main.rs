@@ -44,7 +44,7 @@ const CONFINED: [(&[&str], &[&str]); 3] = [
 
 /// Files and folders (with a `/` at their end) of logic that takes the time as an argument. Add a
 /// core here when it is written.
-const PURE: [&str; 96] = [
+const PURE: [&str; 99] = [
     "src/api/wares/call/charging.rs",
     "src/base/",
     "src/call/transfer.rs",
@@ -94,6 +94,8 @@ const PURE: [&str; 96] = [
     "src/service/policy/",
     "src/service/request.rs",
     "src/sip/backoff.rs",
+    "src/sip/binding.rs",
+    "src/sip/called.rs",
     "src/sip/calls.rs",
     "src/sip/challenge.rs",
     "src/sip/dialog.rs",
@@ -102,6 +104,7 @@ const PURE: [&str; 96] = [
     "src/sip/identity.rs",
     "src/sip/next_hop.rs",
     "src/sip/nonce.rs",
+    "src/sip/numbering.rs",
     "src/sip/pace.rs",
     "src/sip/party.rs",
     "src/sip/quoting.rs",

@@ -7,6 +7,8 @@ use tokio::{
     net::{TcpStream, UdpSocket},
 };
 
+use callbox::sip::RateLimit;
+
 use super::*;
 
 fn request(method: &str, from: SocketAddr, to: SocketAddr, extra: &str, body: &str) -> String {
@@ -129,6 +131,49 @@ pub async fn still_takes_calls(node: &SipNode, calls: &mut mpsc::Receiver<Incomi
     answered(&mut out).await;
     out.handle.hang_up();
     assert_eq!(end(&mut out).await, SipEnd::LocalHangup);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_over_a_connection_are_limited_as_datagrams_are() {
+    const SENT: u64 = 60;
+    let allow = vec!["127.0.0.1".parse().unwrap()];
+    let friend = TrunkConfig { allow, ..trunk(([127, 0, 0, 1], 9).into()) };
+    let rate_limit = RateLimit { trunk_per_second: 1, trunk_burst: 5, ..RateLimit::default() };
+    let (node, _calls) = SipNode::start(Config { rate_limit, ..config(vec![friend]) }).await.unwrap();
+    let to = node.local_address();
+    let mut stream = within("connecting", TcpStream::connect(to)).await.unwrap();
+    let own = stream.local_addr().unwrap();
+    let ask = |n: u64| {
+        let ask = options(own, to).replace("SIP/2.0/UDP", "SIP/2.0/TCP");
+        ask.replace("z9hG4bK", &format!("z9hG4bK{n}")).replace("OPTIONS-hostile", &format!("{n}-hostile"))
+    };
+    let flood: String = (0..SENT).map(ask).collect();
+    within("writing", stream.write_all(flood.as_bytes())).await.unwrap();
+    let (mut heard, mut buf) = (String::new(), [0; 4000]);
+    let answered = |heard: &str| heard.matches("SIP/2.0 200").count() as u64;
+    within("every request", async {
+        while answered(&heard) + node.stats().dropped.limited < SENT {
+            // What is dropped makes no sound.
+            let read = tokio::time::timeout(Duration::from_millis(50), stream.read(&mut buf)).await;
+            heard.push_str(&String::from_utf8_lossy(&buf[..read.map_or(0, Result::unwrap)]));
+        }
+    })
+    .await;
+    assert!(answered(&heard) >= 5 && answered(&heard) < SENT, "{}", answered(&heard));
+    assert_eq!(answered(&heard) + node.stats().dropped.limited, SENT);
+    // The connection lives, and a second gives room for one more.
+    within("an answer", async {
+        let before = answered(&heard);
+        for n in SENT.. {
+            stream.write_all(ask(n).as_bytes()).await.unwrap();
+            let read = tokio::time::timeout(Duration::from_millis(100), stream.read(&mut buf)).await;
+            heard.push_str(&String::from_utf8_lossy(&buf[..read.map_or(0, Result::unwrap)]));
+            if answered(&heard) > before {
+                return;
+            }
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

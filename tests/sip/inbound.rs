@@ -1,6 +1,6 @@
 //! Calls in, from SIPp.
 
-use callbox::sip::Party;
+use callbox::sip::{NumberFormat, Party};
 
 use super::{
     kamailio::Kamailio,
@@ -119,6 +119,42 @@ async fn our_own_call_that_a_proxy_sends_back_is_a_call_of_its_own() {
         assert_eq!(end(other).await, SipEnd::RemoteHangup);
         settled(&node).await;
     }
+}
+
+/// Whom a trunk of this kind is told to have called whom SIPp calls, with these words in its INVITE.
+async fn told(kind: TrunkConfig, words: &[(&str, &str)]) -> Option<Party> {
+    let port = free_port();
+    let server = SocketAddr::from(([127, 0, 0, 1], port)).into();
+    let (node, mut calls) = node(vec![TrunkConfig { server, ..kind }]).await;
+    let peer = Sipp::uac_filled("uac_call", words, node.local_address(), port, &[]);
+    let incoming = take(&mut calls).await;
+    let to = incoming.to.clone();
+    assert_eq!(end(&mut answer(incoming).await).await, SipEnd::RemoteHangup);
+    peer.succeeds().await;
+    to
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn number_that_was_called_is_found_where_the_carrier_puts_it_and_read_as_it_writes() {
+    let (called, kind) = (Some(Party::Number(number("+14155550123"))), trunk(([127, 0, 0, 1], 9).into()));
+    let named = |text: &str| Some(Party::Other(text.to_owned().into()));
+    // In To stands whom somebody called first.
+    let dialled = [("To: <sip:[service]", "To: <sip:+14155550177")];
+    assert_eq!(told(kind.clone(), &dialled).await, called);
+    // The Request-URI is what we registered.
+    let contact =
+        [("sip:[service]@[remote_ip]:[remote_port] SIP/2.0", "sip:alice@[remote_ip]:[remote_port] SIP/2.0")];
+    let registered = TrunkConfig { username: Some("alice".into()), ..kind.clone() };
+    assert_eq!(told(registered, &contact).await, called);
+    let national = [("sip:[service]", "sip:4155550123")];
+    assert_eq!(told(kind.clone(), &national).await, named("4155550123"));
+    let american = TrunkConfig {
+        number_format: NumberFormat::National,
+        country_code: "1".into(),
+        international_prefix: "011".into(),
+        ..kind
+    };
+    assert_eq!(told(american, &national).await, called);
 }
 
 #[tokio::test(flavor = "multi_thread")]

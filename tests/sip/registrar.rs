@@ -1,11 +1,15 @@
 //! Registration through restarts: the registrar's, and our own.
 
+use std::{collections::HashSet, net::UdpSocket as StdUdpSocket};
+
 use callbox::sip::RegistrationState;
 use tokio::net::UdpSocket;
 
 use super::{
+    dnsmasq::{Dnsmasq, srv},
     kamailio::Kamailio,
     peers::{Sipp, free_port},
+    trunks::{received, response},
     *,
 };
 
@@ -49,6 +53,75 @@ async fn registrar_that_forgot_us_is_told_again_soon() {
     registration(&node, "the refusal", forgotten).await;
     registration(&node, "registration", is_registered).await;
     registrar.succeeds().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn address_that_left_a_registration_unanswered_is_not_asked_first_again() {
+    let silent = StdUdpSocket::bind("127.0.0.1:0").unwrap();
+    silent.set_nonblocking(true).unwrap();
+    // Grants ten seconds, twice, and hears that we go.
+    let registrar = Sipp::uas("registrar", 1, &[]).await;
+    let records = [
+        srv("carrier.test", "silent.carrier.test", silent.local_addr().unwrap().port(), 10, 1),
+        srv("carrier.test", "registrar.carrier.test", registrar.address.port(), 20, 1),
+    ];
+    let dns = Dnsmasq::start(None, 60, records.as_flattened()).await;
+    let password = trunk_with_password(registrar.address, "secret");
+    let trunk = TrunkConfig { register: true, server: "carrier.test".parse().unwrap(), ..password };
+    let (setup_timeout, nameservers) = (Duration::from_secs(1), vec![dns.address]);
+    let (node, _) =
+        SipNode::start(Config { setup_timeout, nameservers, ..config(vec![trunk]) }).await.unwrap();
+    let mut state = node.registration("test").unwrap();
+    within("registration", state.wait_for(is_registered)).await.unwrap();
+    state.mark_unchanged();
+    within("the refresh", state.changed()).await.unwrap();
+    within("the shutdown", node.shutdown()).await;
+    registrar.succeeds().await;
+    // One that comes again is a retransmission.
+    let (mut asked, mut buf) = (HashSet::new(), [0; 4000]);
+    while let Ok(length) = silent.recv(&mut buf) {
+        let message = String::from_utf8_lossy(&buf[..length]).into_owned();
+        asked.extend(message.lines().find(|line| line.starts_with("CSeq:")).map(str::to_owned));
+    }
+    assert_eq!(asked.len(), 1, "{asked:?}");
+}
+
+/// A registrar that grants ten seconds, and from then on names a time long after them.
+async fn busy_registrar() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut granted = None;
+        loop {
+            let (request, from) = received(&socket).await;
+            let line = |name: &str| request.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+            // One that comes again gets the answer of before.
+            let answer = match granted.get_or_insert(line("CSeq:")) == &line("CSeq:") {
+                true => response("200 OK", &request, &format!("{};expires=10\r\n", line("Contact:"))),
+                false => response("503 Service Unavailable", &request, "Retry-After: 600\r\n"),
+            };
+            socket.send_to(answer.as_bytes(), from).await.unwrap();
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn binding_outlives_a_refresh_that_fails_until_it_expires() {
+    let (node, _) = node(vec![registered_at(busy_registrar().await)]).await;
+    registration(&node, "registration", is_registered).await;
+    let state = registration(&node, "the refresh", |state| !is_registered(state)).await;
+    let RegistrationState::Expiring { left, status, detail, retry_in } = state else {
+        panic!("the binding lives, not {state:?}");
+    };
+    assert!(left > Duration::ZERO && left <= Duration::from_secs(2), "{left:?}");
+    assert_eq!((status, &*detail), (Some(503), "the registrar answers 503"));
+    assert!(retry_in >= Duration::from_secs(600), "{retry_in:?}");
+    let state = registration(&node, "the expiry", |state| !state.is_registered()).await;
+    let RegistrationState::Failed { status: Some(503), retry_in: rest, .. } = state else {
+        panic!("the binding has expired, not {state:?}");
+    };
+    assert!(rest < retry_in && rest > Duration::from_secs(500), "{rest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

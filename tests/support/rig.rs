@@ -328,6 +328,7 @@ impl Rig {
                 let rules = asked_rules.clone();
                 Box::pin(async move { rules.say(script.leave).await })
             }),
+            numbers: Arc::new(|_| Box::pin(async { false })),
             personas: BTreeMap::from([("test".to_owned(), Persona::default())]),
             recordings: recordings.path().to_owned(),
             events,
