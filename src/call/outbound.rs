@@ -68,15 +68,11 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
             return failed(None);
         }
     };
-    let ring_timeout = parts.config.ring_timeout();
     let request = Dial {
-        trunk: None,
-        to,
         from: plan.from.clone(),
         home: plan.home.clone(),
-        diverted: None,
-        offer: leg.dialled(),
-        ring_timeout: Some(ring_timeout),
+        ring_timeout: Some(parts.config.ring_timeout()),
+        ..Dial::to(to, leg.dialled())
     };
     let mut call = match parts.sip.dial(request).await {
         Ok(call) => call,

@@ -152,9 +152,7 @@ async fn call(ours: Srtp, theirs: Option<&str>, encrypted: bool) -> Result<(), S
     let sockets = Sockets::bind().await;
     let to = "+14155550123".parse().unwrap();
     let local = sockets.local();
-    let offer = local.clone();
-    let dial = Dial { trunk: None, to, from: None, home: None, diverted: None, offer, ring_timeout: None };
-    let mut call = node.dial(dial).await.unwrap();
+    let mut call = node.dial(Dial::to(to, local.clone())).await.unwrap();
     let answer = answer_of(&mut call).await?;
     assert_eq!(call.handle.srtp(), ours);
     let agreed = sdp::accept(&Local { srtp: ours, ..local }, &answer).unwrap();

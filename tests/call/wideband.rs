@@ -26,9 +26,7 @@ async fn call(baresip: &Baresip, codec: Codec, hz: f64, sockets: SocketMode) -> 
     let leg = plane.reserve().unwrap();
     let local = Local { codecs: vec![codec], ..Local::new(leg.local_addr(), 7) };
     let to = "+14155550123".parse().unwrap();
-    let offer = local.clone();
-    let dial = Dial { trunk: None, to, from: None, home: None, diverted: None, offer, ring_timeout: None };
-    let mut call = node.dial(dial).await.unwrap();
+    let mut call = node.dial(Dial::to(to, local.clone())).await.unwrap();
     let answer = loop {
         match tokio::time::timeout(LIMIT, call.signals.recv()).await.expect("an answer in time") {
             Some(Signal::Answered { sdp }) => break sdp,

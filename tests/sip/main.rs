@@ -86,15 +86,7 @@ fn number(text: &str) -> E164 {
 }
 
 fn dial() -> Dial {
-    Dial {
-        trunk: None,
-        to: number("+14155550123"),
-        from: Some(number("+14155550100")),
-        home: None,
-        diverted: None,
-        offer: local(),
-        ring_timeout: None,
-    }
+    Dial { from: Some(number("+14155550100")), ..Dial::to(number("+14155550123"), local()) }
 }
 
 fn local() -> Local {
