@@ -9,7 +9,7 @@ use crate::call::record::{CallDirection, CallPlan, CallStatus, EndedBy};
 use crate::call::recording;
 use crate::call::teller::Teller;
 use crate::media::Recorded;
-use crate::sip::{Dial, Reoffer, Signal, SipCall, SipEnd, Way};
+use crate::sip::{Dial, Signal, SipCall, SipEnd, Way};
 
 /// Runs the call from its first event to its last.
 pub(super) async fn run(parts: &Parts, plan: CallPlan, place: &Place) {
@@ -116,10 +116,7 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
                     }
                 };
             }
-            Some(Signal::Reoffer(Reoffer { sdp: Some(offer), reply })) => {
-                // The far end may have hung up meanwhile.
-                let _ = reply.send(leg.renegotiate(&offer).map_err(|_| 488));
-            }
+            Some(Signal::Reoffer(reoffer)) => leg.reply(reoffer),
             Some(Signal::Answered { sdp }) => {
                 return Dialled::Answered { call: Box::new(call), leg: Box::new(leg), sdp };
             }
