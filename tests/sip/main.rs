@@ -27,6 +27,10 @@ mod scanners;
 #[path = "../support/settled.rs"]
 mod settled;
 mod tls;
+mod tls_carrier;
+mod tls_connections;
+mod tls_renewal;
+mod tls_trust;
 mod torture;
 mod trunk_rules;
 mod trunks;
