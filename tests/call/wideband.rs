@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::baresip::{Baresip, level, tone};
+use crate::baresip::{Baresip, level};
 use crate::callee::{Callee, Manner};
 use crate::eventually;
 use crate::rig::{Rig, Script, plan};
+use crate::tones::tone;
 use callbox::base::audio::{Codec, rate_of_frame};
 use callbox::media::{self, MediaEvent, MediaPlane, MediaStats, SocketMode, UtteranceId};
 use callbox::sip::sdp::{self, Local};
@@ -40,7 +41,7 @@ async fn call(baresip: &Baresip, codec: Codec, hz: f64, sockets: SocketMode) -> 
     let session = agreed.agreed().begin(media::jitter::Config::default(), LIMIT, 5);
     let (handle, mut events) = leg.start(session).unwrap();
     let rate = handle.rate();
-    handle.play_at(UtteranceId(1), tone(hz, rate, 6), rate).unwrap();
+    handle.play_at(UtteranceId(1), tone(hz, rate as usize * 6, rate), rate).unwrap();
     handle.finish(UtteranceId(1)).unwrap();
     let mut heard = Vec::new();
     while heard.len() < rate as usize * 7 {

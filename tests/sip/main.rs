@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod auth;
+#[path = "../support/certificates.rs"]
 mod certificates;
 #[path = "../support/condition.rs"]
 mod condition;

@@ -129,7 +129,7 @@ async fn certificate_that_is_not_right_is_refused_and_the_fix_named() {
     assert!(detail.contains("not trusted here: set `tls_ca`"), "{detail}");
     let detail = why_not(TrunkConfig { tls_ca: None, ..trunk }).await;
     assert!(detail.contains("not trusted here: set `tls_ca`"), "{detail}");
-    let (_server, address) = mute_server(&authority.sign_expired("expired")).await;
+    let (_server, address) = mute_server(&authority.sign_until("20200201000000Z", "expired")).await;
     let detail = why_not(tls_trunk(address, &authority)).await;
     assert!(detail.contains("has expired"), "{detail}");
     let plain = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
