@@ -43,11 +43,12 @@ use std::{net::SocketAddr, time::Duration};
 use callbox::{
     base::E164,
     sip::{
-        Config, Dial, IncomingCall, Signal, SipCall, SipEnd, SipError, SipNode, Srtp, TrunkConfig,
+        Config, Dial, IncomingCall, RegistrationState, Signal, SipCall, SipEnd, SipError, SipNode, Srtp,
+        TrunkConfig,
         sdp::{self, Local},
     },
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use condition::eventually;
 use peers::Sipp;
@@ -78,6 +79,11 @@ fn trunk(server: SocketAddr) -> TrunkConfig {
     TrunkConfig::peer("test", server.into())
 }
 
+/// A trunk that may call from these addresses, and that nobody calls.
+fn caller_at(addresses: &str) -> TrunkConfig {
+    TrunkConfig { allow: vec![addresses.parse().unwrap()], ..trunk(([127, 0, 0, 9], 9).into()) }
+}
+
 fn trunk_with_password(server: SocketAddr, password: &str) -> TrunkConfig {
     TrunkConfig {
         username: Some("alice".into()),
@@ -96,6 +102,14 @@ fn dial() -> Dial {
 
 fn local() -> Local {
     Local::new("127.0.0.1:40000".parse().unwrap(), 1)
+}
+
+/// Waits until the node is registered; gives what comes of that.
+async fn registered(node: &SipNode) -> watch::Receiver<RegistrationState> {
+    let mut state = node.registration("test").unwrap();
+    let registered = |state: &RegistrationState| matches!(state, RegistrationState::Registered { .. });
+    within("registration", state.wait_for(registered)).await.unwrap();
+    state
 }
 
 /// Waits until SIPp's trace has a request, such as `ACK`.

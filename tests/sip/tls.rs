@@ -7,7 +7,7 @@ use super::{
     dnsmasq::{Dnsmasq, srv_tls},
     inbound::{answer, take},
     peers::{Group, Sipp, free_port, spawn, traces},
-    tls_carrier::{Setup, answers, registered, tls_trunk},
+    tls_carrier::{Setup, answers, tls_trunk},
     *,
 };
 

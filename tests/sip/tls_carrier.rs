@@ -2,7 +2,7 @@
 
 use std::{fs::File, net::Ipv4Addr, path::PathBuf, process::Command};
 
-use callbox::sip::{RegistrationState, Transport};
+use callbox::sip::Transport;
 
 use super::{
     certificates::{Authority, Certificate},
@@ -99,10 +99,4 @@ pub fn tls_trunk(server: SocketAddr, authority: &Authority) -> TrunkConfig {
 /// Waits until the trunk answers: a carrier takes a moment to start.
 pub async fn answers(node: &SipNode) {
     within("the trunk's answer", async { while node.options(None).await.is_err() {} }).await;
-}
-
-pub async fn registered(node: &SipNode) {
-    let mut state = node.registration("test").unwrap();
-    let registered = |state: &RegistrationState| matches!(state, RegistrationState::Registered { .. });
-    within("registration", state.wait_for(registered)).await.unwrap();
 }

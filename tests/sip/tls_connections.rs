@@ -16,7 +16,7 @@ use super::{
     dnsmasq::Dnsmasq,
     inbound::{answer, take},
     peers::{Sipp, free_port},
-    tls_carrier::{Setup, answers, registered, tls_trunk},
+    tls_carrier::{Setup, answers, tls_trunk},
     *,
 };
 
@@ -32,9 +32,7 @@ async fn connection_that_dies_is_made_again_and_registers_anew() {
         ..tls_trunk(carrier.address, &authority)
     };
     let (node, mut calls) = node(vec![trunk]).await;
-    registered(&node).await;
-    let mut registration = node.registration("test").unwrap();
-    registration.mark_unchanged();
+    let mut registration = registered(&node).await;
     carrier.stop();
     let mut life = node.liveness("test").unwrap();
     let dead = |life: &Liveness| matches!(life, Liveness::Dead { .. });
@@ -66,10 +64,7 @@ async fn call_outlives_the_connection_it_was_made_by() {
     within("the loss", life.wait_for(|life| matches!(life, Liveness::Dead { .. }))).await.unwrap();
     carrier.start();
     answers(&node).await;
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
-    callee.succeeds().await;
-    settled(&node).await;
+    hangs_up(&node, call, callee).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,9 +136,7 @@ async fn call_goes_by_the_live_address_while_others_of_the_trunk_hang() {
     let mut call = node.dial(Dial { trunk: Some("test".into()), ..dial() }).await.unwrap();
     answered(&mut call).await;
     assert_eq!(given_up.load(Ordering::SeqCst), 0, "no attempt was waited for");
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
-    callee.succeeds().await;
+    hangs_up(&node, call, callee).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -81,11 +81,7 @@ async fn trunk_that_asks_for_a_certificate_gets_the_nodes() {
     };
     let (known, _) = SipNode::start(Config { tls, ..config(vec![trunk.clone()]) }).await.unwrap();
     answers(&known).await;
-    let mut call = known.dial(dial()).await.unwrap();
-    answered(&mut call).await;
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
-    callee.succeeds().await;
+    has_a_call(&known, callee).await;
     let (unknown, _) = node(vec![trunk]).await;
     assert!(unknown.options(None).await.is_err());
 }
