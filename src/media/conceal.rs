@@ -8,6 +8,7 @@
 
 use std::ops::RangeInclusive;
 
+use super::{jitter::FRAME_SAMPLES, prefetch::prefetch};
 use crate::base::audio::NARROWBAND_HZ;
 
 /// Samples of the past that three of the longest periods and one overlap need.
@@ -78,6 +79,12 @@ impl Concealer {
         }
         self.remember(out);
         audible
+    }
+
+    /// Brings the oldest of the past nearer, which what is given next replaces.
+    pub fn prefetch(&self) {
+        let replaced = self.past.len().min(self.oldest + FRAME_SAMPLES * self.scale);
+        prefetch(&self.past[self.oldest..replaced]);
     }
 
     /// The last samples given, oldest first.

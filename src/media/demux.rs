@@ -65,9 +65,11 @@ pub struct Demux {
     by_source: HashMap<SocketAddr, Vec<Call>>,
     by_host: HashMap<IpAddr, Vec<Call>>,
     by_ours: HashMap<Ssrc, Call>,
-    /// Calls by the stream that they hear and the host it comes from: nearly all packets are told by this,
-    /// however many calls a gateway has.
+    /// Calls by the stream that they hear and the host it comes from.
     by_heard: HashMap<(IpAddr, Ssrc), Vec<Call>>,
+    /// Of these, the first by the whole source: nearly all packets are told by one look here, however many
+    /// calls a gateway has.
+    flows: HashMap<(SocketAddr, Ssrc), Call>,
     /// Oldest first, with the time when it may be heard again.
     resting: VecDeque<(Instant, SocketAddr, Ssrc)>,
 }
@@ -88,6 +90,7 @@ impl Demux {
             by_host: HashMap::new(),
             by_ours: HashMap::new(),
             by_heard: HashMap::new(),
+            flows: HashMap::new(),
             resting: VecDeque::new(),
         }
     }
@@ -100,6 +103,7 @@ impl Demux {
         self.by_ours.insert(claim.ours, call);
         if let Some(heard) = claim.heard {
             self.by_heard.entry((claim.source().ip(), heard)).or_default().push(call);
+            self.flows.entry((claim.source(), heard)).or_insert(call);
         }
         self.calls.insert(call, Entry { claim, proven });
     }
@@ -120,8 +124,8 @@ impl Demux {
     /// Whose RTP it is.
     pub fn rtp(&self, now: Instant, from: SocketAddr, ssrc: Ssrc) -> Route {
         let from = canonical(from);
-        if let Some(call) = self.hearing(from.ip(), ssrc).find(|call| self.source(*call) == from) {
-            return Route::Known(call);
+        if let Some(call) = self.flows.get(&(from, ssrc)) {
+            return Route::Known(*call);
         }
         let claimants = self.by_source.get(&from).map_or(&[][..], Vec::as_slice);
         let proven = |call: &&Call| self.calls[*call].proven == Some(ssrc);
@@ -172,12 +176,27 @@ impl Demux {
         self.resting.iter().any(|(until, source, old)| (*source, *old) == (from, ssrc) && *until > now)
     }
 
+    /// A flow that was a call's is that of another one that hears the same, if there is one.
+    fn hand_on(&mut self, call: Call, source: SocketAddr, heard: Ssrc) {
+        if self.flows.get(&(source, heard)) != Some(&call) {
+            return;
+        }
+        let other = self.hearing(source.ip(), heard).find(|other| self.source(*other) == source);
+        match other {
+            Some(other) => self.flows.insert((source, heard), other),
+            None => self.flows.remove(&(source, heard)),
+        };
+    }
+
     fn remove(&mut self, call: Call) -> Option<Entry> {
         let entry = self.calls.remove(&call)?;
         let source = entry.claim.source();
         leave(&mut self.by_source, source, call);
         leave(&mut self.by_host, source.ip(), call);
-        entry.claim.heard.into_iter().for_each(|heard| leave(&mut self.by_heard, (source.ip(), heard), call));
+        if let Some(heard) = entry.claim.heard {
+            leave(&mut self.by_heard, (source.ip(), heard), call);
+            self.hand_on(call, source, heard);
+        }
         self.by_ours.remove(&entry.claim.ours);
         Some(entry)
     }

@@ -3,12 +3,12 @@
 //!
 //! Sessions live on threads of their own, never on the application's runtime, so that a busy node
 //! does not disturb pacing. A new leg goes to the thread with the fewest. A thread serves hundreds of legs
-//! without a poller: legs are dealt over ten phases of 2 ms, and at its phase a leg reads its socket dry,
+//! without a poller: legs are dealt over five phases of 4 ms, and at its phase a leg reads its socket dry,
 //! ticks, and sends. Nothing would be done with a packet before the tick anyway, and a wake-up per packet
 //! would cost more than the packet. A leg that panics ends alone.
 //!
 //! Legs have a pair of sockets each, or share one pair with all legs of their thread
-//! ([`SocketMode`]): that is read every 2 ms, and [`demux`](super::demux) says whose a datagram is. A thread
+//! ([`SocketMode`]): that is read every 4 ms, and [`demux`](super::demux) says whose a datagram is. A thread
 //! has shared ports of its own, rather than one of several sockets on the same port, since the kernel would
 //! deal a call's packets to any thread.
 //!
@@ -51,7 +51,7 @@ pub use self::{
     worker::wake_on_time,
 };
 use self::{
-    leg::{EventSink, LiveLeg},
+    leg::{EventSink, Start},
     readiness::Readiness,
     shared::SharedPort,
     sockets::Sockets,
@@ -256,8 +256,9 @@ impl Leg {
     ) -> Result<(MediaHandle, mpsc::Receiver<MediaEvent>), MediaError> {
         let (events, receiver) = mpsc::channel(self.event_queue);
         let (handle, commands) = handle::channel(self.local_addr(), config.agreed.codec.sample_rate());
-        let leg = LiveLeg::new(self.seat, config, commands, EventSink::new(events), self.presence);
-        match self.inbox.try_send(ToWorker::Adopt(Box::new(leg))) {
+        let Leg { seat, presence, .. } = self;
+        let start = Start { seat, config, commands, events: EventSink::new(events), presence };
+        match self.inbox.try_send(ToWorker::Adopt(Box::new(start))) {
             Ok(()) => Ok((handle, receiver)),
             Err(TrySendError::Full(_)) => Err(MediaError::Busy),
             Err(TrySendError::Disconnected(_)) => Err(MediaError::Closed),

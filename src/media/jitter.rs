@@ -186,6 +186,13 @@ impl JitterBuffer {
         }
     }
 
+    /// Brings nearer what the next packet and the next frame touch.
+    pub fn prefetch(&self) {
+        self.ring.prefetch(self.cursor, self.frame_length());
+        self.ring.prefetch(self.end, self.frame_length());
+        self.concealer.prefetch();
+    }
+
     /// Counters, in samples of 8 kHz.
     pub fn stats(&self) -> JitterStats {
         self.stats
@@ -213,6 +220,15 @@ impl JitterBuffer {
             |at: i64, to: u32, from: u32| (i128::from(at) * i128::from(to) / i128::from(from)) as i64;
         let near = scaled(self.end, self.clock_rate, self.rate);
         scaled(timestamp.extend(near), self.rate, self.clock_rate)
+    }
+
+    /// Whether what begins at `timestamp` is out of reach of what is held: then the buffer begins anew by it.
+    pub fn is_jump(&self, timestamp: Timestamp) -> bool {
+        self.started && self.is_out_of_reach(self.place(timestamp) - self.cursor)
+    }
+
+    fn is_out_of_reach(&self, ahead: i64) -> bool {
+        ahead.unsigned_abs() > self.ring.capacity() as u64
     }
 
     /// The delay aimed at.
@@ -245,8 +261,7 @@ impl JitterBuffer {
         let pcm = &pcm[..pcm.len().min(capacity / 2)];
         let len = pcm.len() as i64;
         let at = self.place(timestamp);
-        let ahead = at + len - self.cursor;
-        if !self.started || ahead.abs() > capacity as i64 {
+        if !self.started || self.is_out_of_reach(at + len - self.cursor) {
             return self.resync(now, at, pcm);
         }
         let behind = self.delay.observe(now, at);

@@ -28,6 +28,7 @@
 //! | [`tap`], [`recording`] | both sides into a file, WAV or Opus |
 //! | [`resample`] | between the line's rate and what models speak and hear |
 //! | [`ports`] | which pairs of UDP ports |
+//! | `prefetch` | memory that is asked for early |
 //!
 //! # The way of a frame
 //! Datagram → [`srtp`] → [`latching`] → [`reception`] → [`codec`] → [`jitter`] (with [`conceal`]) →
@@ -47,6 +48,7 @@ pub(crate) mod netem;
 pub mod pacer;
 pub mod playout;
 pub mod ports;
+mod prefetch;
 pub mod quality;
 pub mod reception;
 pub mod recording;

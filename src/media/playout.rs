@@ -6,8 +6,8 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::resample::stretched;
-use crate::base::audio::{NARROWBAND_HZ, duration_of};
+use super::{prefetch::prefetch, resample::stretched};
+use crate::base::audio::{NARROWBAND_HZ, duration_of, frame_samples};
 
 /// Names what is said in one go. Chosen by whoever plays; must grow from one utterance to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -162,6 +162,14 @@ impl Playout {
             }
         }
         self.queued = self.utterances.iter().flat_map(|u| &u.chunks).map(|chunk| chunk.len()).sum();
+    }
+
+    /// Brings nearer what the next frame is filled from.
+    pub fn prefetch(&self) {
+        if let Some(chunk) = self.utterances.front().and_then(|utterance| utterance.chunks.front()) {
+            let next = self.offset..chunk.len().min(self.offset + frame_samples(self.rate));
+            prefetch(&chunk[next]);
+        }
     }
 
     /// What waits, in samples of 8 kHz.

@@ -29,6 +29,7 @@ mod reporting;
 mod stats;
 
 use std::{
+    borrow::Cow,
     collections::VecDeque,
     net::SocketAddr,
     time::{Duration, Instant},
@@ -58,7 +59,7 @@ use super::{
     tap::TapFrame,
 };
 use crate::base::{
-    audio::{Codec, Direction, frame_samples},
+    audio::{Codec, Direction, WIDEBAND_HZ, frame_samples},
     terms::{Formats, OpusTerms},
 };
 
@@ -68,6 +69,8 @@ const AFTER_GOODBYE: Duration = Duration::from_secs(3);
 /// A far end that was not heard for so long may be heard from elsewhere after a re-INVITE
 /// ([`latching`](super::latching)): a NAT that gave it another port has not yet ended the call.
 const SILENT: Duration = Duration::from_secs(2);
+/// Samples of a wideband frame.
+const LONGEST_FRAME: usize = frame_samples(WIDEBAND_HZ);
 /// Packets that a goodbye overtook come within this; who is heard after it has not left.
 const STRAGGLERS: Duration = Duration::from_millis(500);
 
@@ -283,6 +286,12 @@ impl Session {
         }
     }
 
+    /// Brings nearer what [`Session::handle_timeout`] reads, beside the session itself.
+    pub fn prefetch(&self) {
+        self.jitter.prefetch();
+        self.outbound.playout.prefetch();
+    }
+
     /// When [`Session::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         Some(self.pacer.poll_timeout())
@@ -292,8 +301,23 @@ impl Session {
         self.outputs.pop_front()
     }
 
+    /// [`Session::handle_timeout`], with all that is to be polled put into `outputs`, which is empty. Sessions
+    /// that share it have none of their own to bring into the cache.
+    pub fn handle_timeout_into(&mut self, now: Instant, outputs: &mut VecDeque<Output>) {
+        outputs.append(&mut self.outputs);
+        std::mem::swap(outputs, &mut self.outputs);
+        self.handle_timeout(now);
+        std::mem::swap(outputs, &mut self.outputs);
+    }
+
     /// Queues audio at `rate` Hz behind what already waits, or none of it.
-    pub fn play(&mut self, utterance: UtteranceId, pcm: &[i16], rate: u32) -> Result<(), PlayoutFull> {
+    pub fn play<'a>(
+        &mut self,
+        utterance: UtteranceId,
+        pcm: impl Into<Cow<'a, [i16]>>,
+        rate: u32,
+    ) -> Result<(), PlayoutFull> {
+        let pcm = pcm.into();
         self.outbound.playout.admit(narrow(pcm.len(), rate))?;
         let pcm = self.inlet.fit(utterance, pcm, rate, self.rate());
         self.outbound.playout.push(utterance, pcm);
@@ -425,10 +449,12 @@ impl Session {
             let digit = self.tones.hear(&heard);
             self.emit_digit(digit);
         }
-        self.send(now);
+        let mut said = [0; LONGEST_FRAME];
+        let said = &mut said[..heard.len()];
+        self.send(now, said);
         if self.tapped {
-            let both = heard.iter().zip(self.outbound.sent());
-            let stereo = both.map(|(&left, &right)| [left, right]).collect();
+            let both = heard.iter().zip(said);
+            let stereo = both.map(|(&left, &mut right)| [left, right]).collect();
             let frame = TapFrame { start: self.clock, rate: self.rate(), stereo };
             self.outputs.push_back(Output::Tap(Box::new(frame)));
         }
@@ -437,12 +463,13 @@ impl Session {
         self.clock += FRAME_SAMPLES as u64;
     }
 
-    fn send(&mut self, now: Instant) {
+    /// Sends a packet, if one may be sent, and puts its audio into `frame`, which is silent.
+    fn send(&mut self, now: Instant, frame: &mut [i16]) {
         let to = self.latch.destination().filter(|_| self.direction.sends());
-        let Some(to) = to else { return self.outbound.pause() };
+        let Some(to) = to else { return self.outbound.pause(self.rate()) };
         let mut progress = Vec::new();
         let payload_types = (self.payload_type, self.telephone_event);
-        let mut datagram = self.outbound.tick(payload_types, &mut progress);
+        let mut datagram = self.outbound.tick(payload_types, frame, &mut progress);
         self.stats.packets_sent += 1;
         self.stats.octets_sent += datagram.payload_len() as u64;
         self.srtp.iter_mut().for_each(|srtp| datagram.protect(srtp));

@@ -1,32 +1,15 @@
 //! G.711: 8-bit logarithmic PCM at 8 kHz (ITU-T G.711, 11/1988).
 //!
 //! Linear samples are 16-bit, scaled as the ITU-T Software Tool Library (G.191) scales them: the
-//! 14-bit values of μ-law times four, the 13-bit values of A-law times eight. Both ways read tables made
-//! at compile time. Those for encoding know magnitudes alone, as coarse as the law tells them apart: 8 KB and
-//! 2 KB, where one of every sample would need 64 KB of a cache that a thousand calls share.
+//! 14-bit values of μ-law times four, the 13-bit values of A-law times eight. Decoding reads a table made at
+//! compile time. Encoding is arithmetic that the compiler does for eight samples at a time: a segment is an
+//! octave, and the exponent and the first four bits of the mantissa of a binary floating-point number are
+//! just a code's segment and step.
 
 /// Linear value of every μ-law byte: ±32,124 down to 0.
 pub static ULAW: [i16; 256] = table(true);
 /// Linear value of every A-law byte: ±32,256 down to ±8.
 pub static ALAW: [i16; 256] = table(false);
-
-/// Code of every magnitude, without its sign.
-static TO_ULAW: [u8; 1 << 13] = {
-    let (mut codes, mut step) = ([0; 1 << 13], 0);
-    while step < codes.len() {
-        codes[step] = magnitude_to_ulaw(step as u16);
-        step += 1;
-    }
-    codes
-};
-static TO_ALAW: [u8; 1 << 11] = {
-    let (mut codes, mut step) = ([0; 1 << 11], 0);
-    while step < codes.len() {
-        codes[step] = magnitude_to_alaw(step as u16);
-        step += 1;
-    }
-    codes
-};
 
 /// Added to a magnitude so that every μ-law segment begins at a power of two.
 const ULAW_BIAS: u16 = 33;
@@ -37,35 +20,30 @@ const ALAW_TOGGLE: u8 = 0x55;
 /// μ-law byte of a linear sample. Both zeros exist; `0` becomes `0xff`.
 pub fn encode_ulaw(sample: i16) -> u8 {
     let (sign, magnitude) = split(sample);
-    TO_ULAW[usize::from(magnitude >> 2) & (TO_ULAW.len() - 1)] | sign
+    let biased = ((magnitude >> 2) + ULAW_BIAS).min(ULAW_CLIP);
+    (!segment_and_step(biased, 5) & 0x7f) | sign
 }
 
 /// A-law byte of a linear sample; `0` becomes `0xd5`.
 pub fn encode_alaw(sample: i16) -> u8 {
     let (sign, magnitude) = split(sample);
-    (TO_ALAW[usize::from(magnitude >> 4) & (TO_ALAW.len() - 1)] | sign) ^ ALAW_TOGGLE
+    let level = magnitude >> 4;
+    // Steps below the octave of 16, which is segment 1, are as wide as in it.
+    let code = if level < 16 { level as u8 } else { segment_and_step(level, 3) };
+    (code | sign) ^ ALAW_TOGGLE
 }
 
-/// `magnitude` has 13 bits.
-const fn magnitude_to_ulaw(magnitude: u16) -> u8 {
-    let biased = magnitude + ULAW_BIAS;
-    let biased = if biased > ULAW_CLIP { ULAW_CLIP } else { biased };
-    let segment = 10 - biased.leading_zeros();
-    let step = (biased >> (segment + 1)) as u8 & 0x0f;
-    !((segment as u8) << 4 | step) & 0x7f
-}
-
-/// `level` has 11 bits.
-const fn magnitude_to_alaw(level: u16) -> u8 {
-    if level < 32 {
-        return level as u8;
-    }
-    let segment = 11 - level.leading_zeros();
-    (segment as u8 + 1) << 4 | ((level >> segment) as u8 & 0x0f)
+/// Three bits and four: the octave of a magnitude above 0, counted from 2^`first` on, and its sixteenth.
+fn segment_and_step(magnitude: u16, first: u32) -> u8 {
+    const EXPONENT_BIAS: u32 = f32::MAX_EXP as u32 - 1;
+    const BELOW_STEP: u32 = f32::MANTISSA_DIGITS - 1 - 4;
+    // Exact: 16 bits fit into a mantissa.
+    let float = f32::from(magnitude).to_bits() >> BELOW_STEP;
+    float.wrapping_sub((EXPONENT_BIAS + first) << 4) as u8
 }
 
 /// Sign bit of the code (set for positive) and magnitude, negative values as one's complement.
-const fn split(sample: i16) -> (u8, u16) {
+fn split(sample: i16) -> (u8, u16) {
     if sample < 0 { (0, !sample as u16) } else { (0x80, sample as u16) }
 }
 

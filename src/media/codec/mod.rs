@@ -16,6 +16,9 @@ use crate::base::{
     terms::OpusTerms,
 };
 
+/// The longest payload of 20 ms: G.711 and G.722 fill it, as 64 kbit/s of Opus would.
+pub const MAX_PAYLOAD: usize = 160;
+
 /// A payload that the codec cannot read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the payload is not of its codec")]
@@ -79,37 +82,38 @@ impl Encoder {
         }
     }
 
-    /// Appends the bytes of one frame, 20 ms at the codec's rate, to `payload`.
-    pub fn encode(&mut self, pcm: &[i16], payload: &mut Vec<u8>) {
+    /// Writes the bytes of one frame, 20 ms at the codec's rate, to the beginning of `payload`, and gives how
+    /// many.
+    pub fn encode(&mut self, pcm: &[i16], payload: &mut [u8; MAX_PAYLOAD]) -> usize {
         match self {
-            Encoder::Pcmu => payload.extend(pcm.iter().map(|&sample| g711::encode_ulaw(sample))),
-            Encoder::Pcma => payload.extend(pcm.iter().map(|&sample| g711::encode_alaw(sample))),
-            Encoder::G722(encoder) => {
-                let start = payload.len();
-                payload.resize(start + encoder.max_encode_bytes(pcm.len()), 0);
-                // Refuses only a buffer that is too small.
-                let written = encoder.encode_into(pcm, &mut payload[start..]).unwrap_or(0);
-                payload.truncate(start + written);
-            }
+            Encoder::Pcmu => each(pcm, payload, g711::encode_ulaw),
+            Encoder::Pcma => each(pcm, payload, g711::encode_alaw),
+            // Refuses only a buffer that is too small.
+            Encoder::G722(encoder) => encoder.encode_into(pcm, payload).unwrap_or(0),
             Encoder::Opus(encoder) => encoder.encode(pcm, payload),
         }
     }
+}
+
+/// One byte for each sample.
+fn each(pcm: &[i16], payload: &mut [u8], encode: impl Fn(i16) -> u8) -> usize {
+    payload.iter_mut().zip(pcm).for_each(|(byte, &sample)| *byte = encode(sample));
+    pcm.len().min(payload.len())
 }
 
 /// Encodes a whole signal at the codec's rate and decodes it again: what a line makes of it.
 pub fn through(codec: Codec, pcm: &[i16]) -> Vec<i16> {
     let (mut encoder, mut decoder) = (Encoder::new(codec, OpusTerms::default()), Decoder::new(codec));
     let length = frame_samples(codec.sample_rate());
-    let (mut heard, mut payload) = (Vec::with_capacity(pcm.len()), Vec::new());
+    let (mut heard, mut payload) = (Vec::with_capacity(pcm.len()), [0; MAX_PAYLOAD]);
     let mut frame = Vec::with_capacity(length);
     for part in pcm.chunks(length) {
         frame.clear();
         frame.extend_from_slice(part);
         frame.resize(length, 0);
-        payload.clear();
-        encoder.encode(&frame, &mut payload);
+        let written = encoder.encode(&frame, &mut payload);
         // What was just encoded can be read.
-        let _ = decoder.decode(&payload, &mut heard);
+        let _ = decoder.decode(&payload[..written], &mut heard);
     }
     heard.truncate(pcm.len());
     heard

@@ -2,7 +2,7 @@
 
 use opus::{Application, Bitrate, Channels, Signal};
 
-use super::Unreadable;
+use super::{MAX_PAYLOAD, Unreadable};
 use crate::base::{
     audio::{WIDEBAND_HZ, frame_samples},
     terms::OpusTerms,
@@ -10,8 +10,6 @@ use crate::base::{
 
 /// Samples of the longest packet, 120 ms.
 const LONGEST: usize = frame_samples(WIDEBAND_HZ) * 6;
-/// Bytes of a frame at most. 64 kbit/s would fill it.
-pub const MAX_FRAME: usize = 160;
 /// Work spent on a frame, 0 to 10: above this a voice at this rate gains nothing that is heard.
 const COMPLEXITY: i32 = 5;
 /// The loss that forward error correction is made for, in percent.
@@ -81,11 +79,8 @@ impl Encoder {
         Encoder { opus }
     }
 
-    pub fn encode(&mut self, pcm: &[i16], payload: &mut Vec<u8>) {
-        let start = payload.len();
-        payload.resize(start + MAX_FRAME, 0);
+    pub fn encode(&mut self, pcm: &[i16], payload: &mut [u8; MAX_PAYLOAD]) -> usize {
         // Fails only for a frame of another length.
-        let written = self.opus.encode(pcm, &mut payload[start..]).unwrap_or(0);
-        payload.truncate(start + written);
+        self.opus.encode(pcm, payload).unwrap_or(0)
     }
 }

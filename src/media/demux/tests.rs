@@ -61,6 +61,18 @@ fn a_gateway_with_one_port_for_all_calls_is_told_by_ssrc() {
 }
 
 #[test]
+fn a_stream_that_two_calls_hear_is_the_firsts_until_it_ends() {
+    let source = "203.0.113.7:4000";
+    let mut demux = demux(&[(A, hears(1, source, 71)), (B, hears(2, source, 71))]);
+    assert_eq!(rtp(&demux, source, 71), Route::Known(A));
+    demux.claim(A, hears(1, "203.0.113.7:4002", 71));
+    assert_eq!(rtp(&demux, source, 71), Route::Known(B));
+    assert_eq!(rtp(&demux, "203.0.113.7:4002", 71), Route::Known(A));
+    demux.release(B, Instant::now());
+    assert_eq!(rtp(&demux, source, 71), Route::Nobody);
+}
+
+#[test]
 fn two_that_wait_for_one_port_are_told_by_what_their_reports_speak_of() {
     let gateway = "203.0.113.7:4000";
     let mut demux = demux(&[(A, waits_for(1, gateway)), (B, waits_for(2, gateway))]);

@@ -183,7 +183,10 @@ mod tests {
         let (sequence, timestamp) = (SequenceNumber(n), Timestamp(0));
         Datagram::new(
             Header { marker: false, payload_type: 0, sequence, timestamp, ssrc: Ssrc(1) },
-            &[7; 160],
+            |payload| {
+                payload.fill(7);
+                payload.len()
+            },
         )
     }
 

@@ -20,6 +20,7 @@ use super::{
 use crate::media::{
     demux::{Call, Claim},
     playout::narrow,
+    prefetch::prefetch,
     recording::Recorder,
     relay::Relay,
     ringback::Ringing,
@@ -34,9 +35,33 @@ const REPORTS_AT_ONCE: usize = 4;
 /// Longer than any RTP packet that makes sense.
 pub const MAX_DATAGRAM: usize = 2_048;
 
+/// A leg that is about to begin.
+pub struct Start {
+    pub seat: Seat,
+    pub config: SessionConfig,
+    pub commands: Commands,
+    pub events: EventSink,
+    pub presence: Presence,
+}
+
+/// What the legs of a thread work with, one after another.
+pub struct Workbench {
+    pub recorder: Arc<Recorder>,
+    pub line: Line,
+    pub buffer: Box<[u8; MAX_DATAGRAM]>,
+    outputs: VecDeque<Output>,
+}
+
+impl Workbench {
+    pub fn new(recorder: Arc<Recorder>, line: Line) -> Self {
+        Workbench { recorder, line, buffer: Box::new([0; MAX_DATAGRAM]), outputs: VecDeque::new() }
+    }
+}
+
 pub struct LiveLeg {
     seat: Seat,
-    session: State,
+    // In its place, and not elsewhere: memory that is asked for early is known by one address.
+    session: Session,
     commands: Commands,
     events: EventSink,
     recording: Option<(Tap, Reply)>,
@@ -49,23 +74,13 @@ pub struct LiveLeg {
     _presence: Presence,
 }
 
-enum State {
-    /// Not yet ticked: the first tick fixes the leg's phase.
-    Waiting(Box<SessionConfig>),
-    Live(Box<Session>),
-}
-
 impl LiveLeg {
-    pub(super) fn new(
-        seat: Seat,
-        config: SessionConfig,
-        commands: Commands,
-        events: EventSink,
-        presence: Presence,
-    ) -> Self {
+    /// Begins the session, whose first tick is due at `at`: that fixes the leg's phase.
+    pub fn begin(start: Start, at: Instant) -> Self {
+        let Start { seat, config, commands, events, presence } = start;
         LiveLeg {
             seat,
-            session: State::Waiting(Box::new(config)),
+            session: Session::new(config, at),
             commands,
             events,
             recording: None,
@@ -77,64 +92,59 @@ impl LiveLeg {
         }
     }
 
-    /// Begins the session, whose first tick is due at `at`.
-    pub fn begin(&mut self, at: Instant) {
-        if let State::Waiting(config) = &self.session {
-            self.session = State::Live(Box::new(Session::new((**config).clone(), at)));
-        }
+    /// Brings nearer what a tick reads, beside the leg itself.
+    pub fn prefetch(&self) {
+        prefetch(&*self.commands.shared);
+        self.session.prefetch();
     }
 
     /// Everything that a tick does, but for [`LiveLeg::tell`]. `false` once the leg is to be closed.
-    pub fn tick(
-        &mut self,
-        call: Call,
-        recorder: &Recorder,
-        line: &mut Line,
-        buffer: &mut [u8; MAX_DATAGRAM],
-    ) -> bool {
+    pub fn tick(&mut self, call: Call, bench: &mut Workbench) -> bool {
         // In this order: what was commanded before it was closed is done.
         let closed = self.commands.shared.closed.load(Ordering::Acquire);
-        if !self.take_commands(recorder) || closed {
+        if !self.take_commands(&bench.recorder) || closed {
             return false;
         }
-        if let (true, Line::Shared(port)) = (std::mem::take(&mut self.moved), &mut *line) {
+        if let (true, Line::Shared(port)) = (std::mem::take(&mut self.moved), &mut bench.line) {
             port.claim(call, self);
         }
-        let State::Live(session) = &mut self.session else { return true };
         let now = Instant::now();
         if let Seat::Own(sockets, _) = &self.seat {
             let mut taken = 0;
             while taken < self.reading.limit() {
                 // Errors are of packets sent earlier (ICMP) or mean that nothing is left.
-                let Ok((len, from)) = sockets.rtp.recv_from(buffer) else { break };
-                session.handle_datagram(now, from, &buffer[..len]);
+                let Ok((len, from)) = sockets.rtp.recv_from(&mut bench.buffer[..]) else { break };
+                self.session.handle_datagram(now, from, &bench.buffer[..len]);
                 taken += 1;
             }
             self.reading.took(taken);
         }
         for frame in self.crossing.iter().flat_map(Crossing::frames) {
-            session.relay(frame);
+            self.session.relay(frame);
         }
-        session.handle_timeout(now);
-        self.deliver(call, line);
+        // A leg that panicked may have left some.
+        bench.outputs.clear();
+        self.session.handle_timeout_into(now, &mut bench.outputs);
+        while let Some(output) = bench.outputs.pop_front() {
+            self.deliver(call, output, &mut bench.line);
+        }
         true
     }
 
     /// Takes a datagram from a port that is shared.
     pub fn handle(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], port: Port) {
-        let State::Live(session) = &mut self.session else { return };
         match port {
-            Port::Rtp => session.handle_datagram(now, from, datagram),
-            Port::Rtcp => session.handle_rtcp(now, from, datagram),
+            Port::Rtp => self.session.handle_datagram(now, from, datagram),
+            Port::Rtcp => self.session.handle_rtcp(now, from, datagram),
         }
     }
 
     /// Takes what came on a port for RTCP of its own.
     pub fn read_reports(&mut self, buffer: &mut [u8; MAX_DATAGRAM]) {
-        let (State::Live(session), Seat::Own(sockets, _)) = (&mut self.session, &self.seat) else { return };
+        let Seat::Own(sockets, _) = &self.seat else { return };
         for _ in 0..REPORTS_AT_ONCE {
             let Ok((len, from)) = sockets.rtcp.recv_from(buffer) else { break };
-            session.handle_rtcp(Instant::now(), from, &buffer[..len]);
+            self.session.handle_rtcp(Instant::now(), from, &buffer[..len]);
         }
     }
 
@@ -144,8 +154,8 @@ impl LiveLeg {
     }
 
     /// What tells its datagrams from others on a port that is shared.
-    pub fn claim(&self) -> Option<Claim> {
-        if let State::Live(session) = &self.session { Some(session.claim()) } else { None }
+    pub fn claim(&self) -> Claim {
+        self.session.claim()
     }
 
     /// A datagram of it could not be sent.
@@ -154,51 +164,47 @@ impl LiveLeg {
     }
 
     /// Ends the leg in order: the far end's media plane is told, the recording is completed.
-    pub fn close(mut self: Box<Self>, call: Call, recorder: &Recorder, line: &mut Line) {
+    pub fn close(mut self: Box<Self>, call: Call, bench: &mut Workbench) {
         if let Some((tap, reply)) = self.recording.take() {
-            recorder.finish(tap, Some(reply));
+            bench.recorder.finish(tap, Some(reply));
         }
-        if let State::Live(session) = &mut self.session {
-            session.close(Instant::now());
-            refused::count(&session.stats());
-            self.deliver(call, line);
-            self.tell();
+        self.session.close(Instant::now());
+        refused::count(&self.session.stats());
+        while let Some(output) = self.session.poll_output() {
+            self.deliver(call, output, &mut bench.line);
         }
+        self.tell();
     }
 
     /// Tells its listener what happened.
     pub fn tell(&mut self) {
-        let State::Live(session) = &self.session else { return };
         // Before the events, so that whoever learns that audio is gone finds room for more.
-        self.commands.shared.playing.store(session.queued(), Ordering::Relaxed);
+        self.commands.shared.playing.store(self.session.queued(), Ordering::Relaxed);
         self.events.flush();
     }
 
-    fn deliver(&mut self, call: Call, line: &mut Line) {
-        let State::Live(session) = &mut self.session else { return };
-        while let Some(output) = session.poll_output() {
-            match output {
-                Output::Transmit { to, datagram } => match (&self.seat, &mut *line) {
-                    (Seat::Own(sockets, _), _) => {
-                        self.send_errors += u64::from(sockets.rtp.send_to(&datagram, to).is_err());
-                    }
-                    (Seat::Shared(_), Line::Shared(port)) => port.outbox.push(call, to, datagram),
-                    (Seat::Shared(_), Line::PerCall(_)) => self.send_errors += 1,
-                },
-                Output::Report { to, mux, datagram } => {
-                    let sockets = self.seat.sockets();
-                    let socket = if mux { &sockets.rtp } else { &sockets.rtcp };
-                    // A far end without RTCP refuses every one: that is no error of the call.
-                    let _ = socket.send_to(&datagram, to);
+    fn deliver(&mut self, call: Call, output: Output, line: &mut Line) {
+        match output {
+            Output::Transmit { to, datagram } => match (&self.seat, line) {
+                (Seat::Own(sockets, _), _) => {
+                    self.send_errors += u64::from(sockets.rtp.send_to(&datagram, to).is_err());
                 }
-                Output::Event(event) => {
-                    if let (Some(crossing), MediaEvent::Frame { pcm, .. }) = (&self.crossing, &event) {
-                        crossing.push(pcm.clone());
-                    }
-                    self.events.send(event);
-                }
-                Output::Tap(frame) => self.recording.iter_mut().for_each(|(tap, _)| tap.push(&frame)),
+                (Seat::Shared(_), Line::Shared(port)) => port.outbox.push(call, to, datagram),
+                (Seat::Shared(_), Line::PerCall(_)) => self.send_errors += 1,
+            },
+            Output::Report { to, mux, datagram } => {
+                let sockets = self.seat.sockets();
+                let socket = if mux { &sockets.rtp } else { &sockets.rtcp };
+                // A far end without RTCP refuses every one: that is no error of the call.
+                let _ = socket.send_to(&datagram, to);
             }
+            Output::Event(event) => {
+                if let (Some(crossing), MediaEvent::Frame { pcm, .. }) = (&self.crossing, &event) {
+                    crossing.push(pcm.clone());
+                }
+                self.events.send(event);
+            }
+            Output::Tap(frame) => self.recording.iter_mut().for_each(|(tap, _)| tap.push(&frame)),
         }
     }
 
@@ -220,15 +226,16 @@ impl LiveLeg {
     }
 
     fn obey(&mut self, command: Command, recorder: &Recorder) {
-        let State::Live(session) = &mut self.session else { return };
+        let session = &mut self.session;
         match command {
             Command::Play(utterance, pcm, rate) => {
-                if let Err(error) = session.play(utterance, &pcm, rate) {
+                let samples = narrow(pcm.len(), rate);
+                if let Err(error) = session.play(utterance, pcm, rate) {
                     tracing::warn!(%error, "audio was not queued");
                 }
                 // In this order it is counted twice for a moment, and never not at all.
                 self.commands.shared.playing.store(session.queued(), Ordering::Relaxed);
-                self.commands.shared.commanded.fetch_sub(narrow(pcm.len(), rate), Ordering::Relaxed);
+                self.commands.shared.commanded.fetch_sub(samples, Ordering::Relaxed);
             }
             Command::Finish(utterance) => session.finish(utterance),
             Command::StopPlaying => session.stop_playing(),
@@ -262,11 +269,8 @@ impl LiveLeg {
     }
 
     fn stats(&self) -> MediaStats {
-        let session = match &self.session {
-            State::Live(session) => session.stats(),
-            State::Waiting(_) => MediaStats::default(),
-        };
-        MediaStats { events_lost: self.events.lost, send_errors: self.send_errors, ..session }
+        let (events_lost, send_errors) = (self.events.lost, self.send_errors);
+        MediaStats { events_lost, send_errors, ..self.session.stats() }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The legs of one thread, by number.
 
 use super::leg::LiveLeg;
-use crate::media::demux::Call;
+use crate::media::{demux::Call, prefetch::prefetch};
 
 /// Numbers are used again.
 #[derive(Default)]
@@ -22,6 +22,11 @@ impl Legs {
 
     pub fn get_mut(&mut self, call: Call) -> Option<&mut LiveLeg> {
         self.places.get_mut(call)?.as_deref_mut()
+    }
+
+    /// Brings a leg nearer to the core.
+    pub fn prefetch(&self, call: Call) {
+        self.places.get(call).into_iter().flatten().for_each(|leg| prefetch(&**leg));
     }
 
     pub fn remove(&mut self, call: Call) -> Option<Box<LiveLeg>> {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    leg::{LiveLeg, MAX_DATAGRAM},
+    leg::{LiveLeg, Start, Workbench},
     legs::Legs,
     readiness::Readiness,
     shared::SharedPort,
@@ -22,14 +22,17 @@ use crate::{
 };
 
 /// Phases that legs are dealt over, so that the packets of hundreds of legs do not leave at once.
-const PHASES: usize = 10;
+const PHASES: usize = 5;
 const STEP: Duration = Duration::from_millis(20 / PHASES as u64);
+
+/// Legs between the one that is ticked and the one that is brought near.
+const AHEAD: usize = 3;
 
 /// Nice value of a media thread: models that take every core leave it its 20 ms.
 const NICE: i32 = -10;
 
 pub enum ToWorker {
-    Adopt(Box<LiveLeg>),
+    Adopt(Box<Start>),
     Shutdown,
 }
 
@@ -42,25 +45,21 @@ pub enum Line {
 
 pub struct Worker {
     inbox: Receiver<ToWorker>,
-    recorder: Arc<Recorder>,
-    line: Line,
+    bench: Workbench,
     legs: Legs,
     phases: [Vec<Call>; PHASES],
     /// The phase that is due next, and when.
     next: (usize, Instant),
-    buffer: Box<[u8; MAX_DATAGRAM]>,
 }
 
 impl Worker {
     pub fn new(inbox: Receiver<ToWorker>, recorder: Arc<Recorder>, line: Line) -> Self {
         Worker {
             inbox,
-            recorder,
-            line,
+            bench: Workbench::new(recorder, line),
             legs: Legs::default(),
             phases: Default::default(),
             next: (0, Instant::now()),
-            buffer: Box::new([0; MAX_DATAGRAM]),
         }
     }
 
@@ -70,7 +69,7 @@ impl Worker {
         wake_on_time();
         loop {
             match self.wait() {
-                Ok(ToWorker::Adopt(leg)) => self.adopt(leg),
+                Ok(ToWorker::Adopt(start)) => self.adopt(*start),
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(ToWorker::Shutdown) | Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -96,18 +95,17 @@ impl Worker {
     }
 
     /// Puts a leg into the emptiest phase, the soonest of those.
-    fn adopt(&mut self, mut leg: Box<LiveLeg>) {
+    fn adopt(&mut self, start: Start) {
         if self.until_due().is_none() {
             self.next.1 = Instant::now();
         }
         let (phase, at) = self.next;
         let order = (0..PHASES).map(|ahead| (self.phases[(phase + ahead) % PHASES].len(), ahead));
         let (_, ahead) = order.min().expect("there are PHASES phases");
-        leg.begin(at + STEP * ahead as u32);
-        let call = self.legs.insert(leg);
+        let call = self.legs.insert(Box::new(LiveLeg::begin(start, at + STEP * ahead as u32)));
         self.phases[(phase + ahead) % PHASES].push(call);
         let Some(leg) = self.legs.get_mut(call) else { return };
-        match &mut self.line {
+        match &mut self.bench.line {
             Line::Shared(port) => port.claim(call, leg),
             Line::PerCall(readiness) => {
                 if let Some(Err(error)) = leg.reports_socket().map(|socket| readiness.watch(socket, call)) {
@@ -130,13 +128,13 @@ impl Worker {
 
     /// Takes what has come for many legs at once.
     fn listen(&mut self) {
-        let broken = match &mut self.line {
+        let broken = match &mut self.bench.line {
             Line::Shared(port) => port.receive(&mut self.legs),
             Line::PerCall(readiness) => {
                 let mut broken = Vec::new();
                 for call in readiness.poll() {
                     let Some(leg) = self.legs.get_mut(call) else { continue };
-                    if !guarded(|| leg.read_reports(&mut self.buffer)) {
+                    if !guarded(|| leg.read_reports(&mut self.bench.buffer)) {
                         broken.push(call);
                     }
                 }
@@ -151,16 +149,16 @@ impl Worker {
     fn step(&mut self, phase: usize) {
         let due = std::mem::take(&mut self.phases[phase]);
         let mut ended = Vec::new();
-        for &call in &due {
+        for (n, &call) in due.iter().enumerate() {
+            self.prefetch(&due[n + 1..]);
             let Some(leg) = self.legs.get_mut(call) else { continue };
             let mut goes_on = false;
-            let whole =
-                guarded(|| goes_on = leg.tick(call, &self.recorder, &mut self.line, &mut self.buffer));
+            let whole = guarded(|| goes_on = leg.tick(call, &mut self.bench));
             if !(whole && goes_on) {
                 ended.push(call);
             }
         }
-        if let Line::Shared(port) = &mut self.line {
+        if let Line::Shared(port) = &mut self.bench.line {
             port.flush(&mut self.legs);
         }
         for &call in &due {
@@ -170,12 +168,19 @@ impl Worker {
         ended.into_iter().for_each(|call| self.end(call));
     }
 
+    /// Brings nearer what the next legs are ticked with: first the leg, then what it points to.
+    fn prefetch(&mut self, next: &[Call]) {
+        next.get(AHEAD).into_iter().for_each(|&call| self.legs.prefetch(call));
+        let near = next.get(AHEAD / 2).and_then(|&call| self.legs.get_mut(call));
+        near.into_iter().for_each(|leg| leg.prefetch());
+    }
+
     /// Ends a leg in order.
     fn end(&mut self, call: Call) {
         self.phases.iter_mut().for_each(|legs| legs.retain(|other| *other != call));
         let Some(leg) = self.legs.remove(call) else { return };
-        guarded(|| leg.close(call, &self.recorder, &mut self.line));
-        if let Line::Shared(port) = &mut self.line {
+        guarded(|| leg.close(call, &mut self.bench));
+        if let Line::Shared(port) = &mut self.bench.line {
             port.flush(&mut self.legs);
             port.release(call);
         }

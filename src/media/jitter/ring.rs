@@ -1,5 +1,7 @@
 //! Half a second of samples by their place in the stream, with holes.
 
+use crate::media::prefetch::prefetch;
+
 /// Samples the ring holds at 8 kHz: 512 ms, 8.5 KB a call. A power of two, as is every multiple in use.
 pub const CAPACITY: usize = 4_096;
 /// Places that one word of the map stands for.
@@ -71,6 +73,13 @@ impl Ring {
         let (slot, first) = self.split(at, samples);
         self.mark(slot, first, false);
         self.mark(0, samples - first, false);
+    }
+
+    /// Brings places nearer to the core; those beyond the ring's end are left out.
+    pub fn prefetch(&self, at: i64, length: usize) {
+        let (slot, first) = self.split(at, length);
+        prefetch(&self.samples[slot..slot + first]);
+        prefetch(&self.present[slot / WORD]);
     }
 
     fn slot(&self, at: i64) -> usize {

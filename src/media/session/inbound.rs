@@ -66,8 +66,11 @@ impl Session {
     fn take_speech(&mut self, now: Instant, packet: &Packet<'_>, codec: Codec) {
         let header = packet.header;
         let payload = &packet.payload[..packet.payload.len().min(MAX_PAYLOAD)];
-        if codec == Codec::Opus && !self.reception.is_newest(&header) {
-            // Its decoder has gone on; what it made of the hole stays.
+        self.jitter.set_clock(codec.clock_rate());
+        // Opus: its decoder has gone on; what it made of the hole stays. Any other: what overtook it by more
+        // than the buffer spans is no jump of its timestamps.
+        let lost = codec == Codec::Opus || self.jitter.is_jump(header.timestamp);
+        if lost && !self.reception.is_newest(&header) {
             return self.stats.late += 1;
         }
         let at = self.decoders.iter().position(|(known, _)| *known == codec).unwrap_or_else(|| {
@@ -75,7 +78,6 @@ impl Session {
             self.decoders.len() - 1
         });
         let decoder = &mut self.decoders[at].1;
-        self.jitter.set_clock(codec.clock_rate());
         self.scratch.clear();
         if self.reception.follows_a_loss(&header) {
             decoder.recover(payload, &mut self.scratch);

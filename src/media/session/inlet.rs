@@ -1,5 +1,7 @@
 //! Audio that was made for another rate than the line has, on its way into the playout.
 
+use std::borrow::Cow;
+
 use crate::media::{
     playout::UtteranceId,
     resample::{Resampler, stretched},
@@ -18,18 +20,18 @@ struct Fitting {
 
 impl Inlet {
     /// The chunk at `to` Hz.
-    pub fn fit(&mut self, utterance: UtteranceId, pcm: &[i16], from: u32, to: u32) -> Vec<i16> {
+    pub fn fit(&mut self, utterance: UtteranceId, pcm: Cow<'_, [i16]>, from: u32, to: u32) -> Vec<i16> {
         if from == to {
-            return pcm.to_vec();
+            return pcm.into_owned();
         }
         let fits = |kept: &Fitting| (kept.utterance, kept.from, kept.to) == (utterance, from, to);
         if !self.0.as_ref().is_some_and(fits) {
             let made = Resampler::new(from, to).ok();
             self.0 = made.map(|resampler| Fitting { utterance, from, to, resampler });
         }
-        let Some(kept) = &mut self.0 else { return stretched(pcm, from, to) };
+        let Some(kept) = &mut self.0 else { return stretched(&pcm, from, to) };
         let mut out = Vec::with_capacity(pcm.len() * to as usize / from as usize + 1);
-        kept.resampler.process(pcm, &mut out);
+        kept.resampler.process(&pcm, &mut out);
         out
     }
 

@@ -4,11 +4,11 @@ use std::ops::Deref;
 
 use crate::{
     base::{
-        audio::{Codec, frame_samples, rate_of_frame},
+        audio::{Codec, rate_of_frame},
         terms::OpusTerms,
     },
     media::{
-        codec::{Encoder, opus::MAX_FRAME},
+        codec::{Encoder, MAX_PAYLOAD},
         dtmf::{DtmfSender, Sending},
         inband::ToneSender,
         playout::{Playout, Progress},
@@ -19,8 +19,7 @@ use crate::{
     },
 };
 
-/// G.711 and G.722 have 160 bytes in 20 ms, Opus has no more.
-const MAX_LEN: usize = HEADER_LEN + MAX_FRAME + LONGEST_TAG;
+const MAX_LEN: usize = HEADER_LEN + MAX_PAYLOAD + LONGEST_TAG;
 
 /// One packet as it goes on the wire, without a heap allocation.
 #[derive(Clone)]
@@ -30,12 +29,12 @@ pub struct Datagram {
 }
 
 impl Datagram {
-    pub fn new(header: Header, payload: &[u8]) -> Self {
-        let payload = &payload[..payload.len().min(MAX_FRAME)];
-        let len = HEADER_LEN + payload.len();
+    /// `write` puts the payload into its place and gives its length.
+    pub fn new(header: Header, write: impl FnOnce(&mut [u8; MAX_PAYLOAD]) -> usize) -> Self {
         let mut bytes = [0; MAX_LEN];
         bytes[..HEADER_LEN].copy_from_slice(&header.to_bytes());
-        bytes[HEADER_LEN..len].copy_from_slice(payload);
+        let payload = bytes[HEADER_LEN..].first_chunk_mut().expect("a datagram has room for a payload");
+        let len = HEADER_LEN + write(payload).min(MAX_PAYLOAD);
         Datagram { len: len as u8, bytes }
     }
 
@@ -101,9 +100,6 @@ pub struct Outbound {
     pub dtmf: DtmfSender,
     /// Digits as sound, where events were not agreed on.
     tones: ToneSender,
-    /// This tick's audio, at the codec's rate.
-    frame: Vec<i16>,
-    payload: Vec<u8>,
 }
 
 impl Outbound {
@@ -121,8 +117,6 @@ impl Outbound {
             playout: Playout::new(codec.sample_rate()),
             dtmf: DtmfSender::default(),
             tones: ToneSender::default(),
-            frame: vec![0; frame_samples(codec.sample_rate())],
-            payload: Vec::with_capacity(MAX_FRAME),
         }
     }
 
@@ -131,7 +125,6 @@ impl Outbound {
         self.step = codec.clock_rate() / 50;
         self.encoder = Encoder::new(codec, opus);
         self.playout.set_rate(codec.sample_rate());
-        self.frame.resize(frame_samples(codec.sample_rate()), 0);
     }
 
     pub fn ssrc(&self) -> Ssrc {
@@ -143,11 +136,6 @@ impl Outbound {
         self.timestamp
     }
 
-    /// Audio of the last tick: silence while digits were sent.
-    pub fn sent(&self) -> &[i16] {
-        &self.frame
-    }
-
     /// Time passes in which nothing was sent.
     pub fn skip(&mut self, ticks: u32) {
         self.timestamp = self.timestamp.plus(ticks.wrapping_mul(self.step));
@@ -155,33 +143,41 @@ impl Outbound {
     }
 
     /// A tick in which nothing may be sent; what plays waits.
-    pub fn pause(&mut self) {
-        self.frame.fill(0);
+    pub fn pause(&mut self, rate: u32) {
         // Live audio passes, heard or not.
-        self.feed.frame(rate_of_frame(self.frame.len()));
+        self.feed.frame(rate);
         self.skip(1);
     }
 
-    /// The packet of this tick. `payload_types` are those of the codec and of
+    /// The packet of this tick. Its audio is put into `frame`, which is silent and as long as the codec's:
+    /// that stays silent while events are sent. `payload_types` are those of the codec and of
     /// telephone-event.
-    pub fn tick(&mut self, payload_types: (u8, Option<u8>), progress: &mut Vec<Progress>) -> Datagram {
-        self.frame.fill(0);
-        let live = self.feed.frame(rate_of_frame(self.frame.len()));
+    pub fn tick(
+        &mut self,
+        payload_types: (u8, Option<u8>),
+        frame: &mut [i16],
+        progress: &mut Vec<Progress>,
+    ) -> Datagram {
+        let live = self.feed.frame(rate_of_frame(frame.len()));
         let (now, step) = (self.timestamp, self.step);
         let datagram = match (self.dtmf.tick(now, step), payload_types.1) {
             (Some(Sending::Event { marker, timestamp, event, .. }), Some(payload_type)) => {
-                self.packet(marker, payload_type, timestamp, &event.to_bytes())
+                let event = event.to_bytes();
+                self.packet(marker, payload_type, timestamp, |_, payload| {
+                    payload[..event.len()].copy_from_slice(&event);
+                    event.len()
+                })
             }
             (Some(sending), _) => {
-                self.sound(sending);
-                self.audio(payload_types.0)
+                self.sound(sending, frame);
+                self.audio(payload_types.0, frame)
             }
             (None, _) => {
                 match live {
-                    Some(frame) => self.frame.iter_mut().zip(frame).for_each(|(out, sample)| *out = sample),
-                    None => drop(self.playout.frame(&mut self.frame, progress)),
+                    Some(live) => frame.iter_mut().zip(live).for_each(|(out, sample)| *out = sample),
+                    None => drop(self.playout.frame(frame, progress)),
                 }
-                self.audio(payload_types.0)
+                self.audio(payload_types.0, frame)
             }
         };
         self.timestamp = self.timestamp.plus(self.step);
@@ -190,30 +186,31 @@ impl Outbound {
     }
 
     /// Puts a digit's tones into this tick's audio. An event's end is sent three times, and sounds once.
-    fn sound(&mut self, sending: Sending) {
+    fn sound(&mut self, sending: Sending, frame: &mut [i16]) {
         let Sending::Event { marker, event, repeated, .. } = sending else { return };
         if marker {
             self.tones.begin();
         }
         if !repeated {
-            let rate = self.frame.len() as u32 * 50;
-            self.tones.fill(event.code, rate, &mut self.frame);
+            self.tones.fill(event.code, rate_of_frame(frame.len()), frame);
         }
     }
 
-    fn audio(&mut self, payload_type: u8) -> Datagram {
-        let mut payload = std::mem::take(&mut self.payload);
-        payload.clear();
-        self.encoder.encode(&self.frame, &mut payload);
-        let datagram = self.packet(self.paused, payload_type, self.timestamp, &payload);
-        self.payload = payload;
-        datagram
+    fn audio(&mut self, payload_type: u8, frame: &[i16]) -> Datagram {
+        let (marker, timestamp) = (self.paused, self.timestamp);
+        self.packet(marker, payload_type, timestamp, |encoder, payload| encoder.encode(frame, payload))
     }
 
-    fn packet(&mut self, marker: bool, payload_type: u8, timestamp: Timestamp, payload: &[u8]) -> Datagram {
+    fn packet(
+        &mut self,
+        marker: bool,
+        payload_type: u8,
+        timestamp: Timestamp,
+        write: impl FnOnce(&mut Encoder, &mut [u8; MAX_PAYLOAD]) -> usize,
+    ) -> Datagram {
         let header = Header { marker, payload_type, sequence: self.sequence, timestamp, ssrc: self.ssrc };
         self.sequence = self.sequence.next();
-        Datagram::new(header, payload)
+        Datagram::new(header, |payload| write(&mut self.encoder, payload))
     }
 }
 

@@ -1,0 +1,32 @@
+//! Asks for memory before it is needed. The state of a thousand calls fits into no cache of a core: a tick
+//! that meets its lines one after another spends most of its time waiting for them.
+
+/// Bytes that a core fetches at once.
+const LINE: usize = 64;
+
+/// Brings a value nearer to the core, and changes nothing.
+pub fn prefetch<T: ?Sized>(value: &T) {
+    let (start, length) = (std::ptr::from_ref(value).cast::<u8>(), size_of_val(value));
+    for offset in (0..length).step_by(LINE) {
+        // Never read: only the address is told.
+        fetch(start.wrapping_add(offset));
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn fetch(address: *const u8) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: a prefetch of any address is allowed; one that is not mapped is ignored.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+}
+
+#[cfg(target_arch = "aarch64")]
+fn fetch(address: *const u8) {
+    // SAFETY: a prefetch of any address is allowed; one that is not mapped is ignored.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{0}]", in(reg) address, options(nostack, readonly, preserves_flags))
+    }
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn fetch(_address: *const u8) {}
