@@ -23,9 +23,12 @@ use crate::{
 
 mod codecs;
 mod disorder;
+mod feeds;
+mod hold;
 mod keys;
 mod reports;
 mod secure;
+mod source;
 
 const ALICE: &str = "192.0.2.1:4000";
 const BOB: &str = "192.0.2.2:5000";
@@ -174,6 +177,51 @@ fn align(said: &[i16], heard: &[i16]) -> (usize, f64) {
     lags.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap()
 }
 
+/// A session, and what its far end sends by hand.
+struct Far {
+    session: Session,
+    now: Instant,
+    sequence: u16,
+}
+
+const BEHIND_NAT: [&str; 2] = ["198.51.100.7:40000", "198.51.100.7:40001"];
+
+impl Far {
+    fn new(config: SessionConfig) -> Self {
+        let now = Instant::now();
+        Far { session: Session::new(config, now), now, sequence: 0 }
+    }
+
+    fn behind_nat() -> Self {
+        Self::new(SessionConfig { rtp_timeout: secs(60), ..config("10.0.0.2:5000", 1) })
+    }
+
+    /// So much time, in which the far end speaks through these ports at once; gives what came of it.
+    fn hears(&mut self, time: Duration, from: &[&str]) -> Vec<Output> {
+        let until = self.now + time;
+        while self.now < until {
+            self.sequence += 1;
+            let header = Header {
+                marker: false,
+                payload_type: 0,
+                sequence: SequenceNumber(self.sequence),
+                timestamp: Timestamp(u32::from(self.sequence) * 160),
+                ssrc: Ssrc(9),
+            };
+            let packet = [&header.to_bytes()[..], &[0x20; 160]].concat();
+            from.iter().for_each(|from| self.session.handle_datagram(self.now, at(from), &packet));
+            self.session.handle_timeout(self.now);
+            self.now += FRAME;
+        }
+        std::iter::from_fn(|| self.session.poll_output()).collect()
+    }
+
+    /// A re-INVITE that says what was said before.
+    fn refreshed(&mut self) {
+        self.session.update(self.now, update("10.0.0.2:5000", Direction::SendRecv));
+    }
+}
+
 #[test]
 fn what_one_plays_the_other_hears() {
     let mut world = World::new(Link::seeded);
@@ -262,231 +310,6 @@ fn digits_go_as_sound_where_events_were_not_agreed_on() {
         );
         assert!(world.alice.headers().iter().all(|header| header.payload_type == codec.payload_type()));
     }
-}
-
-#[test]
-fn on_hold_nothing_is_sent_and_what_plays_waits() {
-    let mut world = World::new(Link::seeded);
-    world.run(secs(1));
-    world.alice.session.play(A, &speech_like(8_000), 8_000).unwrap();
-    world.alice.session.finish(A);
-    world.run(Duration::from_millis(500));
-    let sent = world.alice.sent.len();
-    world.alice.session.update(world.now, update(BOB, Direction::RecvOnly));
-    world.run(secs(2));
-    assert_eq!(world.alice.sent.len(), sent);
-    assert!(!world.alice.has(&MediaEvent::Played { utterance: A, samples: 8_000 }));
-    assert!(world.bob.events.iter().any(|e| matches!(e, MediaEvent::RtpTimeout { .. })));
-    world.alice.session.update(world.now, update(BOB, Direction::SendRecv));
-    world.run(secs(1));
-    assert!(world.alice.has(&MediaEvent::Played { utterance: A, samples: 8_000 }));
-    assert!(world.bob.has(&MediaEvent::RtpResumed));
-    let resumed = &world.alice.headers()[sent - 1..sent + 1];
-    assert!(resumed[1].marker);
-    assert_eq!(resumed[1].sequence.since(resumed[0].sequence), 1);
-    assert_eq!(resumed[1].timestamp.since(resumed[0].timestamp), 101 * 160);
-}
-
-#[test]
-fn while_the_far_end_is_on_hold_its_silence_is_no_fault() {
-    let mut world = World::new(Link::seeded);
-    world.run(secs(1));
-    world.alice.session.update(world.now, update(BOB, Direction::SendOnly));
-    world.bob.session.update(world.now, update(ALICE, Direction::Inactive));
-    world.run(secs(5));
-    let timed_out = |end: &End| end.events.iter().any(|e| matches!(e, MediaEvent::RtpTimeout { .. }));
-    assert!(!timed_out(&world.alice) && !timed_out(&world.bob));
-    assert_eq!(world.alice.heard().len() / 160, 300);
-}
-
-#[test]
-fn silence_is_reported_once_and_its_end_too() {
-    let mut world = World::new(Link::seeded);
-    world.run(secs(1));
-    world.bob.link.loss = 1.0;
-    world.run(secs(4));
-    world.bob.link.loss = 0.0;
-    world.run(secs(1));
-    let about_silence = |e: &&MediaEvent| matches!(e, MediaEvent::RtpTimeout { .. } | MediaEvent::RtpResumed);
-    let told: Vec<&MediaEvent> = world.alice.events.iter().filter(about_silence).collect();
-    assert!(matches!(told[..], [MediaEvent::RtpTimeout { .. }, MediaEvent::RtpResumed]), "{told:?}");
-    assert_eq!(world.alice.sent.len(), 300, "we never stop sending");
-}
-
-#[test]
-fn the_latch_cannot_be_hijacked() {
-    let mut world = World::new(Link::seeded);
-    world.run(secs(1));
-    let packet = world.bob.sent[0].clone();
-    for thief in ["192.0.2.2:5002", "198.51.100.9:5000"] {
-        world.alice.session.handle_datagram(world.now, at(thief), &packet);
-    }
-    // The world asserts where each packet goes.
-    world.run(secs(1));
-    assert_eq!(world.alice.session.stats().strangers, 2);
-    // A moved far end is heard after a re-INVITE, and only then.
-    world.bob.addr = at("192.0.2.7:7000");
-    world.alice.session.update(world.now, update("192.0.2.7:7000", Direction::SendRecv));
-    world.run(secs(1));
-    assert!(world.alice.has(&MediaEvent::Latched { from: at("192.0.2.7:7000") }));
-}
-
-/// A session, and what its far end sends by hand.
-struct Far {
-    session: Session,
-    now: Instant,
-    sequence: u16,
-}
-
-const BEHIND_NAT: [&str; 2] = ["198.51.100.7:40000", "198.51.100.7:40001"];
-
-impl Far {
-    fn new(config: SessionConfig) -> Self {
-        let now = Instant::now();
-        Far { session: Session::new(config, now), now, sequence: 0 }
-    }
-
-    fn behind_nat() -> Self {
-        Self::new(SessionConfig { rtp_timeout: secs(60), ..config("10.0.0.2:5000", 1) })
-    }
-
-    /// So much time, in which the far end speaks through these ports at once; gives what came of it.
-    fn hears(&mut self, time: Duration, from: &[&str]) -> Vec<Output> {
-        let until = self.now + time;
-        while self.now < until {
-            self.sequence += 1;
-            let header = Header {
-                marker: false,
-                payload_type: 0,
-                sequence: SequenceNumber(self.sequence),
-                timestamp: Timestamp(u32::from(self.sequence) * 160),
-                ssrc: Ssrc(9),
-            };
-            let packet = [&header.to_bytes()[..], &[0x20; 160]].concat();
-            from.iter().for_each(|from| self.session.handle_datagram(self.now, at(from), &packet));
-            self.session.handle_timeout(self.now);
-            self.now += FRAME;
-        }
-        std::iter::from_fn(|| self.session.poll_output()).collect()
-    }
-
-    /// A re-INVITE that says what was said before.
-    fn refreshed(&mut self) {
-        self.session.update(self.now, update("10.0.0.2:5000", Direction::SendRecv));
-    }
-}
-
-fn latched(outputs: &[Output]) -> Vec<SocketAddr> {
-    let source = |output: &Output| match output {
-        Output::Event(MediaEvent::Latched { from }) => Some(*from),
-        _ => None,
-    };
-    outputs.iter().filter_map(source).collect()
-}
-
-fn destinations(outputs: &[Output]) -> Vec<SocketAddr> {
-    let to = |output: &Output| match output {
-        Output::Transmit { to, .. } => Some(*to),
-        _ => None,
-    };
-    let mut all: Vec<SocketAddr> = outputs.iter().filter_map(to).collect();
-    all.dedup();
-    all
-}
-
-#[test]
-fn rebound_nat_is_heard_after_a_re_invite_behind_a_silence() {
-    let [before, after] = BEHIND_NAT;
-    let mut far = Far::behind_nat();
-    assert_eq!(latched(&far.hears(secs(1), &[before])), [at(before)]);
-    let silent = far.hears(secs(3), &[after]);
-    assert_eq!(
-        (latched(&silent), destinations(&silent)),
-        (vec![], vec![at(before)]),
-        "a stranger until then"
-    );
-    far.refreshed();
-    let waiting = far.hears(secs(1), &[]);
-    assert_eq!(destinations(&waiting), [at(before)], "who only listens is sent to all the while");
-    let heard = far.hears(secs(1), &[after]);
-    assert_eq!((latched(&heard), destinations(&heard)), (vec![at(after)], vec![at(after)]));
-}
-
-#[test]
-fn re_invite_without_a_silence_opens_the_latch_to_nobody() {
-    let [ours, stranger] = BEHIND_NAT;
-    let mut far = Far::behind_nat();
-    far.hears(secs(1), &[ours]);
-    far.refreshed();
-    let heard = far.hears(secs(1), &[stranger]);
-    assert_eq!((latched(&heard), destinations(&heard)), (vec![], vec![at(ours)]));
-    // One re-INVITE after the other does not make the silence shorter.
-    far.hears(secs(1), &[ours]);
-    for _ in 0..3 {
-        far.hears(secs(1), &[]);
-        far.refreshed();
-    }
-    // The source that was latched is there after all, and closes the latch again.
-    let heard = far.hears(secs(1), &[ours, stranger]);
-    assert_eq!((latched(&heard), destinations(&heard)), (vec![], vec![at(ours)]));
-    assert_eq!(far.session.stats().strangers, 100);
-}
-
-#[test]
-fn hold_opens_the_latch_to_nobody_and_the_resume_does() {
-    let [before, after] = BEHIND_NAT;
-    let mut far = Far::behind_nat();
-    far.hears(secs(1), &[before]);
-    far.hears(secs(3), &[]);
-    far.session.update(far.now, update("10.0.0.2:5000", Direction::Inactive));
-    assert_eq!(latched(&far.hears(secs(1), &["203.0.113.66:6666"])), []);
-    far.refreshed();
-    assert_eq!(latched(&far.hears(secs(1), &[after])), [at(after)]);
-}
-
-/// A packet of the far end whose room is as loud as -40 dBov, then a second of silence.
-fn noisy(session: &mut Session, now: Instant) {
-    for (n, payload_type) in [(1, 0), (2, 13)] {
-        session.handle_datagram(now, at(BOB), &packet_of(9, n, payload_type));
-    }
-    assert!(heard_for(session, now, 40) > 50.0, "it sounds");
-}
-
-fn packet_of(ssrc: u32, n: u16, payload_type: u8) -> Vec<u8> {
-    let (sequence, timestamp) = (SequenceNumber(n), Timestamp(u32::from(n) * 160));
-    let header = Header { marker: false, payload_type, sequence, timestamp, ssrc: Ssrc(ssrc) };
-    [&header.to_bytes()[..], &[40, 0, 0, 0]].concat()
-}
-
-/// How loud the last of so many frames is.
-fn heard_for(session: &mut Session, start: Instant, frames: u32) -> f64 {
-    (0..frames).for_each(|n| session.handle_timeout(start + FRAME * n));
-    let heard = std::iter::from_fn(|| session.poll_output()).filter_map(|output| match output {
-        Output::Event(MediaEvent::Frame { pcm, .. }) => Some(rms(&pcm)),
-        _ => None,
-    });
-    heard.last().expect("a frame came")
-}
-
-#[test]
-fn comfort_noise_ends_when_the_call_is_held() {
-    let now = Instant::now();
-    let mut session = Session::new(config(BOB, 1), now);
-    noisy(&mut session, now);
-    session.update(now, update(BOB, Direction::SendOnly));
-    assert_eq!(heard_for(&mut session, now + secs(1), 2), 0.0);
-}
-
-#[test]
-fn comfort_noise_ends_with_its_stream() {
-    let now = Instant::now();
-    let mut session = Session::new(config(BOB, 1), now);
-    noisy(&mut session, now);
-    // Another source, which presses a key first.
-    for n in [1, 2] {
-        session.handle_datagram(now + secs(1), at(BOB), &packet_of(10, n, 101));
-    }
-    assert_eq!(heard_for(&mut session, now + secs(1), 2), 0.0);
 }
 
 #[test]
@@ -654,88 +477,4 @@ fn cost_of_a_frame() {
     let cost = clock.elapsed() / (calls * payloads.len() as u32);
     println!("{cost:?} a frame both ways, {:.4} % of a core a call", cost.as_secs_f64() * 50.0 * 100.0);
     println!("{} bytes of struct a call", size_of::<Session>());
-}
-
-/// What a session sends, tick by tick: the mean level of each packet of speech, none for a digit.
-fn levels(
-    session: &mut Session,
-    mut now: Instant,
-    ticks: u32,
-    mut before: impl FnMut(u32, &mut Session),
-) -> Vec<Option<f64>> {
-    let mut sent = Vec::new();
-    for tick in 0..ticks {
-        before(tick, session);
-        session.handle_timeout(now);
-        now += FRAME;
-        while let Some(output) = session.poll_output() {
-            if let Output::Transmit { datagram, .. } = output {
-                let packet = Packet::parse(&datagram).unwrap();
-                let mut pcm = Vec::new();
-                codec::Decoder::new(Codec::Pcmu).decode(packet.payload, &mut pcm).unwrap();
-                sent.push((packet.header.payload_type == 0).then(|| rms(&pcm)));
-            }
-        }
-    }
-    sent
-}
-
-#[test]
-fn relayed_frames_go_out_at_the_next_tick() {
-    let now = Instant::now();
-    let mut session = Session::new(config(BOB, 1), now);
-    session.send_from(Feed::Relay(Relay::default()));
-    let sent = levels(&mut session, now, 40, |tick, session| {
-        if tick % 2 == 0 {
-            session.relay(vec![if tick % 4 == 0 { 4_000 } else { 400 }; FRAME_SAMPLES]);
-        }
-    });
-    for (tick, level) in sent.into_iter().enumerate() {
-        let expected = [4_000.0, 0.0, 400.0, 0.0][tick % 4];
-        assert!((level.unwrap() - expected).abs() < 100.0, "tick {tick}: {level:?}");
-    }
-}
-
-#[test]
-fn a_digit_between_relayed_frames_leaves_no_delay() {
-    let now = Instant::now();
-    let mut session = Session::new(config(BOB, 1), now);
-    session.send_from(Feed::Relay(Relay::default()));
-    session.send_dtmf("5").unwrap();
-    let sent = levels(&mut session, now, 60, |tick, session| {
-        session.relay(vec![if tick == 50 { 4_000 } else { 0 }; FRAME_SAMPLES]);
-    });
-    assert!(sent.iter().any(Option::is_none), "the digit was sent");
-    let heard = sent.iter().position(|level| level.is_some_and(|level| level > 3_000.0));
-    assert_eq!(heard, Some(50));
-}
-
-#[test]
-fn what_plays_waits_while_it_rings_and_goes_on_afterwards() {
-    let now = Instant::now();
-    let mut session = Session::new(config(BOB, 1), now);
-    session.send_from(Feed::Ringing(Ringing::new(Ringback::NorthAmerican)));
-    session.play(A, &[6_000; 1_600], 8_000).unwrap();
-    session.finish(A);
-    let sent = levels(&mut session, now, 30, |tick, session| {
-        if tick == 20 {
-            session.send_from(Feed::Playout);
-        }
-    });
-    assert!(sent[..20].iter().all(|level| (500.0..4_000.0).contains(&level.unwrap())), "{sent:?}");
-    assert!(sent[20..].iter().all(|level| level.unwrap() > 5_500.0), "{sent:?}");
-}
-
-#[test]
-fn what_is_agreed_anew_is_waited_for_anew() {
-    let mut world = World::new(Link::seeded);
-    world.run(secs(1));
-    world.bob.link.loss = 1.0;
-    // Nearly the timeout.
-    world.run(Duration::from_millis(900));
-    world.alice.session.update(world.now, update(BOB, Direction::SendRecv));
-    world.run(Duration::from_millis(900));
-    assert!(!world.alice.events.iter().any(|e| matches!(e, MediaEvent::RtpTimeout { .. })));
-    world.run(secs(1));
-    assert!(world.alice.events.iter().any(|e| matches!(e, MediaEvent::RtpTimeout { .. })));
 }
