@@ -69,7 +69,7 @@ pub struct Heard {
 pub async fn converse(sockets: &Sockets, agreed: &Negotiated) -> Heard {
     let config = agreed.agreed().begin(media::jitter::Config::default(), LIMIT, 5);
     let mut session = Session::new(config, Instant::now());
-    session.play(UtteranceId(1), &tone(HZ, 6 * 8_000, 8_000), 8_000).unwrap();
+    session.play(UtteranceId(1), tone(HZ, 6 * 8_000, 8_000), 8_000).unwrap();
     session.finish(UtteranceId(1));
     let (mut pcm, mut came, mut went) = (Vec::new(), Vec::new(), Vec::new());
     let (mut packet, mut report) = ([0; 2_048], [0; 2_048]);
