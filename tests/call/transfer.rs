@@ -10,6 +10,7 @@ use callbox::sip::SipEnd;
 use crate::eventually;
 use crate::exchange::{Exchange, Manner, Party};
 use crate::handing_over::{NOT_REACHED, outcome, told};
+use crate::peers::Sipp;
 use crate::rig::{Rig, Script, Story, TRUNKS_OWN, plan};
 use crate::tones::share;
 
@@ -109,6 +110,20 @@ async fn the_model_hands_over_by_its_tool_to_a_leg_of_another_codec() {
     assert_eq!(outcome(&story), (CallStatus::Completed, EndedBy::Callee));
     assert_eq!(story.said(Speaker::Agent).last().map(String::as_str), Some("Our billing team knows."));
     scene.rig.is_clean().await;
+}
+
+/// SIPp is the callee and the office, and each changes its mind before it answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn offer_that_comes_before_the_answer_is_answered_on_either_leg() {
+    let both = Sipp::uas("uas_early_update", 2, &[]).await;
+    let script = Script::new().calls_tool("I'll put you through.", "transfer");
+    let rig = Rig::start(both.address, script).await;
+    let call = rig.place(CallPlan { first_sentence: None, ..transferable() });
+    told(&rig, call, TransferStatus::Answered).await;
+    assert!(rig.directory.hang_up(call, EndedBy::Client));
+    assert_eq!(outcome(&rig.story(call).await), (CallStatus::Completed, EndedBy::Client));
+    both.succeeds().await;
+    rig.is_clean().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
