@@ -193,13 +193,11 @@ impl Bridge<'_> {
         };
         let (from, home) = self.shown();
         let request = Dial {
-            trunk: None,
-            to,
             diverted: from.clone(),
             from,
             home,
-            offer: leg.dialled(),
             ring_timeout: Some(self.parts.config.transfer_ring()),
+            ..Dial::to(to, leg.dialled())
         };
         match self.parts.sip.dial(request).await {
             Ok(call) => {

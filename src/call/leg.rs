@@ -13,7 +13,7 @@ use crate::media::{
     self, MediaError, MediaEvent, MediaHandle, MediaPlane, MediaStats, Recorded, SessionConfig,
 };
 use crate::sip::sdp::{self, Local, Negotiated, SdpError};
-use crate::sip::{CallHandle, Srtp};
+use crate::sip::{CallHandle, Reoffer, Srtp};
 
 /// A port for audio, and what we say about it in SDP.
 pub(super) struct Leg {
@@ -106,8 +106,15 @@ impl Leg {
         Ok(Leg { line, ..self })
     }
 
-    /// Answers a new offer that came before the answer.
-    pub(super) fn renegotiate(&mut self, offer: &str) -> Result<String, SdpError> {
+    /// Answers a new offer that came before the answer, or refuses it. Who asks for ours then is refused, too.
+    pub(super) fn reply(&mut self, reoffer: Reoffer) {
+        // Dropped, it is refused.
+        let Some(offer) = reoffer.sdp else { return };
+        // The far end may have hung up meanwhile.
+        let _ = reoffer.reply.send(self.renegotiate(&offer).map_err(|_| 488));
+    }
+
+    fn renegotiate(&mut self, offer: &str) -> Result<String, SdpError> {
         let local = self.local.next(self.local.direction);
         let (answer, agreed) = sdp::answer(&local, offer)?;
         self.local = local;

@@ -9,7 +9,7 @@ use crate::call::record::{CallDirection, CallPlan, CallStatus, EndedBy};
 use crate::call::recording;
 use crate::call::teller::Teller;
 use crate::media::Recorded;
-use crate::sip::{Dial, Reoffer, Signal, SipCall, SipEnd, Way};
+use crate::sip::{Dial, Signal, SipCall, SipEnd, Way};
 
 /// Runs the call from its first event to its last.
 pub(super) async fn run(parts: &Parts, plan: CallPlan, place: &Place) {
@@ -68,15 +68,11 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
             return failed(None);
         }
     };
-    let ring_timeout = parts.config.ring_timeout();
     let request = Dial {
-        trunk: None,
-        to,
         from: plan.from.clone(),
         home: plan.home.clone(),
-        diverted: None,
-        offer: leg.dialled(),
-        ring_timeout: Some(ring_timeout),
+        ring_timeout: Some(parts.config.ring_timeout()),
+        ..Dial::to(to, leg.dialled())
     };
     let mut call = match parts.sip.dial(request).await {
         Ok(call) => call,
@@ -120,10 +116,7 @@ async fn dial(parts: &Parts, plan: &CallPlan, place: &Place) -> Dialled {
                     }
                 };
             }
-            Some(Signal::Reoffer(Reoffer { sdp: Some(offer), reply })) => {
-                // The far end may have hung up meanwhile.
-                let _ = reply.send(leg.renegotiate(&offer).map_err(|_| 488));
-            }
+            Some(Signal::Reoffer(reoffer)) => leg.reply(reoffer),
             Some(Signal::Answered { sdp }) => {
                 return Dialled::Answered { call: Box::new(call), leg: Box::new(leg), sdp };
             }

@@ -9,7 +9,7 @@ use crate::call::conversing::renegotiate;
 use crate::call::leg::{Audio, Leg};
 use crate::call::transfer::Happening;
 use crate::media::{MediaEvent, MediaHandle};
-use crate::sip::{Reoffer, Signal, SipCall, SipEnd};
+use crate::sip::{Signal, SipCall, SipEnd};
 use crate::voice::introduction::Verdict;
 
 /// Keys by signalling that may wait for the introduction; more are lost.
@@ -93,14 +93,11 @@ impl Target {
                 Some(Happening::Answered)
             }
             Some(Signal::Reoffer(reoffer)) => {
-                match (&mut self.audio, &mut self.leg, reoffer) {
-                    (Some(audio), _, reoffer) => renegotiate(audio, reoffer),
-                    (None, Some(leg), Reoffer { sdp: Some(offer), reply }) => {
-                        // It may have hung up meanwhile.
-                        let _ = reply.send(leg.renegotiate(&offer).map_err(|_| 488));
-                    }
+                match (&mut self.audio, &mut self.leg) {
+                    (Some(audio), _) => renegotiate(audio, reoffer),
+                    (None, Some(leg)) => leg.reply(reoffer),
                     // Dropped, it is refused.
-                    _ => {}
+                    (None, None) => {}
                 }
                 None
             }

@@ -250,9 +250,7 @@ impl Handset {
     async fn call(&self, to: E164) -> Result<CallReport, String> {
         let leg = self.plane.reserve().map_err(|error| error.to_string())?;
         let local = self.local(&leg);
-        let offer = local.clone();
-        let dial =
-            Dial { trunk: None, to, from: None, home: None, diverted: None, offer, ring_timeout: None };
+        let dial = Dial::to(to, local.clone());
         let mut call = self.sip.dial(dial).await.map_err(|error| error.to_string())?;
         let answer = loop {
             match call.signals.recv().await {

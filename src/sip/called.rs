@@ -17,7 +17,7 @@ use crate::base::E164;
 pub(super) struct Called {
     /// The likeliest, where nobody knows which numbers are ours beyond those of the trunk.
     pub party: Option<Party>,
-    /// Every number that it may be, the likeliest first.
+    /// Every number that it may be, the likeliest first. One that is not ours means nothing.
     pub numbers: Vec<E164>,
 }
 
@@ -30,9 +30,11 @@ pub(super) fn called(request: &Request, trunk: &TrunkConfig) -> Called {
     let to = request.to_header().ok().and_then(|to| party(uri_of(to.value())?, trunk));
     let asked = first_called(request).and_then(|uri| party(uri, trunk));
     let mut numbers: Vec<E164> = Vec::new();
-    for number in [&target, &to, &asked, &contact].into_iter().filter_map(number) {
-        if !numbers.contains(number) {
-            numbers.push(number.clone());
+    for number in
+        [&target, &to, &asked, &contact].into_iter().flatten().flat_map(|named| readings(named, trunk))
+    {
+        if !numbers.contains(&number) {
+            numbers.push(number);
         }
     }
     let ours = numbers.iter().find(|number| trunk.names(number)).cloned().map(Party::Number);
@@ -42,10 +44,10 @@ pub(super) fn called(request: &Request, trunk: &TrunkConfig) -> Called {
     Called { party, numbers }
 }
 
-fn number(party: &Option<Party>) -> Option<&E164> {
+fn readings(party: &Party, trunk: &TrunkConfig) -> Vec<E164> {
     match party {
-        Some(Party::Number(number)) => Some(number),
-        _ => None,
+        Party::Number(number) => vec![number.clone()],
+        Party::Other(text) => trunk.readings(text.expose()),
     }
 }
 
@@ -112,6 +114,14 @@ mod tests {
         assert_eq!(to_number(called(&by_contact, &digits).party).as_deref(), Some("+14155550122"));
         let alone = request("sip:14155550144@192.0.2.1", "sip:office@x", "");
         assert_eq!(to_number(called(&alone, &digits).party).as_deref(), Some("+14155550144"));
+    }
+
+    #[test]
+    fn our_number_is_known_however_it_is_written_and_no_other_is() {
+        for written in ["sip:+14155550100@x", "sip:14155550100@x", "sip:4155550100@x"] {
+            assert_eq!(finds("sip:alice@x", written, "").as_deref(), Some("+14155550100"), "{written}");
+        }
+        assert_eq!(finds("sip:4155550111@x", "sip:office@x", "").as_deref(), Some("4155550111"));
     }
 
     #[test]

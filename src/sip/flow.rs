@@ -167,13 +167,9 @@ impl Core {
         let address = to.get_socketaddr().map_err(|e| unreachable(describe(&e)))?;
         let found = trunk.found.lock().clone();
         let attempts = trunk.flow.attempts(address, &found);
-        let mut flow = self.flows.alive(to);
-        let mut _making = None;
-        if flow.is_none() {
-            _making = Some(attempts.making.lock().await);
-            flow = self.flows.alive(to);
-        }
-        let result = match (flow, attempts.failed_after(asked)) {
+        // Whoever makes the connection holds it; where there is one, nobody does for long.
+        let _making = attempts.making.lock().await;
+        let result = match (self.flows.alive(to), attempts.failed_after(asked)) {
             (Some(flow), _) => trunk.flow.accept(&flow, trunk.index),
             // Whoever waited for an attempt that failed does not make the same attempt again.
             (None, Some(why)) => Err(why),

@@ -90,6 +90,11 @@ pub struct Dial {
 }
 
 impl Dial {
+    /// To a number by the best trunk that takes the call, with what that shows and how long it rings.
+    pub fn to(to: E164, offer: Local) -> Self {
+        Dial { trunk: None, to, from: None, home: None, diverted: None, offer, ring_timeout: None }
+    }
+
     fn wish(&self) -> Wish<'_> {
         Wish { to: &self.to, from: self.from.as_ref(), home: self.home.as_deref() }
     }

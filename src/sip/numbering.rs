@@ -58,6 +58,18 @@ impl TrunkConfig {
         }
     }
 
+    /// What `text` may mean whatever the trunk's format: enough to know a number that is ours again, and not
+    /// enough to tell one of anybody else.
+    pub(super) fn readings(&self, text: &str) -> Vec<E164> {
+        match self.read_number(text) {
+            Some(number) => vec![number],
+            None => {
+                let american = international(&format!("{NANP}{text}")).filter(E164::is_nanp);
+                international(text).into_iter().chain(american).collect()
+            }
+        }
+    }
+
     /// Whether a trunk with American numbers may have left out their country code.
     fn may_be_american(&self, text: &str) -> bool {
         let is_american = international(&format!("{NANP}{text}")).is_some_and(|number| number.is_nanp());

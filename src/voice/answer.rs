@@ -11,7 +11,7 @@ use crate::voice::effect::{Closing, Effect, Speaker};
 use crate::voice::event::{AnswerId, ClauseId, EngineKind};
 use crate::voice::greeting::Clue;
 use crate::voice::heard::{heard_prefix, unheard_rest};
-use crate::voice::keys::{Keys, Piece, Reader};
+use crate::voice::keys::{Keys, NoKeys, Piece, Reader};
 use crate::voice::latency::{Marks, mark};
 use crate::voice::transfer::promises_transfer;
 use crate::voice::{Conversation, prompt};
@@ -32,6 +32,8 @@ pub(super) struct Answer {
     then: Option<Then>,
     /// Pressed once it has been said, before what follows.
     pub(super) keys: Option<Keys>,
+    /// Why a call of the tool pressed nothing.
+    pub(super) unpressed: Option<NoKeys>,
     /// The last of the clauses that have to be said whatever the caller does: the disclosure.
     protected: Option<ClauseId>,
 }
@@ -95,6 +97,7 @@ impl Answer {
             started: None,
             then: None,
             keys: None,
+            unpressed: None,
             protected: None,
         }
     }
@@ -321,11 +324,8 @@ impl Conversation {
                 let pieces = answer.reader.push(&text);
                 pieces.into_iter().for_each(|piece| self.take_piece(now, piece));
             }
-            Delta::ToolCall { name, arguments } if name == prompt::PRESS_KEYS => {
-                match Keys::of_tool_call(&arguments) {
-                    Some(keys) => self.will_press(keys),
-                    None => tracing::warn!("the language model asked for keys that no telephone has"),
-                }
+            Delta::ToolCall { name, arguments } if self.is_for_keys(&name, &arguments) => {
+                self.handle_press_keys(&arguments);
             }
             Delta::ToolCall { name, .. } => self.handle_tool_call(&name),
             Delta::Done { .. } => self.handle_generated(now),
@@ -362,6 +362,7 @@ impl Conversation {
         self.speak_generated(now, rest);
         let may_transfer = self.may_transfer();
         let Some(answer) = &mut self.answer else { return };
+        self.unpressed = answer.unpressed.filter(|_| answer.keys.is_none());
         if may_transfer && answer.clauses.iter().any(|clause| promises_transfer(&clause.text)) {
             answer.then = Some(Then::Transfer);
         }

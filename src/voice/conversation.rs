@@ -11,6 +11,7 @@ use crate::voice::effect::{Closing, Effect, Speaker, TurnRecord};
 use crate::voice::event::{EngineKind, Event};
 use crate::voice::greeting::Clue;
 use crate::voice::head_start::HeadStart;
+use crate::voice::keys::NoKeys;
 use crate::voice::latency::LatencySplit;
 use crate::voice::prompt::{self, History};
 use crate::voice::recovery::Outages;
@@ -55,6 +56,8 @@ pub struct Conversation {
     pub(super) outages: Outages,
     pub(super) screen: Screen,
     pub(super) transfer: Transfer,
+    /// Why the model's last answer pressed nothing, where it meant to.
+    pub(super) unpressed: Option<NoKeys>,
     pub(super) opened: bool,
     pub(super) last_id: u64,
     ended: bool,
@@ -81,6 +84,7 @@ impl Conversation {
             outages: Outages::default(),
             screen: Screen::Off,
             transfer: Transfer::default(),
+            unpressed: None,
             opened: false,
             last_id: 0,
             ended: false,

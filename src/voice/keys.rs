@@ -6,10 +6,13 @@
 //! go out, and what the agent says next waits in the playout until the last is sent. Nothing takes them
 //! back: a word over them stops the agent, but cuts no tone.
 
+mod called;
 mod reading;
 
 use std::time::{Duration, Instant};
 
+pub(super) use self::called::NoKeys;
+use self::called::named_by;
 pub(super) use self::reading::{Piece, Reader};
 use self::reading::{offers_a_menu, presses};
 use crate::base::Pii;
@@ -46,15 +49,6 @@ impl Keys {
         (any && keys.len() <= MOST).then(|| Keys(Pii::new(keys)))
     }
 
-    /// What a tool call names; models write one key as a number now and then.
-    pub(super) fn of_tool_call(arguments: &serde_json::Value) -> Option<Keys> {
-        match &arguments["keys"] {
-            serde_json::Value::String(keys) => Keys::parse(keys),
-            serde_json::Value::Number(keys) => Keys::parse(&keys.to_string()),
-            _ => None,
-        }
-    }
-
     pub fn expose(&self) -> &str {
         self.0.expose()
     }
@@ -84,15 +78,38 @@ impl Conversation {
         self.may_press() && history.open_question().is_some_and(offers_a_menu)
     }
 
-    /// What the model is asked. That it answers a menu is said to it alone: no history and no transcript has
-    /// that.
+    /// What the model is asked. That it answers a menu, and that what it pressed last was no key, is said to it
+    /// alone: no history and no transcript has that.
     pub(super) fn question(&self, history: &History) -> Vec<ChatMessage> {
+        let refusal = self.unpressed.map(|why| prompt::unpressed(&why));
+        let cue = self.is_asked_for_keys(history).then(|| prompt::MENU_CUE.to_owned());
         let mut messages = history.question();
-        if let Some(last) = messages.last_mut().filter(|_| self.is_asked_for_keys(history)) {
-            last.content.push(' ');
-            last.content.push_str(prompt::MENU_CUE);
+        if let Some(last) = messages.last_mut() {
+            for said in refusal.into_iter().chain(cue) {
+                last.content.push(' ');
+                last.content.push_str(&said);
+            }
         }
         messages
+    }
+
+    /// Small models name the wrong tool now and then: in answer to a menu, one that is given keys presses them.
+    pub(super) fn is_for_keys(&self, tool: &str, arguments: &serde_json::Value) -> bool {
+        tool == prompt::PRESS_KEYS || self.is_asked_for_keys(&self.history) && named_by(arguments).is_ok()
+    }
+
+    /// The model calls its tool. What is no key it hears of with the next question.
+    pub(super) fn handle_press_keys(&mut self, arguments: &serde_json::Value) {
+        match named_by(arguments) {
+            Ok(keys) => self.will_press(keys),
+            Err(why) => {
+                tracing::warn!(%why, "the language model pressed nothing");
+                let allowed = self.may_press();
+                if let Some(answer) = self.answer.as_mut().filter(|_| allowed) {
+                    answer.unpressed = Some(why);
+                }
+            }
+        }
     }
 
     /// Keys are pressed once the answer under way has been said.
@@ -129,19 +146,6 @@ mod tests {
         }
         let many = "1".repeat(33);
         assert_eq!((parsed(&many), parsed(&many[1..]).map(|keys| keys.len())), (None, Some(32)));
-    }
-
-    #[test]
-    fn a_tool_call_may_write_a_key_as_a_number() {
-        let keys = |json: &str| Keys::of_tool_call(&serde_json::from_str(json).unwrap());
-        assert_eq!(keys(r##"{"keys": "2#"}"##), Keys::parse("2#"));
-        assert_eq!(keys(r#"{"keys": 20}"#), Keys::parse("20"));
-        for json in ["{}", "[]", "null", r#"{"keys": -1.5e3}"#, r#"{"keys": true}"#] {
-            assert!(
-                keys(json).is_none_or(|keys| keys.expose().chars().all(|c| c.is_ascii_digit())),
-                "{json}"
-            );
-        }
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Calls in which a machine wants keys pressed.
 
+use serde_json::json;
+
 use crate::voice::conversation::Setup;
 use crate::voice::effect::Speaker;
-use crate::voice::prompt::MENU_CUE;
+use crate::voice::prompt::{HANG_UP, MENU_CUE, PRESS_KEYS};
 use crate::voice::world::{World, setup};
 use crate::voice::{Config, ms};
 
@@ -149,6 +151,37 @@ fn keys_that_no_telephone_has_are_not_pressed() {
     world.run_until(13_000);
     assert_eq!(keys(&world), [""; 0]);
     assert_eq!(world.agent_said().last(), Some(&"I will choose billing now."));
+}
+
+#[test]
+fn model_that_pressed_no_key_is_told_so_once() {
+    let mut world = offered();
+    world.llm_answers("").and_calls(PRESS_KEYS, json!({"keys": "billing"}));
+    world.caller_says(14_000..16_000, MENU);
+    world.llm_answers("[press 2]");
+    world.caller_says(19_000..20_500, "Billing, good morning.");
+    world.llm_answers("Good morning.");
+    world.run_until(25_000);
+    assert_eq!(keys(&world), ["2"]);
+    let [first, second, third] = &world.questions[..] else { panic!("{:?}", world.questions) };
+    assert_eq!(*first, format!("{MENU} {MENU_CUE}"));
+    assert!(second.contains("No key was pressed: `keys` takes 1 to 32 of the digits 0 to 9"), "{second}");
+    assert!(second.ends_with(MENU_CUE), "{second}");
+    assert_eq!(third, "Billing, good morning.");
+    assert!(world.turns.iter().all(|turn| !turn.text.expose().contains("No key was pressed")));
+}
+
+#[test]
+fn key_that_a_model_gives_to_the_wrong_tool_is_pressed_on_a_menu_alone() {
+    let mut world = offered();
+    world.llm_answers("").and_calls(HANG_UP, json!({"key": "2"}));
+    world.run_until(13_000);
+    assert_eq!((keys(&world), world.hung_up), (vec!["2"], None));
+    let mut world = opened();
+    world.caller_says(5_500..7_000, "That is all, goodbye.");
+    world.llm_answers("Goodbye.").and_calls(HANG_UP, json!({"key": "2"}));
+    world.run_until(12_000);
+    assert!(keys(&world).is_empty() && world.hung_up.is_some());
 }
 
 #[test]

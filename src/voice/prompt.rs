@@ -94,6 +94,11 @@ pub fn opening_cue() -> ChatMessage {
 pub const MENU_CUE: &str =
     "(This is a recorded menu. Write only the key that fits your task, such as [press 2].)";
 
+/// Added to the question that follows a call of [`PRESS_KEYS`] which pressed nothing.
+pub fn unpressed(why: &impl std::fmt::Display) -> String {
+    format!("(No key was pressed: {why}. For the key two, write only [press 2].)")
+}
+
 /// The same through a whole call, since the tools are part of the prompt that the model keeps.
 pub fn tools(transfers: bool, keys: bool) -> Vec<ToolSpec> {
     let tool = |name: &str, description: &str| ToolSpec {

@@ -82,8 +82,11 @@ impl Script {
     }
 
     pub fn and_presses(&mut self, keys: &str) -> &mut Self {
-        self.tool_call = Some(prompt::PRESS_KEYS);
-        self.arguments = serde_json::json!({ "keys": keys });
+        self.and_calls(prompt::PRESS_KEYS, serde_json::json!({ "keys": keys }))
+    }
+
+    pub fn and_calls(&mut self, tool: &'static str, arguments: serde_json::Value) -> &mut Self {
+        (self.tool_call, self.arguments) = (Some(tool), arguments);
         self
     }
 

@@ -69,7 +69,9 @@ async fn the_document_of_this_node_is_the_published_one() {
 
 /// What the contract says of a successful answer.
 fn answer_schema(path: &str) -> Value {
-    of_json(&contract()["paths"][path]["post"]["responses"]["200"]).clone()
+    let schema = of_json(&contract()["paths"][path]["post"]["responses"]["200"]).clone();
+    assert!(schema.is_object(), "the contract says nothing of {path}");
+    schema
 }
 
 #[tokio::test]

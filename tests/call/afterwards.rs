@@ -5,24 +5,24 @@ use std::time::{Duration, Instant};
 use callbox::call::event::CallChange;
 use callbox::call::record::{CallStatus, EndedBy, Speaker};
 
-use crate::exchange::share;
 use crate::far_end::FarEnd;
 use crate::peers::Sipp;
 use crate::rig::{Rig, Script, Story, plan};
+use crate::tones::share;
 
 /// An announcement of 700 Hz is played until `scenario` ends the call.
 async fn announced(scenario: &str, words: &[(&str, &str)]) -> Story {
     let far = FarEnd::new().await;
     let port = far.port();
     let words = [&[("@EARLY@", port.as_str())], words].concat();
-    let peer = Sipp::uas_saying(scenario, 1, &words).await;
+    let peer = Sipp::uas_filled(scenario, &words, 1, &[]).await;
     let rig = Rig::start(peer.address, Script::new()).await;
     let call = rig.place(plan());
     far.speaks(far.hears(1).await.from);
     let story = rig.story(call).await;
     peer.succeeds().await;
     let heard = rig.recording(&story).channel(0);
-    let clearest = heard.chunks_exact(800).map(|part| share(part, 700.0)).fold(0.0, f32::max);
+    let clearest = heard.chunks_exact(800).map(|part| share(part, 700.0, 8_000)).fold(0.0, f64::max);
     assert!(clearest > 0.9, "{clearest} of what is recorded is the announcement");
     rig.is_clean().await;
     story
@@ -51,7 +51,7 @@ async fn the_line_is_silent_while_the_last_words_are_transcribed() {
         ("<pause milliseconds=\"100\"/>", "<pause milliseconds=\"3000\"/>".into()),
     ];
     let words = words.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let peer = Sipp::uas_saying("uas_bye", 1, &words).await;
+    let peer = Sipp::uas_filled("uas_bye", &words, 1, &[]).await;
     let script = Script::new().hears(["Just a moment, I'll"]).hears_slowly(slow);
     let rig = Rig::start(peer.address, script).await;
     let call = rig.place(plan());

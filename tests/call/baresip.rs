@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::eventually;
 use crate::peers::{Group, free_port, spawn, traces};
+use crate::tones::tone;
 
 /// A baresip that answers in one codec, plays a tone and keeps what it hears.
 pub struct Baresip {
@@ -89,8 +90,9 @@ impl Baresip {
             Codec::G722 => ("g722", "G722/16000/1", 16_000),
             Codec::Opus => ("opus", "opus/48000/2", 48_000),
         };
-        let tone = tone(setup.plays.hz, rate, setup.plays.seconds);
-        write_wav(&dir.join("mic.wav"), rate, &[silence(rate, setup.plays.silence), tone].concat());
+        let Plays { silence, hz, seconds } = setup.plays;
+        let plays = [sound(0.0, rate, silence), sound(hz, rate, seconds)].concat();
+        write_wav(&dir.join("mic.wav"), rate, &plays);
         let config = format!(
             "net_interface 127.0.0.1\nsip_listen 127.0.0.1:{port}\nmodule_path /usr/lib/baresip/modules\n\
              module {module}.so\nmodule srtp.so\nmodule aufile.so\nmodule sndfile.so\nmodule_tmp account.so\n\
@@ -128,16 +130,16 @@ impl Baresip {
 
     /// A tone from now on, instead of what it played.
     pub async fn sings(&self, hz: f64) {
-        self.plays(&tone(hz, self.rate, 60)).await;
+        self.plays(&sound(hz, self.rate, 60)).await;
     }
 
     /// A second of a tone, and then silence.
     pub async fn says(&self, hz: f64) {
-        self.plays(&[tone(hz, self.rate, 1), silence(self.rate, 60)].concat()).await;
+        self.plays(&[sound(hz, self.rate, 1), sound(0.0, self.rate, 60)].concat()).await;
     }
 
     pub async fn is_silent(&self) {
-        self.plays(&silence(self.rate, 60)).await;
+        self.plays(&sound(0.0, self.rate, 60)).await;
     }
 
     async fn plays(&self, pcm: &[i16]) {
@@ -258,13 +260,9 @@ fn dumped(dump: &Path) -> Option<(Vec<i16>, u32)> {
     Some((samples.step_by(channels).collect(), rate))
 }
 
-pub fn tone(hz: f64, rate: u32, seconds: u32) -> Vec<i16> {
-    let step = std::f64::consts::TAU * hz / f64::from(rate);
-    (0..rate * seconds).map(|n| ((step * f64::from(n)).sin() * 8_000.0) as i16).collect()
-}
-
-fn silence(rate: u32, seconds: u32) -> Vec<i16> {
-    vec![0; (rate * seconds) as usize]
+/// Seconds of a tone; silence at 0 Hz.
+fn sound(hz: f64, rate: u32, seconds: u32) -> Vec<i16> {
+    tone(hz, (rate * seconds) as usize, rate)
 }
 
 fn write_wav(path: &Path, rate: u32, pcm: &[i16]) {

@@ -12,12 +12,12 @@ use callbox::sip::sdp::{self, Local};
 use callbox::sip::{IncomingCall, Signal, SipNode, Srtp};
 use parking_lot::Mutex;
 
-use crate::open_line::open_line;
+use crate::open_line::{open_line, sound};
 
 /// Silence of the other side after which it is the callee's turn.
 const PATIENCE: Duration = Duration::from_millis(900);
-const TONE_HZ: f32 = 330.0;
-const BEEP_HZ: f32 = 1_000.0;
+const TONE_HZ: f64 = 330.0;
+const BEEP_HZ: f64 = 1_000.0;
 const BEEP: Duration = Duration::from_millis(400);
 /// Between a machine's greeting and its beep.
 const BEFORE_BEEP: Duration = Duration::from_millis(600);
@@ -139,7 +139,7 @@ async fn talk(call: IncomingCall, media: &MediaPlane, manner: &Manner, ear: &Mut
     let (handle, mut events) = leg.start(session).unwrap();
     if let Some(length) = manner.early {
         call.play_early(answer.clone()).await.unwrap();
-        handle.play(UtteranceId(0), tone(TONE_HZ, length)).unwrap();
+        handle.play(UtteranceId(0), sound(TONE_HZ, length)).unwrap();
         handle.finish(UtteranceId(0)).unwrap();
         while !matches!(events.recv().await, Some(MediaEvent::Played { .. }) | None) {}
     }
@@ -208,11 +208,11 @@ impl Speech {
 
     fn speak(&mut self, length: Duration) {
         self.heard = false;
-        self.play(tone(TONE_HZ, length));
+        self.play(sound(TONE_HZ, length));
     }
 
     fn greet_and_beep(&mut self, greeting: Duration) {
-        self.play([tone(TONE_HZ, greeting), tone(0.0, BEFORE_BEEP), tone(BEEP_HZ, BEEP)].concat());
+        self.play([sound(TONE_HZ, greeting), sound(0.0, BEFORE_BEEP), sound(BEEP_HZ, BEEP)].concat());
     }
 
     fn play(&self, pcm: Vec<i16>) {
@@ -220,11 +220,4 @@ impl Speech {
         self.handle.play(utterance, pcm).unwrap();
         self.handle.finish(utterance).unwrap();
     }
-}
-
-/// Silence at 0 Hz.
-fn tone(hz: f32, length: Duration) -> Vec<i16> {
-    let samples = length.as_millis() as usize * 8;
-    let wave = |n: usize| (n as f32 * hz / 8_000.0 * std::f32::consts::TAU).sin();
-    (0..samples).map(|n| (wave(n) * 9_000.0) as i16).collect()
 }

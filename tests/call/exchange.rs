@@ -15,9 +15,10 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::eventually;
-use crate::open_line::open_line;
+use crate::open_line::{open_line, sound};
+use crate::tones::share;
 
-const RATE: f32 = 8_000.0;
+const RATE: u32 = 8_000;
 /// Silence of the other side after which a party speaks.
 const PATIENCE: Duration = Duration::from_millis(900);
 
@@ -38,7 +39,7 @@ pub enum Manner {
 #[derive(Debug, Clone, Copy)]
 enum Order {
     PickUp,
-    Sing(f32),
+    Sing(f64),
     /// Speaks for a second.
     Speak,
     Press(char),
@@ -84,7 +85,7 @@ impl Party {
     }
 
     /// A tone without end.
-    pub async fn sings(&self, hz: f32) {
+    pub async fn sings(&self, hz: f64) {
         self.orders.send(Order::Sing(hz)).await.unwrap();
     }
 
@@ -111,25 +112,31 @@ impl Party {
     }
 
     /// Waits until the last half second heard is a tone of `hz`, and little else.
-    pub async fn hears(&self, hz: f32) {
+    pub async fn hears(&self, hz: f64) {
         eventually(&format!("a party hears {hz} Hz"), || self.share(hz, 4_000) > 0.8).await;
     }
 
     /// The share of a tone in the last samples heard.
-    pub fn share(&self, hz: f32, samples: usize) -> f32 {
+    pub fn share(&self, hz: f64, samples: usize) -> f64 {
         let heard = &self.life.lock().heard;
-        share(&heard[heard.len().saturating_sub(samples)..], hz)
+        share(&heard[heard.len().saturating_sub(samples)..], hz, RATE)
     }
 
     /// Tenths of a second in which nothing but a tone of `hz` was heard.
-    pub fn tenths_of(&self, hz: f32) -> usize {
+    pub fn tenths_of(&self, hz: f64) -> usize {
         let loud = |part: &&[i16]| part.iter().any(|sample| sample.unsigned_abs() > 1_500);
-        self.life.lock().heard.chunks_exact(800).filter(loud).filter(|part| share(part, hz) > 0.8).count()
+        self.life
+            .lock()
+            .heard
+            .chunks_exact(800)
+            .filter(loud)
+            .filter(|part| share(part, hz, RATE) > 0.8)
+            .count()
     }
 
     /// Whether a quarter of a second of what was heard so far is a tone of `hz`, and little else.
-    pub fn has_heard(&self, hz: f32) -> bool {
-        self.life.lock().heard.chunks_exact(2_000).any(|part| share(part, hz) > 0.8)
+    pub fn has_heard(&self, hz: f64) -> bool {
+        self.life.lock().heard.chunks_exact(2_000).any(|part| share(part, hz, RATE) > 0.8)
     }
 
     pub async fn rings(&self) {
@@ -236,8 +243,8 @@ impl Party {
                     None => return,
                 },
                 Some(order) = inbox.recv() => match order {
-                    Order::Sing(hz) => voice.say(tone(hz, Duration::from_secs(50))),
-                    Order::Speak => voice.say(tone(330.0, Duration::from_secs(1))),
+                    Order::Sing(hz) => voice.say(sound(hz, Duration::from_secs(50))),
+                    Order::Speak => voice.say(sound(330.0, Duration::from_secs(1))),
                     Order::Press(digit) => voice.handle.send_dtmf(&digit.to_string()).await.unwrap(),
                     Order::HangUp => call.handle.hang_up(),
                     Order::PickUp => {}
@@ -265,7 +272,7 @@ impl Voice {
         if self.turns > 0 && self.heard.is_some_and(|at| at.elapsed() >= PATIENCE) {
             self.turns -= 1;
             self.heard = None;
-            self.say(tone(330.0, Duration::from_millis(900)));
+            self.say(sound(330.0, Duration::from_millis(900)));
         }
     }
 
@@ -308,28 +315,10 @@ fn session(agreed: &Negotiated) -> SessionConfig {
     agreed.agreed().begin(media::jitter::Config::default(), Duration::from_secs(30), seed)
 }
 
-fn tone(hz: f32, length: Duration) -> Vec<i16> {
-    let samples = length.as_millis() as usize * 8;
-    let wave = |n: usize| (n as f32 * hz / RATE * std::f32::consts::TAU).sin();
-    (0..samples).map(|n| (wave(n) * 9_000.0) as i16).collect()
-}
-
 /// Of an answering machine.
 fn greeting() -> Vec<i16> {
     let silence = |ms: usize| vec![0; 8 * ms];
-    let beep = tone(1_000.0, Duration::from_millis(400));
-    let [greets, speaks] = [5, 1].map(|seconds| tone(330.0, Duration::from_secs(seconds)));
+    let beep = sound(1_000.0, Duration::from_millis(400));
+    let [greets, speaks] = [5, 1].map(|seconds| sound(330.0, Duration::from_secs(seconds)));
     [greets, silence(600), beep, silence(6_000), speaks].concat()
-}
-
-/// The share of the energy of `pcm` that a tone of `hz` has: 1 for the tone alone.
-pub fn share(pcm: &[i16], hz: f32) -> f32 {
-    let energy: f32 = pcm.iter().map(|sample| f32::from(*sample).powi(2)).sum();
-    let (mut re, mut im) = (0.0, 0.0);
-    for (n, sample) in pcm.iter().enumerate() {
-        let angle = std::f32::consts::TAU * hz * n as f32 / RATE;
-        re += f32::from(*sample) * angle.cos();
-        im += f32::from(*sample) * angle.sin();
-    }
-    if energy < 1.0 { 0.0 } else { 2.0 * (re * re + im * im) / (energy * pcm.len() as f32) }
 }

@@ -12,6 +12,7 @@ use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
 use crate::eventually;
+use crate::tones::tone;
 
 /// One packet that came.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +87,8 @@ async fn hear(socket: Arc<UdpSocket>, came: Arc<Mutex<Vec<Came>>>) {
 }
 
 async fn speak(socket: Arc<UdpSocket>, to: SocketAddr) {
+    // Fourteen whole waves: one packet's sound goes on where that of the other ended.
+    let voice: Vec<u8> = tone(700.0, 160, 8_000).into_iter().map(g711::encode_ulaw).collect();
     let mut ticks = tokio::time::interval(Duration::from_millis(20));
     for n in 0u32.. {
         ticks.tick().await;
@@ -96,9 +99,7 @@ async fn speak(socket: Arc<UdpSocket>, to: SocketAddr) {
             timestamp: Timestamp(n * 160),
             ssrc: Ssrc(9),
         };
-        let voice = tone(700.0, n as usize * 160, 160).into_iter().map(g711::encode_ulaw);
-        let packet: Vec<u8> = header.to_bytes().into_iter().chain(voice).collect();
-        let _ = socket.send_to(&packet, to).await;
+        let _ = socket.send_to(&[&header.to_bytes()[..], &voice].concat(), to).await;
     }
 }
 
@@ -120,10 +121,4 @@ async fn report(heard: Came) {
         ticks.tick().await;
         let _ = socket.send_to(&rtcp::write(&report), to).await;
     }
-}
-
-/// `length` samples at 8 kHz from sample `start` on.
-pub fn tone(hz: f64, start: usize, length: usize) -> Vec<i16> {
-    let step = std::f64::consts::TAU * hz / 8_000.0;
-    (start..start + length).map(|n| ((step * n as f64).sin() * 8_000.0) as i16).collect()
 }

@@ -13,10 +13,10 @@ use callbox::sip::{IncomingCall, Signal, SipNode, Srtp};
 use parking_lot::Mutex;
 use tokio::net::UdpSocket;
 
-use crate::exchange::share;
-use crate::open_line::open_line;
+use crate::open_line::{open_line, sound};
 use crate::peers::Sipp;
 use crate::rig::{Rig, Script, plan};
+use crate::tones::share;
 
 /// A machine that says something, wants the key, and then says something else.
 struct Menu {
@@ -74,9 +74,7 @@ async fn guide(call: IncomingCall, media: &MediaPlane, wanted: char, pressed: &M
 }
 
 fn speaks(handle: &MediaHandle, utterance: u64) {
-    let wave = |n: usize| (n as f32 * 330.0 / 8_000.0 * std::f32::consts::TAU).sin();
-    let tone = (0..7_200).map(|n| (wave(n) * 9_000.0) as i16).collect();
-    handle.play(UtteranceId(utterance), tone).unwrap();
+    handle.play(UtteranceId(utterance), sound(330.0, Duration::from_millis(900))).unwrap();
     handle.finish(UtteranceId(utterance)).unwrap();
 }
 
@@ -118,7 +116,7 @@ impl Carrier {
         let rtp = UdpSocket::bind(("127.0.0.1", 0)).await.unwrap();
         let port = rtp.local_addr().unwrap().port().to_string();
         let names = [("@PORT@", port.as_str()), ("@FORMATS@", formats), ("@EVENTS@", attributes)];
-        Carrier { sipp: Sipp::filled_in("uas_keys", &names).await, rtp }
+        Carrier { sipp: Sipp::uas_filled("uas_keys", &names, 1, &[]).await, rtp }
     }
 
     /// Presses `keys` at the beginning of a call, and gives the packets until there were enough.
@@ -200,7 +198,7 @@ async fn keys_are_events_of_the_payload_type_that_was_agreed_on() {
 async fn keys_are_tones_where_no_events_were_agreed_on() {
     let carrier = Carrier::answering("0", "a=rtpmap:0 PCMU/8000\n").await;
     // The row of 456 and the column of 258.
-    let five = |pcm: &[i16]| [770.0, 1_336.0].map(|hz| share(pcm, hz)).iter().sum::<f32>() > 0.9;
+    let five = |pcm: &[i16]| [770.0, 1_336.0].map(|hz| share(pcm, hz, 8_000)).iter().sum::<f64>() > 0.9;
     let sounds = |packets: &[Packet]| {
         let mut decoder = Decoder::new(Codec::Pcmu);
         let mut frame = |packet: &Packet| {

@@ -7,13 +7,13 @@ mod afterwards;
 mod baresip;
 mod callee;
 mod capture;
-#[allow(dead_code)] // an expired one is for tests of the SIP module
-#[path = "../sip/certificates.rs"]
+#[path = "../support/certificates.rs"]
 mod certificates;
 #[path = "../support/condition.rs"]
 mod condition;
 mod exchange;
 mod far_end;
+mod handing_over;
 #[path = "../support/kamailio.rs"]
 mod kamailio;
 mod keys;
@@ -30,6 +30,8 @@ mod secure;
 mod srtp_nat;
 mod switchboard;
 mod tls_srtp;
+#[path = "../support/tones.rs"]
+mod tones;
 mod transfer;
 mod trunk_media;
 #[path = "../support/waiting.rs"]

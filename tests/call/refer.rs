@@ -2,14 +2,12 @@
 //! before a word is said.
 
 use callbox::base::CallId;
-use callbox::call::event::{CallChange, Ending};
 use callbox::call::record::{CallPlan, CallStatus, EndedBy, TransferStatus};
 use callbox::sip::TransferBy;
 
+use crate::handing_over::{comes_back, outcome, told};
 use crate::peers::Sipp;
 use crate::rig::{Rig, Script, Story, plan};
-
-const NOT_REACHED: &str = "I'm sorry, I could not reach anybody there. Can I help you with anything else?";
 
 struct Scene {
     carrier: Sipp,
@@ -20,7 +18,7 @@ struct Scene {
 impl Scene {
     async fn new(by: TransferBy, scenario: &str, calls: u32, status: &str) -> Scene {
         let words = [("@STATUS@", status), ("@NUMBER@", "[+]14155550142")];
-        let carrier = Sipp::uas_saying(scenario, calls, &words).await;
+        let carrier = Sipp::uas_filled(scenario, &words, calls, &[]).await;
         let script = Script::new().calls_tool("I'll put you through.", "transfer").transfers_by(by);
         let rig = Rig::start(carrier.address, script).await;
         let call = rig.place(CallPlan {
@@ -41,21 +39,13 @@ impl Scene {
 
     /// The agent speaks with the callee again; the client ends the call.
     async fn comes_back(self) -> Story {
-        let says = |change: &CallChange| matches!(change, CallChange::Turn { turn } if turn.text.expose() == NOT_REACHED);
-        self.rig.until(self.call, says).await;
-        assert!(self.rig.directory.hang_up(self.call, EndedBy::Client));
+        comes_back(&self.rig, self.call).await;
         self.ends().await
     }
 
     async fn told(&self, wanted: TransferStatus) {
-        let told =
-            |change: &CallChange| matches!(change, CallChange::Transfer { status } if *status == wanted);
-        self.rig.until(self.call, told).await;
+        told(&self.rig, self.call, wanted).await;
     }
-}
-
-fn outcome(ending: &Ending) -> (CallStatus, EndedBy) {
-    (ending.status, ending.ended_by)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,7 +53,7 @@ async fn a_carrier_that_takes_the_call_over_is_let_go_once_it_is_done() {
     let scene = Scene::new(TransferBy::Auto, "uas_refer", 1, "200 OK").await;
     let story = scene.ends().await;
     assert_eq!(story.transfers(), [TransferStatus::Ringing, TransferStatus::Referred]);
-    assert_eq!(outcome(&story.ending()), (CallStatus::Completed, EndedBy::Agent));
+    assert_eq!(outcome(&story), (CallStatus::Completed, EndedBy::Agent));
     assert!(story.ending().reason.contains("carrier"), "{}", story.ending().reason);
 }
 
@@ -72,7 +62,7 @@ async fn a_carrier_that_hangs_up_mid_transfer_has_not_failed_the_call() {
     let scene = Scene::new(TransferBy::Refer, "uas_refer_bye", 1, "").await;
     let story = scene.ends().await;
     assert_eq!(story.transfers(), [TransferStatus::Ringing, TransferStatus::Referred]);
-    assert_eq!(outcome(&story.ending()), (CallStatus::Completed, EndedBy::Agent));
+    assert_eq!(outcome(&story), (CallStatus::Completed, EndedBy::Agent));
     assert_eq!(story.ending().fault, None);
 }
 
@@ -111,7 +101,7 @@ async fn a_refused_refer_brings_the_agent_back_where_the_trunk_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whom_the_rules_refuse_no_carrier_is_asked_to_call() {
-    let carrier = Sipp::uas_saying("uas_answer", 1, &[]).await;
+    let carrier = Sipp::uas("uas_answer", 1, &[]).await;
     let script = Script::new().calls_tool("I'll put you through.", "transfer").refuses_transfers();
     let rig = Rig::start(carrier.address, script.transfers_by(TransferBy::Refer)).await;
     let call =

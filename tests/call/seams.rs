@@ -7,12 +7,12 @@ use callbox::media::SocketMode;
 
 use crate::baresip::Baresip;
 use crate::eventually;
-use crate::exchange::share;
 use crate::rig::{Rig, Script, plan};
+use crate::tones::share;
 use crate::wideband::both_hear;
 
 /// The pitch of the scripted voice.
-const VOICE_HZ: f32 = 440.0;
+const VOICE_HZ: f64 = 440.0;
 /// A tenth of a second: of a whole tone all of it is the tone, of one with a seam inside it is not.
 const WINDOW: usize = 800;
 
@@ -25,8 +25,8 @@ async fn baresip_speaks_a_law() {
 fn windows(pcm: &[i16]) -> (usize, usize) {
     let loud = |part: &[i16]| part.iter().any(|sample| sample.unsigned_abs() > 4_000);
     let speech = |window: &&[i16]| window.chunks(WINDOW / 10).all(loud);
-    let windows: Vec<f32> =
-        pcm.windows(WINDOW).step_by(WINDOW / 2).filter(speech).map(|w| share(w, VOICE_HZ)).collect();
+    let windows: Vec<f64> =
+        pcm.windows(WINDOW).step_by(WINDOW / 2).filter(speech).map(|w| share(w, VOICE_HZ, 8_000)).collect();
     (windows.len(), windows.iter().filter(|share| **share < 0.97).count())
 }
 

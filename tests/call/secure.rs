@@ -16,11 +16,12 @@ use callbox::sip::{self, Dial, IncomingCall, Signal, SipCall, SipEnd, SipNode, S
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
-use crate::baresip::{Baresip, level, tone};
+use crate::baresip::{Baresip, level};
 use crate::eventually;
 use crate::exchange::{Exchange, Manner, Party};
 use crate::peers::{Sipp, free_port};
 use crate::rig::{Rig, Script, plan};
+use crate::tones::tone;
 
 pub const LIMIT: Duration = Duration::from_secs(30);
 /// What we play to baresip, which plays 700 Hz.
@@ -68,7 +69,7 @@ pub struct Heard {
 pub async fn converse(sockets: &Sockets, agreed: &Negotiated) -> Heard {
     let config = agreed.agreed().begin(media::jitter::Config::default(), LIMIT, 5);
     let mut session = Session::new(config, Instant::now());
-    session.play(UtteranceId(1), tone(HZ, 8_000, 6), 8_000).unwrap();
+    session.play(UtteranceId(1), tone(HZ, 6 * 8_000, 8_000), 8_000).unwrap();
     session.finish(UtteranceId(1));
     let (mut pcm, mut came, mut went) = (Vec::new(), Vec::new(), Vec::new());
     let (mut packet, mut report) = ([0; 2_048], [0; 2_048]);
@@ -152,9 +153,7 @@ async fn call(ours: Srtp, theirs: Option<&str>, encrypted: bool) -> Result<(), S
     let sockets = Sockets::bind().await;
     let to = "+14155550123".parse().unwrap();
     let local = sockets.local();
-    let offer = local.clone();
-    let dial = Dial { trunk: None, to, from: None, home: None, diverted: None, offer, ring_timeout: None };
-    let mut call = node.dial(dial).await.unwrap();
+    let mut call = node.dial(Dial::to(to, local.clone())).await.unwrap();
     let answer = answer_of(&mut call).await?;
     assert_eq!(call.handle.srtp(), ours);
     let agreed = sdp::accept(&Local { srtp: ours, ..local }, &answer).unwrap();

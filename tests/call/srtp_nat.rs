@@ -5,10 +5,11 @@ use callbox::eval::phone::{Config, Line, Phone, Step, turns};
 use callbox::media::rtp::Packet;
 use callbox::sip::Srtp;
 
-use crate::baresip::{Baresip, Setup, level, tone};
+use crate::baresip::{Baresip, Setup, level};
 use crate::eventually;
 use crate::nat::{Nat, Thief};
 use crate::secure::{LIMIT, overhear};
+use crate::tones::tone;
 
 /// What we play to baresip, which plays 700 Hz.
 const HZ: f64 = 440.0;
@@ -36,7 +37,7 @@ fn forged(packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn nat_is_followed_to_whoever_proves_its_key_and_to_nobody_else() {
     let pace = turns::Config { greet: true, ..turns::Config::default() };
-    let script = vec![Step::Say(Line::new("a tone", &tone(HZ, 8_000, 50)))];
+    let script = vec![Step::Say(Line::new("a tone", &tone(HZ, 50 * SECOND, 8_000)))];
     let config = Config { srtp: Srtp::Required, script, pace, ..Config::default() };
     let mut phone = Phone::start(config, None).await.unwrap();
     let nat = Nat::start(phone.address()).await;

@@ -5,12 +5,11 @@
 use std::net::SocketAddr;
 
 use callbox::base::audio::Codec;
-use callbox::call::event::CallChange;
 use callbox::call::record::{CallPlan, CallStatus, EndedBy, TransferStatus};
 use callbox::sip::TransferBy;
 
 use crate::baresip::{Baresip, Plays};
-use crate::eventually;
+use crate::handing_over::{hears, outcome, told};
 use crate::kamailio::Kamailio;
 use crate::peers::{Sipp, free_port};
 use crate::rig::{Rig, Script, Story, plan};
@@ -56,18 +55,12 @@ fn transferable() -> CallPlan {
 async fn bridged<Office>(scene: &Scene<Office>, phone: &Baresip, hz: f64) -> (Rig, Story) {
     let rig = scene.rig(TransferBy::Bridge).await;
     let call = rig.place(transferable());
-    let told =
-        |change: &CallChange| matches!(change, CallChange::Transfer { status: TransferStatus::Answered });
-    rig.until(call, told).await;
+    told(&rig, call, TransferStatus::Answered).await;
     hears("other", phone, hz).await;
     assert!(rig.directory.hang_up(call, EndedBy::Client));
     let story = rig.story(call).await;
     rig.is_clean().await;
     (rig, story)
-}
-
-async fn hears(who: &str, phone: &Baresip, hz: f64) {
-    eventually(&format!("the {who} hears {hz} Hz"), || phone.heard(hz) > -22.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,7 +91,7 @@ async fn a_telephone_that_takes_a_refer_calls_the_office_itself() {
     let rig = scene.rig(TransferBy::Auto).await;
     let story = rig.story(rig.place(transferable())).await;
     assert_eq!(story.transfers(), [TransferStatus::Ringing, TransferStatus::Referred]);
-    assert_eq!((story.ending().status, story.ending().ended_by), (CallStatus::Completed, EndedBy::Agent));
+    assert_eq!(outcome(&story), (CallStatus::Completed, EndedBy::Agent));
     rig.is_clean().await;
     hears("caller", &scene.caller, 1_100.0).await;
     hears("office", &scene.office, 700.0).await;

@@ -64,16 +64,7 @@ async fn baresip_is_called_by_tls_and_srtp() {
     let sockets = Sockets::bind().await;
     let local = sockets.local();
     let to = "+14155550123".parse().unwrap();
-    let dial = Dial {
-        trunk: None,
-        to,
-        from: None,
-        home: None,
-        diverted: None,
-        offer: local.clone(),
-        ring_timeout: None,
-    };
-    let mut call = node.dial(dial).await.unwrap();
+    let mut call = node.dial(Dial::to(to, local.clone())).await.unwrap();
     let answer = answer_of(&mut call).await.unwrap();
     assert_eq!(call.handle.srtp(), Srtp::Required);
     let agreed = sdp::accept(&Local { srtp: Srtp::Required, ..local }, &answer).unwrap();

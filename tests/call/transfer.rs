@@ -2,20 +2,22 @@
 
 use std::time::Duration;
 
+use callbox::base::CallId;
 use callbox::base::audio::Codec;
-use callbox::call::event::{CallChange, Ending};
 use callbox::call::record::{CallPlan, CallStatus, EndedBy, Speaker, TransferStatus};
 use callbox::sip::SipEnd;
 
 use crate::eventually;
-use crate::exchange::{Exchange, Manner, Party, share};
+use crate::exchange::{Exchange, Manner, Party};
+use crate::handing_over::{NOT_REACHED, outcome, told};
+use crate::peers::Sipp;
 use crate::rig::{Rig, Script, Story, TRUNKS_OWN, plan};
+use crate::tones::share;
 
 const CALLEE: &str = "+14155550123";
 const OFFICE: &str = "+14155550142";
 const SHOWN: &str = "+14155550100";
 const CONNECTING: &str = "One moment, please, I'll connect you.";
-const NOT_REACHED: &str = "I'm sorry, I could not reach anybody there. Can I help you with anything else?";
 
 fn transferable() -> CallPlan {
     CallPlan { transfer_to: OFFICE.parse().ok(), from: SHOWN.parse().ok(), ..plan() }
@@ -38,7 +40,7 @@ impl Scene {
     }
 
     /// The call, joined with the office.
-    async fn joined(&self, plan: CallPlan) -> callbox::base::CallId {
+    async fn joined(&self, plan: CallPlan) -> CallId {
         let call = self.rig.place(plan);
         self.office.rings().await;
         self.office.picks_up().await;
@@ -46,19 +48,13 @@ impl Scene {
         call
     }
 
-    async fn told(&self, call: callbox::base::CallId, wanted: TransferStatus) {
-        let told =
-            |change: &CallChange| matches!(change, CallChange::Transfer { status } if *status == wanted);
-        self.rig.until(call, told).await;
+    async fn told(&self, call: CallId, wanted: TransferStatus) {
+        told(&self.rig, call, wanted).await;
     }
 }
 
 fn asks_for_a_person() -> Script {
     Script::new().hears(["Can I speak to a real person?"])
-}
-
-fn outcome(ending: &Ending) -> (CallStatus, EndedBy) {
-    (ending.status, ending.ended_by)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,7 +73,7 @@ async fn a_caller_who_asks_for_a_person_is_connected_and_both_hear_each_other() 
     scene.office.hangs_up().await;
     let story = scene.rig.story(call).await;
     assert_eq!(scene.caller.ends().await, SipEnd::RemoteHangup);
-    assert_eq!(outcome(&story.ending()), (CallStatus::Completed, EndedBy::TransferTarget));
+    assert_eq!(outcome(&story), (CallStatus::Completed, EndedBy::TransferTarget));
     assert_eq!(story.transfers(), [TransferStatus::Ringing, TransferStatus::Answered]);
     assert_eq!(story.said(Speaker::Agent).last().map(String::as_str), Some(CONNECTING));
     assert_eq!(story.said(Speaker::Caller), ["Can I speak to a real person?"]);
@@ -90,7 +86,9 @@ async fn a_caller_who_asks_for_a_person_is_connected_and_both_hear_each_other() 
 fn both_are_recorded(scene: &Scene, story: &Story) {
     let recording = scene.rig.recording(story);
     let (left, right) = (recording.channel(0), recording.channel(1));
-    let both = |(left, right): (&[i16], &[i16])| share(left, 700.0) > 0.8 && share(right, 1_100.0) > 0.8;
+    let both = |(left, right): (&[i16], &[i16])| {
+        share(left, 700.0, 8_000) > 0.8 && share(right, 1_100.0, 8_000) > 0.8
+    };
     assert!(left.windows(2_000).zip(right.windows(2_000)).step_by(500).any(both));
 }
 
@@ -109,9 +107,23 @@ async fn the_model_hands_over_by_its_tool_to_a_leg_of_another_codec() {
     scene.caller.hangs_up().await;
     let story = scene.rig.story(call).await;
     assert_eq!(scene.office.ends().await, SipEnd::RemoteHangup);
-    assert_eq!(outcome(&story.ending()), (CallStatus::Completed, EndedBy::Callee));
+    assert_eq!(outcome(&story), (CallStatus::Completed, EndedBy::Callee));
     assert_eq!(story.said(Speaker::Agent).last().map(String::as_str), Some("Our billing team knows."));
     scene.rig.is_clean().await;
+}
+
+/// SIPp is the callee and the office, and each changes its mind before it answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn offer_that_comes_before_the_answer_is_answered_on_either_leg() {
+    let both = Sipp::uas("uas_early_update", 2, &[]).await;
+    let script = Script::new().calls_tool("I'll put you through.", "transfer");
+    let rig = Rig::start(both.address, script).await;
+    let call = rig.place(CallPlan { first_sentence: None, ..transferable() });
+    told(&rig, call, TransferStatus::Answered).await;
+    assert!(rig.directory.hang_up(call, EndedBy::Client));
+    assert_eq!(outcome(&rig.story(call).await), (CallStatus::Completed, EndedBy::Client));
+    both.succeeds().await;
+    rig.is_clean().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,7 +148,7 @@ async fn comes_back(office: Party, script: Script, plan: CallPlan) -> (Scene, St
     let call = scene.rig.place(plan);
     let story = scene.rig.story(call).await;
     assert_eq!(story.said(Speaker::Agent)[1..], [CONNECTING, NOT_REACHED, "Goodbye."]);
-    assert_eq!(outcome(&story.ending()), (CallStatus::Completed, EndedBy::Agent));
+    assert_eq!(outcome(&story), (CallStatus::Completed, EndedBy::Agent));
     scene.rig.is_clean().await;
     (scene, story)
 }
@@ -183,7 +195,7 @@ async fn a_caller_who_hangs_up_cancels_the_ringing_leg() {
     scene.caller.hangs_up().await;
     assert_eq!(scene.office.ends().await, SipEnd::Cancelled);
     let story = scene.rig.story(call).await;
-    assert_eq!(outcome(&story.ending()), (CallStatus::Completed, EndedBy::Callee));
+    assert_eq!(outcome(&story), (CallStatus::Completed, EndedBy::Callee));
     assert_eq!(story.transfers(), [TransferStatus::Ringing, TransferStatus::Cancelled]);
     scene.rig.is_clean().await;
 }
@@ -198,7 +210,7 @@ async fn nobody_is_dialled_for_a_caller_who_has_hung_up() {
     scene.rig.is_silent().await;
     scene.rig.rules_answer();
     let story = scene.rig.story(call).await;
-    assert_eq!(outcome(&story.ending()), (CallStatus::Completed, EndedBy::Callee));
+    assert_eq!(outcome(&story), (CallStatus::Completed, EndedBy::Callee));
     assert_eq!((story.transfers(), scene.office.calls()), (vec![], 0));
     scene.rig.is_clean().await;
 }
@@ -225,7 +237,7 @@ async fn the_maximum_duration_ends_both_legs() {
     let scene = Scene::new(1, Party::new(Manner::Rings), asks_for_a_person()).await;
     let call = scene.joined(CallPlan { max_duration_secs: 14, ..transferable() }).await;
     let story = scene.rig.story(call).await;
-    assert_eq!(outcome(&story.ending()), (CallStatus::Completed, EndedBy::Limit));
+    assert_eq!(outcome(&story), (CallStatus::Completed, EndedBy::Limit));
     assert_eq!(scene.office.ends().await, SipEnd::RemoteHangup);
     assert_eq!(scene.caller.ends().await, SipEnd::RemoteHangup);
     scene.rig.is_clean().await;
@@ -236,7 +248,7 @@ async fn a_stopping_node_ends_both_legs() {
     let scene = Scene::new(1, Party::new(Manner::Rings), asks_for_a_person()).await;
     let call = scene.joined(transferable()).await;
     scene.rig.directory.shutdown(Duration::from_secs(10)).await;
-    assert_eq!(outcome(&scene.rig.story(call).await.ending()), (CallStatus::Completed, EndedBy::Node));
+    assert_eq!(outcome(&scene.rig.story(call).await), (CallStatus::Completed, EndedBy::Node));
     assert_eq!(scene.office.ends().await, SipEnd::RemoteHangup);
     assert_eq!(scene.caller.ends().await, SipEnd::RemoteHangup);
     scene.rig.is_clean().await;

@@ -10,10 +10,10 @@ use callbox::eval::phone::{Answering, CallReport, Config, Phone};
 use callbox::media::codec::g711;
 
 use crate::capture;
-use crate::exchange::share;
-use crate::far_end::{Came, FarEnd, tone};
+use crate::far_end::{Came, FarEnd};
 use crate::peers::{Sipp, free_port, traces};
 use crate::rig::{Rig, Script, plan};
+use crate::tones::{share, tone};
 
 const PACKAGED: &str = "/usr/share/sip-tester/";
 const MU_LAW: &str = "rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16";
@@ -57,15 +57,15 @@ async fn listening() -> Phone {
 }
 
 /// The strongest share of 700 Hz in any tenth of a second.
-fn purest(pcm: &[i16]) -> f32 {
+fn purest(pcm: &[i16]) -> f64 {
     let loud = |part: &&[i16]| part.iter().any(|sample| sample.unsigned_abs() > 3_000);
-    pcm.chunks_exact(800).filter(loud).map(|part| share(part, 700.0)).fold(0.0, f32::max)
+    pcm.chunks_exact(800).filter(loud).map(|part| share(part, 700.0, 8_000)).fold(0.0, f64::max)
 }
 
 /// Two seconds of 700 Hz in A-law under `payload_type`, in packets of `ms`.
 fn a_law_tone(payload_type: u8, ms: u32) -> PathBuf {
     let to = traces::folder("capture").join("tone.pcap");
-    let pcm: Vec<u8> = tone(700.0, 0, 16_000).into_iter().map(g711::encode_alaw).collect();
+    let pcm: Vec<u8> = tone(700.0, 16_000, 8_000).into_iter().map(g711::encode_alaw).collect();
     let payloads: Vec<Vec<u8>> = pcm.chunks_exact(8 * ms as usize).map(<[u8]>::to_vec).collect();
     capture::write(&to, payload_type, ms, &payloads);
     to
@@ -118,7 +118,7 @@ async fn digits_count_without_their_marker_bit() {
 /// How a call ends whose far end sends no audio, and after three seconds without a report is given up.
 async fn ending_of_a_silent_call(reports: bool) -> Ending {
     let far = FarEnd::new().await;
-    let peer = Sipp::uas_filled("uas_port", &[("@PORT@", &far.port())], &[]).await;
+    let peer = Sipp::uas_filled("uas_port", &[("@PORT@", &far.port())], 1, &[]).await;
     let rig = Rig::start(peer.address, Script::new().gives_up_after(Duration::from_secs(3))).await;
     let call = rig.place(CallPlan { max_duration_secs: 10, ..plan() });
     let ours = far.hears(1).await;
@@ -157,7 +157,7 @@ async fn early_media_binds_neither_port_nor_codec_of_the_answer() {
     let (early, answered) = (FarEnd::new().await, FarEnd::new().await);
     let filled = [("@EARLY@", early.port()), ("@PORT@", answered.port())];
     let filled = filled.each_ref().map(|(name, port)| (*name, port.as_str()));
-    let peer = Sipp::uas_filled("uas_early_moves", &filled, &[]).await;
+    let peer = Sipp::uas_filled("uas_early_moves", &filled, 1, &[]).await;
     let rig = Rig::start(peer.address, Script::new()).await;
     let call = rig.place(CallPlan { max_duration_secs: 3, ..plan() });
     let ours = early.hears(1).await.from;
@@ -243,7 +243,7 @@ async fn held_call_is_silent_and_lives_on_when_resumed() {
         };
         let filled = [("@PORT@", far.port()), ("@HOLD@", hold.to_owned()), ("@HELD@", answered.to_owned())];
         let filled = filled.each_ref().map(|(name, value)| (*name, value.as_str()));
-        let peer = Sipp::uas_filled("uas_hold_media", &filled, &[]).await;
+        let peer = Sipp::uas_filled("uas_hold_media", &filled, 1, &[]).await;
         let rig = Rig::start(peer.address, Script::new()).await;
         let call = rig.place(plan());
         far.speaks(far.hears(1).await.from);
@@ -258,7 +258,7 @@ async fn held_call_is_silent_and_lives_on_when_resumed() {
         let heard = recording.channel(0);
         // The last second but the very end, of which a loaded machine may miss a part.
         let last = &heard[heard.len() - 10_000..heard.len() - 2_000];
-        let clearest = last.chunks_exact(800).map(|part| share(part, 700.0)).fold(0.0, f32::max);
+        let clearest = last.chunks_exact(800).map(|part| share(part, 700.0, 8_000)).fold(0.0, f64::max);
         assert!(clearest > 0.9, "{hold}: {clearest} of what is heard after the hold is the tone");
         rig.is_clean().await;
     }

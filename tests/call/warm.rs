@@ -1,18 +1,17 @@
 //! Calls that are handed to a second party who is asked first, over real SIP and RTP.
 
 use callbox::base::CallId;
-use callbox::call::event::CallChange;
 use callbox::call::record::{CallPlan, CallStatus, EndedBy, Speaker, TransferStatus};
 use callbox::sip::SipEnd;
 
 use crate::exchange::{Exchange, Manner, Party};
+use crate::handing_over::{NOT_REACHED, outcome, told};
 use crate::rig::{Rig, Script, Story, plan};
 
 const CALLEE: &str = "+14155550123";
 const OFFICE: &str = "+14155550142";
 /// What a machine's greeting is played by.
-const MACHINE_HZ: f32 = 330.0;
-const NOT_REACHED: &str = "I'm sorry, I could not reach anybody there. Can I help you with anything else?";
+const MACHINE_HZ: f64 = 330.0;
 
 /// A caller who asks for a person, and the office, which is asked.
 struct Scene {
@@ -37,9 +36,7 @@ impl Scene {
     }
 
     async fn told(&self, wanted: TransferStatus) {
-        let told =
-            |change: &CallChange| matches!(change, CallChange::Transfer { status } if *status == wanted);
-        self.rig.until(self.call, told).await;
+        told(&self.rig, self.call, wanted).await;
     }
 
     async fn both_hear_each_other(&self) {
@@ -74,8 +71,7 @@ async fn a_party_that_says_yes_is_put_through_and_one_ring_tone_lasts_until_then
     scene.both_hear_each_other().await;
     scene.office.hangs_up().await;
     let story = scene.rig.story(scene.call).await;
-    let ending = story.ending();
-    assert_eq!((ending.status, ending.ended_by), (CallStatus::Completed, EndedBy::TransferTarget));
+    assert_eq!(outcome(&story), (CallStatus::Completed, EndedBy::TransferTarget));
     assert_eq!(story.transfers(), [TransferStatus::Ringing, TransferStatus::Answered]);
     assert_eq!(story.said(Speaker::Caller), ["Can I speak to a real person?"], "the office is not on record");
     scene.rig.is_clean().await;

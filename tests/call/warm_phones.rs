@@ -3,17 +3,15 @@
 
 use callbox::base::CallId;
 use callbox::base::audio::Codec;
-use callbox::call::event::CallChange;
 use callbox::call::record::{CallPlan, CallStatus, EndedBy, Speaker, TransferStatus};
 
 use crate::baresip::{Baresip, Plays, Setup};
-use crate::eventually;
+use crate::handing_over::{NOT_REACHED, comes_back, hears, outcome, told};
 use crate::kamailio::Kamailio;
 use crate::rig::{Rig, Script, Story, plan};
 
 const CALLER: &str = "+14155550123";
 const OFFICE: &str = "+14155550142";
-const NOT_REACHED: &str = "I'm sorry, I could not reach anybody there. Can I help you with anything else?";
 /// The agent's voice is a tone, and so are those of the two telephones.
 const AGENT_HZ: f64 = 440.0;
 const CALLER_HZ: f64 = 700.0;
@@ -46,9 +44,7 @@ impl Scene {
     }
 
     async fn told(&self, wanted: TransferStatus) {
-        let told =
-            |change: &CallChange| matches!(change, CallChange::Transfer { status } if *status == wanted);
-        self.rig.until(self.call, told).await;
+        told(&self.rig, self.call, wanted).await;
     }
 
     /// The office has heard who is on the line, though not the caller, who speaks all the while.
@@ -73,27 +69,19 @@ impl Scene {
         self.office.hangs_up().await;
         let story = self.rig.story(self.call).await;
         assert_eq!(story.transfers(), [TransferStatus::Ringing, TransferStatus::Answered]);
-        let ending = story.ending();
-        assert_eq!((ending.status, ending.ended_by), (CallStatus::Completed, EndedBy::TransferTarget));
+        assert_eq!(outcome(&story), (CallStatus::Completed, EndedBy::TransferTarget));
         self.rig.is_clean().await;
     }
 
     /// The agent comes back, and says so, to the caller alone.
     async fn comes_back(&self) -> Story {
-        let says = |change: &CallChange| matches!(change, CallChange::Turn { turn } if turn.text.expose() == NOT_REACHED);
-        self.rig.until(self.call, says).await;
-        assert!(self.rig.directory.hang_up(self.call, EndedBy::Client));
-        let story = self.rig.story(self.call).await;
+        let story = comes_back(&self.rig, self.call).await;
         assert_eq!(story.ending().status, CallStatus::Completed);
         assert!(self.caller.heard(AGENT_HZ) > -25.0, "the caller hears the agent");
         assert_eq!(story.said(Speaker::Agent).last().map(String::as_str), Some(NOT_REACHED));
         self.rig.is_clean().await;
         story
     }
-}
-
-async fn hears(who: &str, phone: &Baresip, hz: f64) {
-    eventually(&format!("the {who} hears {hz} Hz"), || phone.heard(hz) > -22.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

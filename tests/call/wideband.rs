@@ -1,17 +1,15 @@
 //! Wideband and RTCP against baresip, whose codecs are libraries of other people.
 
-use std::time::Duration;
-
-use crate::baresip::{Baresip, level, tone};
+use crate::baresip::{Baresip, level};
 use crate::callee::{Callee, Manner};
 use crate::eventually;
 use crate::rig::{Rig, Script, plan};
+use crate::secure::{LIMIT, answer_of, hang_up};
+use crate::tones::tone;
 use callbox::base::audio::{Codec, rate_of_frame};
 use callbox::media::{self, MediaEvent, MediaPlane, MediaStats, SocketMode, UtteranceId};
 use callbox::sip::sdp::{self, Local};
-use callbox::sip::{self, Dial, Signal, SipNode, TrunkConfig};
-
-const LIMIT: Duration = Duration::from_secs(30);
+use callbox::sip::{self, Dial, SipNode, TrunkConfig};
 
 /// Calls a baresip in `codec`, plays `hz` for six seconds; gives what was heard and counted.
 async fn call(baresip: &Baresip, codec: Codec, hz: f64, sockets: SocketMode) -> (Vec<i16>, MediaStats) {
@@ -26,23 +24,14 @@ async fn call(baresip: &Baresip, codec: Codec, hz: f64, sockets: SocketMode) -> 
     let leg = plane.reserve().unwrap();
     let local = Local { codecs: vec![codec], ..Local::new(leg.local_addr(), 7) };
     let to = "+14155550123".parse().unwrap();
-    let offer = local.clone();
-    let dial = Dial { trunk: None, to, from: None, home: None, diverted: None, offer, ring_timeout: None };
-    let mut call = node.dial(dial).await.unwrap();
-    let answer = loop {
-        match tokio::time::timeout(LIMIT, call.signals.recv()).await.expect("an answer in time") {
-            Some(Signal::Answered { sdp }) => break sdp,
-            Some(Signal::Ended(end)) => panic!("{codec:?}: {end:?}"),
-            Some(_) => {}
-            None => panic!("the call is gone"),
-        }
-    };
+    let mut call = node.dial(Dial::to(to, local.clone())).await.unwrap();
+    let answer = answer_of(&mut call).await.unwrap();
     let agreed = sdp::accept(&local, &answer).unwrap();
     assert_eq!(agreed.codec, codec);
     let session = agreed.agreed().begin(media::jitter::Config::default(), LIMIT, 5);
     let (handle, mut events) = leg.start(session).unwrap();
     let rate = handle.rate();
-    handle.play_at(UtteranceId(1), tone(hz, rate, 6), rate).unwrap();
+    handle.play_at(UtteranceId(1), tone(hz, rate as usize * 6, rate), rate).unwrap();
     handle.finish(UtteranceId(1)).unwrap();
     let mut heard = Vec::new();
     while heard.len() < rate as usize * 7 {
@@ -53,12 +42,7 @@ async fn call(baresip: &Baresip, codec: Codec, hz: f64, sockets: SocketMode) -> 
         }
     }
     let stats = handle.stats().await.unwrap();
-    call.handle.hang_up();
-    while !matches!(
-        tokio::time::timeout(LIMIT, call.signals.recv()).await.expect("an end"),
-        Some(Signal::Ended(_)) | None
-    ) {}
-    node.shutdown().await;
+    hang_up(call, node).await;
     (heard, stats)
 }
 

@@ -48,8 +48,8 @@ async fn fails(dir: &TempDir, args: &[&str], env: &[(&str, &str)], expected: &[&
 #[tokio::test]
 async fn port_in_use_names_the_key_and_the_address() {
     let dir = folder(SCRIPTED);
-    let http = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let taken = TcpListener::bind(http).unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let http = taken.local_addr().unwrap();
     let set = format!("http.bind={http}");
     fails(&dir, &["--set", &set, "serve"], &[], &["http.bind", &http.to_string()]).await;
     drop(taken);

@@ -222,15 +222,7 @@ async fn takes_a_call_with_sound(node: &SipNode, calls: &mut mpsc::Receiver<Inco
         SipNode::start(config(vec![TrunkConfig::peer("node", node.local_address().into())])).await.unwrap();
     let local = Local::new(theirs.local_addr(), 1);
     let number = |text: &str| -> E164 { text.parse().unwrap() };
-    let dial = Dial {
-        trunk: None,
-        to: number("+14155550123"),
-        from: Some(number("+14155550100")),
-        home: None,
-        offer: local.clone(),
-        ring_timeout: None,
-        diverted: None,
-    };
+    let dial = Dial { from: Some(number("+14155550100")), ..Dial::to(number("+14155550123"), local.clone()) };
     let mut out = caller.dial(dial).await.unwrap();
     let id = out.id.clone();
     let incoming = call_of(calls, |call| *call.id() == *id).await;

@@ -64,7 +64,9 @@ impl Errand {
         assert_eq!(self.chain.balance(&self.node.till).await.micros(), sum, "what came in");
         assert_eq!(self.node.earned().await.micros(), sum, "what the ledger says");
         assert_eq!(self.node.states().await, vec![ClaimState::Delivered; prices.len()]);
-        for (claim, price) in self.node.settled().await.iter().zip(prices) {
+        let settled = self.node.settled().await;
+        assert_eq!(settled.len(), prices.len());
+        for (claim, price) in settled.iter().zip(prices) {
             assert_eq!(claim.offer.amount, *price);
             let receipt = self.chain.receipt(&json!(claim.settlement)).await;
             assert_eq!(receipt["status"], "0x1");

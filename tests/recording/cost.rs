@@ -7,7 +7,8 @@ use tokio::sync::oneshot;
 
 use crate::{
     FLUSH, alone, decoded, feed,
-    sound::{both, conversation, loudness, tone},
+    sound::{both, conversation, loudness},
+    tones::tone,
 };
 
 const CALLS: usize = 20;

@@ -8,6 +8,8 @@ mod cost;
 mod opus;
 mod slow_disk;
 mod sound;
+#[path = "../support/tones.rs"]
+mod tones;
 
 use std::{path::Path, process::Command, time::Duration};
 

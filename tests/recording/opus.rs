@@ -9,7 +9,8 @@ use callbox::media::recording::Recorder;
 
 use crate::{
     FLUSH, alone, decoded, feed, finish,
-    sound::{both, loudness, share, tone},
+    sound::{both, loudness},
+    tones::{share, tone},
 };
 
 const LEFT: f64 = 437.0;

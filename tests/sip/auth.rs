@@ -64,12 +64,9 @@ async fn registration_is_refreshed_and_taken_back() {
     let registrar = Sipp::uas("registrar", 1, &[]).await;
     let trunk = TrunkConfig { register: true, ..trunk_with_password(registrar.address, "secret") };
     let (node, _) = node(vec![trunk]).await;
-    let mut state = node.registration("test").unwrap();
-    let registered = |state: &RegistrationState| matches!(state, RegistrationState::Registered { .. });
-    within("registration", state.wait_for(registered)).await.unwrap();
-    state.mark_unchanged();
+    let mut state = registered(&node).await;
     within("the refresh", state.changed()).await.unwrap();
-    assert!(registered(&state.borrow()));
+    assert!(matches!(*state.borrow(), RegistrationState::Registered { .. }));
     within("the shutdown", node.shutdown()).await;
     assert_eq!(*state.borrow(), RegistrationState::Unregistered);
     registrar.succeeds().await;

@@ -279,8 +279,7 @@ async fn options_are_answered_with_what_we_can() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn trunk_that_stops_answering_is_known_to_be_dead() {
-    let anyone =
-        TrunkConfig { allow: vec!["127.0.0.0/8".parse().unwrap()], ..trunk(([127, 0, 0, 1], 9).into()) };
+    let anyone = caller_at("127.0.0.0/8");
     let (peer, _calls) = node(vec![anyone]).await;
     let asked = TrunkConfig { options_interval_secs: 5, ..trunk(peer.local_address()) };
     let (node, _) = node(vec![asked]).await;

@@ -102,12 +102,6 @@ fn over_tcp(server: &str) -> TrunkConfig {
     }
 }
 
-async fn registered(node: &SipNode) {
-    let mut state = node.registration("test").unwrap();
-    let registered = |state: &RegistrationState| matches!(state, RegistrationState::Registered { .. });
-    within("registration", state.wait_for(registered)).await.unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn registration_is_renewed_when_its_own_connection_is_lost() {
     const NODES: usize = 8;

@@ -47,8 +47,7 @@ pub async fn asked(socket: &UdpSocket, to: SocketAddr, message: &str) -> String 
 
 /// A node that a friend on 127.0.0.1 may call.
 pub async fn target() -> (SipNode, mpsc::Receiver<IncomingCall>) {
-    let friend =
-        TrunkConfig { allow: vec!["127.0.0.1".parse().unwrap()], ..trunk(([127, 0, 0, 1], 9).into()) };
+    let friend = caller_at("127.0.0.1");
     node(vec![friend]).await
 }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod auth;
+#[path = "../support/certificates.rs"]
 mod certificates;
 #[path = "../support/condition.rs"]
 mod condition;
@@ -27,6 +28,10 @@ mod scanners;
 #[path = "../support/settled.rs"]
 mod settled;
 mod tls;
+mod tls_carrier;
+mod tls_connections;
+mod tls_renewal;
+mod tls_trust;
 mod torture;
 mod trunk_rules;
 mod trunks;
@@ -38,11 +43,12 @@ use std::{net::SocketAddr, time::Duration};
 use callbox::{
     base::E164,
     sip::{
-        Config, Dial, IncomingCall, Signal, SipCall, SipEnd, SipError, SipNode, Srtp, TrunkConfig,
+        Config, Dial, IncomingCall, RegistrationState, Signal, SipCall, SipEnd, SipError, SipNode, Srtp,
+        TrunkConfig,
         sdp::{self, Local},
     },
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use condition::eventually;
 use peers::Sipp;
@@ -73,6 +79,11 @@ fn trunk(server: SocketAddr) -> TrunkConfig {
     TrunkConfig::peer("test", server.into())
 }
 
+/// A trunk that may call from these addresses, and that nobody calls.
+fn caller_at(addresses: &str) -> TrunkConfig {
+    TrunkConfig { allow: vec![addresses.parse().unwrap()], ..trunk(([127, 0, 0, 9], 9).into()) }
+}
+
 fn trunk_with_password(server: SocketAddr, password: &str) -> TrunkConfig {
     TrunkConfig {
         username: Some("alice".into()),
@@ -86,19 +97,19 @@ fn number(text: &str) -> E164 {
 }
 
 fn dial() -> Dial {
-    Dial {
-        trunk: None,
-        to: number("+14155550123"),
-        from: Some(number("+14155550100")),
-        home: None,
-        diverted: None,
-        offer: local(),
-        ring_timeout: None,
-    }
+    Dial { from: Some(number("+14155550100")), ..Dial::to(number("+14155550123"), local()) }
 }
 
 fn local() -> Local {
     Local::new("127.0.0.1:40000".parse().unwrap(), 1)
+}
+
+/// Waits until the node is registered; gives what comes of that.
+async fn registered(node: &SipNode) -> watch::Receiver<RegistrationState> {
+    let mut state = node.registration("test").unwrap();
+    let registered = |state: &RegistrationState| matches!(state, RegistrationState::Registered { .. });
+    within("registration", state.wait_for(registered)).await.unwrap();
+    state
 }
 
 /// Waits until SIPp's trace has a request, such as `ACK`.

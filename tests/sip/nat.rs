@@ -143,14 +143,11 @@ async fn change_of_address_registers_anew() {
     };
     let (node, _) = SipNode::start(behind(&nat, stun, vec![trunk])).await.unwrap();
     public_address_becomes(&node, [127, 0, 0, 52].into()).await;
-    let mut state = node.registration("test").unwrap();
-    let registered = |state: &RegistrationState| matches!(state, RegistrationState::Registered { .. });
-    within("registration", state.wait_for(registered)).await.unwrap();
-    state.mark_unchanged();
+    let mut state = registered(&node).await;
     nat.renumber("127.0.0.53").await;
     // Long before the 48 s after which a minute's registration is refreshed.
     let again = tokio::time::timeout(Duration::from_secs(20), state.changed()).await;
-    assert!(again.is_ok() && registered(&state.borrow()));
+    assert!(again.is_ok() && matches!(*state.borrow(), RegistrationState::Registered { .. }));
     assert_eq!(node.public_address(), Some([127, 0, 0, 53].into()));
 }
 
@@ -191,17 +188,12 @@ async fn silent_stun_server_keeps_nobody_from_calling() {
     let config = Config { stun_server, ..config(vec![trunk(callee.address)]) };
     let (node, _) = within("the start", SipNode::start(config)).await.unwrap();
     assert_eq!(node.public_address(), None);
-    let mut call = node.dial(dial()).await.unwrap();
-    answered(&mut call).await;
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
-    callee.succeeds().await;
+    has_a_call(&node, callee).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answer_goes_where_the_request_came_from() {
-    let friend =
-        TrunkConfig { allow: vec!["127.0.0.1".parse().unwrap()], ..trunk(([127, 0, 0, 9], 9).into()) };
+    let friend = caller_at("127.0.0.1");
     let (node, _calls) = node(vec![friend]).await;
     let (to, socket) = (node.local_address(), UdpSocket::bind("127.0.0.1:0").await.unwrap());
     let port = socket.local_addr().unwrap().port();

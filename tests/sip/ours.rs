@@ -9,8 +9,7 @@ use super::*;
 
 /// A node that calls and a node that is called.
 async fn pair(transport: Transport) -> (SipNode, SipNode, mpsc::Receiver<IncomingCall>) {
-    let anyone =
-        TrunkConfig { allow: vec!["127.0.0.0/8".parse().unwrap()], ..trunk(([127, 0, 0, 1], 9).into()) };
+    let anyone = caller_at("127.0.0.0/8");
     let (callee, calls) = node(vec![anyone]).await;
     let (caller, _) = node(vec![TrunkConfig { transport, ..trunk(callee.local_address()) }]).await;
     (caller, callee, calls)
@@ -143,8 +142,7 @@ async fn shutdown_ends_every_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_calls_than_allowed_are_refused() {
-    let anyone =
-        TrunkConfig { allow: vec!["127.0.0.1".parse().unwrap()], ..trunk(([127, 0, 0, 1], 9).into()) };
+    let anyone = caller_at("127.0.0.1");
     let limited = Config { max_calls: 1, ..config(vec![anyone]) };
     let (callee, mut calls) = SipNode::start(limited).await.unwrap();
     let (caller, _) = node(vec![trunk(callee.local_address())]).await;

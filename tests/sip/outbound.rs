@@ -116,9 +116,7 @@ async fn early_media_is_told_before_the_answer() {
         }
     }
     answered(&mut call).await;
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
-    peer.succeeds().await;
+    hangs_up(&node, call, peer).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

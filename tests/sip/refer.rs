@@ -32,7 +32,7 @@ impl Scene {
 
     async fn by(scenario: &str, words: &[(&str, &str)], alter: impl Fn(TrunkConfig) -> TrunkConfig) -> Scene {
         let words = [words, &[("@NUMBER@", "[+]14155550142")]].concat();
-        let peer = Sipp::uas_saying(scenario, 1, &words).await;
+        let peer = Sipp::uas_filled(scenario, &words, 1, &[]).await;
         let mut trunk = trunk(peer.address);
         trunk.transfer = TransferBy::Auto;
         let (node, _) = node(vec![alter(trunk)]).await;

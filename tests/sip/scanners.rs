@@ -83,8 +83,7 @@ const SCANS: [(&str, &str, &str); 5] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scanners_hear_nothing_at_all() {
-    let friend =
-        TrunkConfig { allow: vec!["127.0.0.6".parse().unwrap()], ..trunk(([127, 0, 0, 9], 9).into()) };
+    let friend = caller_at("127.0.0.6");
     let (node, mut calls) = node(vec![friend]).await;
     let relay = Relay::start("127.0.0.5", node.local_address()).await;
     for (program, package, arguments) in SCANS {
@@ -105,7 +104,8 @@ async fn scanners_hear_nothing_at_all() {
     let found = scan(trunks.address, "svmap", "sipvicious", "-p PORT 127.0.0.1").await;
     assert!(found.contains("Callbox"), "{found}");
     assert!(trunks.returned.load(Ordering::SeqCst) > 0);
-    assert!(!found.to_lowercase().contains("rsip"), "{found}");
+    // Not "rsip" alone: svmap calls itself DrinkOrSip where it has something to say.
+    assert!(!found.to_lowercase().contains("rsipstack"), "{found}");
 }
 
 fn request(method: &str, from: SocketAddr, to: SocketAddr, call_id: &str, to_tag: &str) -> String {
@@ -119,8 +119,7 @@ fn request(method: &str, from: SocketAddr, to: SocketAddr, call_id: &str, to_tag
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flood_of_a_stranger_costs_no_parsing_and_a_trunk_is_heard_meanwhile() {
-    let friend =
-        TrunkConfig { allow: vec!["127.0.0.1".parse().unwrap()], ..trunk(([127, 0, 0, 9], 9).into()) };
+    let friend = caller_at("127.0.0.1");
     // No rate worth mention: what passes is the burst.
     let rate_limit = RateLimit { strangers_per_second: 1, strangers_burst: 10, ..RateLimit::default() };
     let (node, _calls) = SipNode::start(Config { rate_limit, ..config(vec![friend]) }).await.unwrap();
@@ -216,7 +215,7 @@ async fn stranger_who_names_a_live_call_is_heard_within_it_alone() {
     let (node, mut calls, port) = called().await;
     let to = node.local_address();
     let peer = Sipp::uac("uac_stay", to, port, 1, &[]);
-    let mut call = answer(take(&mut calls).await).await;
+    let call = answer(take(&mut calls).await).await;
     let stranger = UdpSocket::bind((IpAddr::from([127, 0, 0, 2]), 0)).await.unwrap();
     let own = stranger.local_addr().unwrap();
     for method in ["INVITE", "OPTIONS", "CANCEL", "REGISTER"] {
@@ -229,15 +228,12 @@ async fn stranger_who_names_a_live_call_is_heard_within_it_alone() {
     let mut buf = [0; 4000];
     let (length, _) = within("the answer", stranger.recv_from(&mut buf)).await.unwrap();
     assert!(buf[..length].starts_with(b"SIP/2.0 481"), "{}", String::from_utf8_lossy(&buf[..length]));
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
-    peer.succeeds().await;
+    hangs_up(&node, call, peer).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_on_the_wire_names_the_stack() {
-    let friend =
-        TrunkConfig { allow: vec!["127.0.0.1".parse().unwrap()], ..trunk(([127, 0, 0, 9], 9).into()) };
+    let friend = caller_at("127.0.0.1");
     let (node, _calls) = node(vec![friend]).await;
     let (to, friend) = (node.local_address(), UdpSocket::bind("127.0.0.1:0").await.unwrap());
     let own = friend.local_addr().unwrap();

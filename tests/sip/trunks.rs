@@ -156,10 +156,7 @@ async fn late_answer_of_an_abandoned_trunk_is_hung_up() {
     }
     assert!(heard.iter().any(|method| method == "ACK"), "{heard:?}");
     // The call that was had goes on.
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
-    free.succeeds().await;
-    settled(&node).await;
+    hangs_up(&node, call, free).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -289,9 +286,7 @@ async fn server_that_names_a_time_is_left_alone_until_then() {
     within("the INVITE", call.way.changed()).await.unwrap();
     assert_eq!(by(&call).as_deref(), Some("free"));
     answered(&mut call).await;
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
-    free.succeeds().await;
+    hangs_up(&node, call, free).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

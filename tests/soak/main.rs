@@ -74,11 +74,10 @@ async fn calls_come_and_go_under_loss_and_leave_nothing() {
     let echo = Echo::start();
     let port = echo.port().to_string();
     let lasting = (seconds + 300).to_string();
-    let calls = (u64::from(RATE) * seconds).to_string();
+    let calls = RATE * u32::try_from(seconds).expect("SOAK_SECS of less than a century");
     let quiet =
         ["-lost", LOST, "-timeout", &lasting, "-ringbuffer_files", "2", "-ringbuffer_size", "20000000"];
-    let callees =
-        Sipp::uas_filled("uas_port", &[("@PORT@", &port)], &[&quiet[..], &["-m", &calls]].concat()).await;
+    let callees = Sipp::uas_filled("uas_port", &[("@PORT@", &port)], calls, &quiet).await;
     let script = Script::new().for_many_calls().with_lines(LINES).with_t1(Duration::from_millis(100));
     let rig = Rig::start(callees.address, script).await;
     let clean = Use::now();

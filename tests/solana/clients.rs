@@ -53,7 +53,9 @@ async fn errand(client: &str, chain: &Chain, node: &Node) {
     assert_eq!(node.states().await, [ClaimState::Delivered; 3]);
     let landed = chain.landed().await;
     assert_eq!(landed.len(), 3);
-    for (place, claim) in node.settled().await.iter().enumerate() {
+    let settled = node.settled().await;
+    assert_eq!(settled.len(), 3);
+    for (place, claim) in settled.iter().enumerate() {
         let receipt = &answers["receipts"][place];
         assert_eq!((&receipt["success"], &receipt["payer"]), (&json!(true), &json!(payer.wallet)));
         assert_eq!(

@@ -81,12 +81,6 @@ impl Sipp {
         Sipp::answering(&scenario_text(scenario), calls, extra).await
     }
 
-    /// Waits for `calls` calls and plays `scenario`, with the latter of each pair in the place of the former.
-    pub async fn uas_saying(scenario: &str, calls: u32, words: &[(&str, &str)]) -> Sipp {
-        let text = words.iter().fold(scenario_text(scenario), |text, (from, to)| text.replace(from, to));
-        Sipp::answering(&text, calls, &[]).await
-    }
-
     /// Waits for one call over TCP.
     pub async fn uas_over_tcp(scenario: &str) -> Sipp {
         let sipp = Sipp::start(free_port(), &scenario_text(scenario), 1, None, &["-t", "t1"]);
@@ -96,12 +90,12 @@ impl Sipp {
 
     /// Waits for a call and refuses it with `status` and its reason.
     pub async fn refusing(status: &str) -> Sipp {
-        Sipp::filled_in("uas_reject", &[("@STATUS@", status)]).await
+        Sipp::uas_filled("uas_reject", &[("@STATUS@", status)], 1, &[]).await
     }
 
-    /// Waits for a call and plays `scenario`, with what is `filled` in.
-    pub async fn uas_filled(scenario: &str, filled: &[(&str, &str)], extra: &[&str]) -> Sipp {
-        Sipp::answering(&fill(scenario, filled), 1, extra).await
+    /// Waits for `calls` calls and plays `scenario`, with the latter of each pair in the place of the former.
+    pub async fn uas_filled(scenario: &str, filled: &[(&str, &str)], calls: u32, extra: &[&str]) -> Sipp {
+        Sipp::answering(&fill(scenario, filled), calls, extra).await
     }
 
     /// Places a call likewise.
@@ -122,13 +116,7 @@ impl Sipp {
 
     /// Calls with audio as `profile` and must be refused with `status`.
     pub fn refused(to: SocketAddr, port: u16, status: &str, profile: &str) -> Sipp {
-        let scenario = scenario_text("uac_refused").replace("486", status).replace("RTP/AVP", profile);
-        Sipp::start(port, &scenario, 1, Some(to), &[])
-    }
-
-    /// Waits for a call and plays `scenario`, in which these names are replaced.
-    pub async fn filled_in(scenario: &str, names: &[(&str, &str)]) -> Sipp {
-        Sipp::uas_filled(scenario, names, &[]).await
+        Sipp::uac_filled("uac_refused", &[("486", status), ("RTP/AVP", profile)], to, port, &[])
     }
 
     async fn answering(scenario: &str, calls: u32, extra: &[&str]) -> Sipp {

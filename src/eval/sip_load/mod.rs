@@ -178,16 +178,7 @@ async fn place(sip: &SipNode, media: &MediaPlane) -> Option<Duration> {
     let local = Local::new(leg.local_addr(), rand::random::<u64>() >> 2);
     let to = CALLEE.parse().ok()?;
     let began = Instant::now();
-    let dial = Dial {
-        trunk: None,
-        to,
-        from: None,
-        home: None,
-        diverted: None,
-        offer: local.clone(),
-        ring_timeout: None,
-    };
-    let mut call = sip.dial(dial).await.ok()?;
+    let mut call = sip.dial(Dial::to(to, local.clone())).await.ok()?;
     let answer = loop {
         match call.signals.recv().await? {
             Signal::Answered { sdp } => break sdp,

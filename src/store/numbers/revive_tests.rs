@@ -1,23 +1,10 @@
 use super::{
     super::{
         Area, Criteria,
-        tests::{at, day, stocked, wallet},
+        tests::{ALICE, BOB, ONE, any, at, bought, day, stocked, wallet},
     },
     *,
 };
-
-const ALICE: &str = "0xa11ce00000000000000000000000000000000001";
-const BOB: &str = "0xb0b0000000000000000000000000000000000002";
-const ONE: &str = "+14155550100";
-
-fn any() -> Criteria {
-    Criteria { country: "US".parse().unwrap(), area: Area::Any }
-}
-
-async fn bought(numbers: &Numbers, claim: &str, owner: &str, now: DateTime<Utc>) -> Lease {
-    numbers.hold(&any(), claim, now).await.unwrap();
-    numbers.lease(claim, &wallet(owner), "x402phone", now).await.unwrap()
-}
 
 /// Held and topped up, as a sale does it.
 async fn revived(numbers: &Numbers, claim: &str, now: DateTime<Utc>) -> Result<Lease, LeaseError> {

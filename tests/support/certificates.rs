@@ -34,14 +34,11 @@ impl Authority {
 
     /// For `trunk.test` and 127.0.0.1.
     pub fn sign(&self, name: &str) -> Certificate {
-        self.sign_between(name, "20200101000000Z", "20991231000000Z")
+        self.sign_until("20991231000000Z", name)
     }
 
-    pub fn sign_expired(&self, name: &str) -> Certificate {
-        self.sign_between(name, "20200101000000Z", "20200201000000Z")
-    }
-
-    fn sign_between(&self, name: &str, from: &str, to: &str) -> Certificate {
+    /// The same, valid from 2020 to `end`.
+    pub fn sign_until(&self, end: &str, name: &str) -> Certificate {
         let dir = self.dir.path();
         let config = "[ca]\ndefault_ca=own\n[own]\ndatabase=index\nserial=serial\nnew_certs_dir=.\n\
                       default_md=sha256\npolicy=any\nrand_serial=yes\nunique_subject=no\n[any]\ncommonName=supplied\n\
@@ -59,7 +56,7 @@ impl Authority {
             dir,
             &format!(
                 "ca -batch -notext -config ca.cnf -extensions leaf -cert ca.pem -keyfile ca.key -startdate \
-                 {from} -enddate {to} -in {name}.csr -out {name}.pem"
+                 20200101000000Z -enddate {end} -in {name}.csr -out {name}.pem"
             ),
         );
         Certificate { certificate: dir.join(format!("{name}.pem")), key: dir.join(format!("{name}.key")) }
