@@ -35,8 +35,8 @@ test: ## Everything a change must pass: tools, build, models, format, lints, tes
 	./deploy/setup.sh test
 	$(CARGO) build --locked --features "$(FEATURES)"
 	$(BIN)/callbox models pull --set test
-	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets --features "$(FEATURES)" -- -D warnings
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets --features "$(FEATURES)" -- -D warnings
 	$(CARGO) clippy --locked -- -D warnings
 	rm -rf $(or $(CARGO_TARGET_DIR),target)/traces
 	$(CARGO) test --locked --no-fail-fast --features "$(FEATURES)"
@@ -53,12 +53,12 @@ soak: ## Half an hour of calls on a bad network, after which nothing may be left
 	SOAK_SECS=$(SECONDS) $(CARGO) test --locked --features "$(FEATURES)" --test soak -- --nocapture
 
 lint: ## Format and lints alone
-	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets --features "$(FEATURES)" -- -D warnings
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets --features "$(FEATURES)" -- -D warnings
 
 # Seconds for each target, and which of them.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS ?= sip sdp crypto stun rtp rtcp dtmf tones jitter session
+FUZZ_TARGETS ?= $(notdir $(basename $(wildcard tests/fuzz/fuzz_targets/*.rs)))
 fuzz: ## Fuzz every parser for a minute (needs: cargo install --locked cargo-fuzz, a nightly toolchain)
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is not installed: cargo install --locked cargo-fuzz" >&2; exit 1; }
 	@$(CARGO) +nightly --version >/dev/null 2>&1 || { echo "no nightly compiler: rustup toolchain install nightly" >&2; exit 1; }

@@ -9,14 +9,27 @@ use crate::base::Pii;
 
 /// The URI of an address as headers have it, with or without brackets and a display name.
 pub(super) fn uri_of(entry: &str) -> Option<&str> {
+    let (uri, _) = parted(entry)?;
+    Some(uri.trim()).filter(|uri| !uri.is_empty())
+}
+
+/// Whether an address, with no white space around its separators, has a tag: itself, not its name or its URI.
+pub(super) fn has_tag(entry: &str) -> bool {
+    let is_tag =
+        |param: &str| param.trim().split_once('=').is_some_and(|(name, _)| name.eq_ignore_ascii_case("tag"));
+    parted(entry).is_some_and(|(_, params)| params.split(';').any(is_tag))
+}
+
+/// The URI of an address, and what follows it.
+fn parted(entry: &str) -> Option<(&str, &str)> {
     let address = without_display_name(entry);
     if let Some(rest) = address.strip_prefix('<') {
-        return rest.split_once('>').map(|(uri, _)| uri.trim());
+        return rest.split_once('>');
     }
     // Without brackets, what follows the host is of the header (section 20).
     let host = address.find('@').unwrap_or_default();
     let end = address[host..].find(';').map_or(address.len(), |at| host + at);
-    Some(address[..end].trim()).filter(|uri| !uri.is_empty())
+    Some(address.split_at(end))
 }
 
 /// From the `<` on, if there is one outside of quotes: a caller chooses what stands before it.
@@ -129,5 +142,18 @@ mod tests {
         assert_eq!(uri_of("sip:+14155550123;cpc=x@a;tag=1"), Some("sip:+14155550123;cpc=x@a"));
         assert_eq!(uri_of("sip:a;tag=1"), Some("sip:a"));
         assert_eq!((uri_of("<sip:a"), uri_of("")), (None, None));
+    }
+
+    #[test]
+    fn tag_is_of_the_address_and_not_of_its_name_or_its_user() {
+        for tagged in ["<sip:a@b>;tag=1", "sip:a;x=y@b;TAG=1", "\";tag=2\" <sip:a>;lr;tag=", "a;b <c>;tag=1"]
+        {
+            assert!(has_tag(tagged), "{tagged}");
+        }
+        for bare in
+            ["<sip:a@b;tag=1>", "sip:a;tag=1@b", "sip:a@b;tag=1 <sip:c@d>", "<a>;tagged=1", "<a>;tag", ""]
+        {
+            assert!(!has_tag(bare), "{bare}");
+        }
     }
 }

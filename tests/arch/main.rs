@@ -4,7 +4,9 @@
 //! - A library that only one place may know is named nowhere else.
 //! - Pure cores know no runtime and no clock.
 //! - A file stays readable.
+//! - What is fuzzed is built of what is shipped.
 
+mod fuzz;
 mod planted;
 mod reading;
 

@@ -5,8 +5,15 @@ use std::{
     net::SocketAddr,
 };
 
-use super::{fault::Fault, raw::Raw};
-use crate::sip::quoting::{elements, outside};
+use super::{
+    fault::Fault,
+    raw::Raw,
+    tidy::{PARAMS, tight},
+};
+use crate::sip::{
+    party::has_tag,
+    quoting::{elements, outside},
+};
 
 /// Copied from the request after its Vias (section 8.2.6.2).
 const COPIED: [&str; 4] = ["From", "To", "Call-ID", "CSeq"];
@@ -23,7 +30,8 @@ pub(super) fn to(raw: &Raw<'_>, source: SocketAddr, fault: &Fault) -> Option<Vec
         |name: &str, value: &str| text.push_str(&format!("{name}: {}\r\n", value.replace('\r', " ")));
     [top].into_iter().chain(vias).for_each(|via| copy("Via", &via));
     for name in COPIED {
-        let tag = |to: &str| if name == "To" && !is_tagged(to) { tag_of(raw) } else { String::new() };
+        let is_bare = |to: &str| name == "To" && !has_tag(&tight(to, PARAMS));
+        let tag = |to: &str| if is_bare(to) { tag_of(raw) } else { String::new() };
         raw.first(name).iter().for_each(|value| copy(name, &format!("{value}{}", tag(value))));
     }
     if let Some((name, value)) = fault.field {
@@ -31,10 +39,6 @@ pub(super) fn to(raw: &Raw<'_>, source: SocketAddr, fault: &Fault) -> Option<Vec
     }
     text.push_str("Content-Length: 0\r\n\r\n");
     Some(text.into_bytes())
-}
-
-fn is_tagged(to: &str) -> bool {
-    outside(to).any(|(at, c)| c == ';' && to[at + 1..].trim_start().starts_with("tag"))
 }
 
 /// The topmost Via with the address it came from (section 18.2.1), and its port if it asks for that

@@ -2,9 +2,13 @@
 
 use rsipstack::sip::{Uri, headers::untyped, prelude::ToTypedHeader};
 
-use super::raw::Raw;
+use super::{
+    raw::Raw,
+    tidy::{PARAMS, VIA, tight},
+};
 use crate::sip::{
     message::ALLOW,
+    party::has_tag,
     quoting::{elements, is_balanced},
 };
 
@@ -121,13 +125,10 @@ fn check_fields(raw: &Raw<'_>) -> Result<(), Fault> {
     }
     check_vias(raw)?;
     let value = |name| raw.first(name).unwrap_or_default();
-    let from = untyped::From::new(super::tidy::tight(value("From"), super::tidy::PARAMS));
-    if !is_balanced(value("From")) || from.typed().is_err() {
-        return Err(Fault::bad("Malformed From"));
-    }
-    let to = untyped::To::new(super::tidy::tight(value("To"), super::tidy::PARAMS));
-    if !is_balanced(value("To")) || to.typed().is_err() {
-        return Err(Fault::bad("Malformed To"));
+    for (name, malformed) in [("From", "Malformed From"), ("To", "Malformed To")] {
+        if !is_address(value(name)) {
+            return Err(Fault::bad(malformed));
+        }
     }
     if value("Call-ID").is_empty() || value("Call-ID").contains(' ') {
         return Err(Fault::bad("Malformed Call-ID"));
@@ -138,8 +139,15 @@ fn check_fields(raw: &Raw<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
+/// An address that the stack reads as we do: it looks for brackets in quotes, too.
+fn is_address(value: &str) -> bool {
+    let plain = tight(value, PARAMS);
+    let read = untyped::From::new(plain.as_str()).typed();
+    is_balanced(value) && read.is_ok_and(|read| read.tag().is_some() == has_tag(&plain))
+}
+
 fn check_vias(raw: &Raw<'_>) -> Result<(), Fault> {
-    let lists: Vec<String> = raw.all("Via").map(|list| super::tidy::tight(list, super::tidy::VIA)).collect();
+    let lists: Vec<String> = raw.all("Via").map(|list| tight(list, VIA)).collect();
     let Some(top) = lists.first().and_then(|list| elements(list).first().copied()) else {
         return Err(Fault::bad("Missing Via"));
     };

@@ -69,6 +69,15 @@ fn caller_of_rfc_2543_gets_a_tag_and_a_contact_that_nobody_sees_again() {
 }
 
 #[test]
+fn tag_in_a_name_or_in_a_user_is_no_tag_to_anybody() {
+    for from in ["sip:x@y;tag=1 <sip:a@b>", "sip:a;tag=1@b"] {
+        let message = parsed(&options(&FIELDS.replace("<sip:a@b>;tag=1", from)));
+        let tag = message.from_header().unwrap().tag().unwrap().unwrap_or_else(|| panic!("{from}"));
+        assert_eq!(tag.value(), "rfc2543", "{from}");
+    }
+}
+
+#[test]
 fn version_may_be_written_in_any_case() {
     let message = request("OPTIONS sip:a@b sip/2.0", FIELDS, "");
     assert!(screened(&message).unwrap().starts_with(b"OPTIONS sip:a@b SIP/2.0\r\n"));
@@ -92,6 +101,7 @@ fn faults_are_named() {
     assert_eq!(swapped("To: <", "To: \"x <"), "400 Malformed To");
     assert_eq!(swapped("CSeq", "\u{b}Content-Length: 0\r\nCSeq"), "400 Malformed Header Name");
     assert_eq!(swapped(">;tag=1", "><;tag=1"), "400 Malformed From");
+    assert_eq!(swapped("<sip:a@b>;tag=1", "sip:a@b;tag=1;x=\"<c>\""), "400 Malformed From");
     assert_eq!(swapped("\r\nFrom", ", SIP/2.0/TCP= x\r\nFrom"), "400 Malformed Via");
     assert_eq!(swapped(";branch", ";;,;,,branch"), "400 Malformed Via");
     assert_eq!(swapped("CSeq", "Max-Forwards: 256\r\nCSeq"), "400 Max-Forwards Out of Range");

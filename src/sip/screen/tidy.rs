@@ -4,7 +4,10 @@
 use std::borrow::Cow;
 
 use super::raw::{Field, Raw};
-use crate::sip::quoting::{bracket, outside};
+use crate::sip::{
+    party::{has_tag, uri_of},
+    quoting::outside,
+};
 
 /// Where white space means nothing in From, To, Contact (section 25.1).
 pub(super) const PARAMS: &str = ";=";
@@ -45,9 +48,7 @@ fn line(text: &mut String, parts: &[&str]) {
 fn plain(raw: &Raw<'_>, field: &Field) -> String {
     match field.name.to_ascii_lowercase().as_str() {
         "via" => tight(&field.value, VIA),
-        "from" if raw.is_request() && !has_tag(&field.value) => {
-            format!("{}{STAND_IN_TAG}", tight(&field.value, PARAMS))
-        }
+        "from" if raw.is_request() => tagged(tight(&field.value, PARAMS)),
         "from" | "to" | "contact" => tight(&field.value, PARAMS),
         "cseq" => field.value.split_whitespace().collect::<Vec<_>>().join(" "),
         _ => field.value.clone(),
@@ -88,19 +89,13 @@ fn separate(tight: &mut String, gap: &mut bool, around: &str, next: Option<char>
     }
 }
 
-fn has_tag(value: &str) -> bool {
-    let value = tight(value, PARAMS);
-    let params = outside(&value).find(|(_, c)| *c == ';').map_or("", |(at, _)| &value[at..]);
-    params.split(';').any(|param| param.get(..4).is_some_and(|name| name.eq_ignore_ascii_case("tag=")))
+fn tagged(from: String) -> String {
+    if has_tag(&from) { from } else { from + STAND_IN_TAG }
 }
 
 /// RFC 2543 sends requests within a call to the caller's own address.
 fn legacy_contact(from: &str) -> String {
-    let uri = match bracket(from) {
-        Some(at) => from[at + 1..].split('>').next().unwrap_or_default(),
-        None => from.split(';').next().unwrap_or_default().trim(),
-    };
-    format!("<{uri}>")
+    format!("<{}>", uri_of(from).unwrap_or_default())
 }
 
 /// A message of ours without the tag that its peer never had.

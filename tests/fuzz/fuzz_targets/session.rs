@@ -1,9 +1,3 @@
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-#[path = "../../hostile/bodies.rs"]
-#[allow(dead_code)]
-mod bodies;
-
-fuzz_target!(|data: &[u8]| bodies::session(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| callbox_fuzz::bodies::session(data));
