@@ -1,4 +1,7 @@
-//! The bodies of the fuzz targets over a hundred thousand seeded inputs each, of sounds a tenth of that: sound ones, and mutations.
+//! The bodies of the fuzz targets over what the fuzzers kept, and over a hundred thousand seeded inputs each, of
+//! sounds a tenth of that: sound ones, and mutations.
+
+use std::{fs, path::Path};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
@@ -35,6 +38,31 @@ fn run_over(inputs: usize, body: fn(&[u8]), seeds: impl Fn(&mut StdRng) -> Vec<u
 
 fn one_of(seeds: &[Vec<u8>], random: &mut StdRng) -> Vec<u8> {
     seeds[random.random_range(0..seeds.len())].clone()
+}
+
+/// What found a way of its own through the code, and what found a fault.
+#[test]
+fn seeds_of_the_fuzz_targets_hold() {
+    let bodies: [(&str, fn(&[u8])); 10] = [
+        ("crypto", bodies::crypto),
+        ("dtmf", bodies::dtmf),
+        ("jitter", bodies::jitter),
+        ("rtcp", bodies::rtcp),
+        ("rtp", bodies::rtp),
+        ("sdp", bodies::sdp),
+        ("session", bodies::session),
+        ("sip", bodies::sip),
+        ("stun", bodies::stun),
+        ("tones", bodies::tones),
+    ];
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz");
+    let entries = |folder: &str| fs::read_dir(fuzz.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let mut targets: Vec<_> = entries("fuzz_targets").map(|file| file.with_extension("")).collect();
+    targets.sort();
+    assert!(targets.iter().map(|target| target.file_name().unwrap()).eq(bodies.map(|(name, _)| name)));
+    for (name, body) in bodies {
+        entries(&format!("seeds/{name}")).for_each(|seed| body(&fs::read(seed).unwrap()));
+    }
 }
 
 #[test]

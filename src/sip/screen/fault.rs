@@ -7,8 +7,9 @@ use super::{
     tidy::{PARAMS, VIA, tight},
 };
 use crate::sip::{
+    guard::parse_content_length,
     message::ALLOW,
-    party::has_tag,
+    party::{has_tag, uri_of},
     quoting::{elements, is_balanced},
 };
 
@@ -123,6 +124,10 @@ fn check_fields(raw: &Raw<'_>) -> Result<(), Fault> {
     if raw.all("Max-Forwards").count() > 1 {
         return Err(Fault::bad("Max-Forwards Repeated"));
     }
+    // Who finds the end of the body looks at one line; the stack takes what continues it, too.
+    if raw.first("Content-Length").is_some_and(|length| parse_content_length(length.as_bytes()).is_none()) {
+        return Err(Fault::bad("Content-Length Is No Number"));
+    }
     check_vias(raw)?;
     let value = |name| raw.first(name).unwrap_or_default();
     for (name, malformed) in [("From", "Malformed From"), ("To", "Malformed To")] {
@@ -139,20 +144,23 @@ fn check_fields(raw: &Raw<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// An address that the stack reads as we do: it looks for brackets in quotes, too.
+/// An address whose tag the stack reads as we do, though it looks for brackets in quotes, too; and whose URI
+/// has none.
 fn is_address(value: &str) -> bool {
     let plain = tight(value, PARAMS);
     let read = untyped::From::new(plain.as_str()).typed();
-    is_balanced(value) && read.is_ok_and(|read| read.tag().is_some() == has_tag(&plain))
+    let is_read = read.is_ok_and(|read| read.tag().is_some() == has_tag(&plain));
+    is_read && is_balanced(value) && uri_of(&plain).is_some_and(|uri| !uri.contains(['<', '>']))
 }
 
 fn check_vias(raw: &Raw<'_>) -> Result<(), Fault> {
     let lists: Vec<String> = raw.all("Via").map(|list| tight(list, VIA)).collect();
-    let Some(top) = lists.first().and_then(|list| elements(list).first().copied()) else {
-        return Err(Fault::bad("Missing Via"));
-    };
+    let Some(first) = lists.first() else { return Err(Fault::bad("Missing Via")) };
+    // The stack looks for quotes in brackets, too, and may see another end of the topmost.
+    let top = untyped::Via::new(first.as_str()).first_value();
+    let is_read = top.is_ok_and(|top| elements(first).first() == Some(&top.value()) && top.typed().is_ok());
     let is_sound = |list: &String| is_balanced(list) && elements(list).into_iter().all(is_via);
-    if untyped::Via::new(top).typed().is_err() || !lists.iter().all(is_sound) {
+    if !is_read || !lists.iter().all(is_sound) {
         return Err(Fault::bad("Malformed Via"));
     }
     Ok(())

@@ -31,8 +31,8 @@ pub(super) struct Refused {
     pub answer: Option<Vec<u8>>,
 }
 
-/// One message for the stack's parser. What follows the body that `Content-Length` declares is no part
-/// of it.
+/// One message for the stack's parser, no longer than a datagram of it may be. What follows the body that
+/// `Content-Length` declares is no part of it.
 pub(super) fn screen(message: &[u8], source: SocketAddr) -> Result<Vec<u8>, Refused> {
     let length = match guard::message_length(message) {
         Ok(length) => length,
@@ -41,10 +41,14 @@ pub(super) fn screen(message: &[u8], source: SocketAddr) -> Result<Vec<u8>, Refu
     let Some(raw) = Raw::parse(&message[..length]) else {
         return Err(Refused { why: "no header fields", answer: None });
     };
-    match fault::find(&raw) {
-        None => Ok(tidy::write(&raw)),
-        Some(fault) => Err(refused(&raw, source, &fault)),
+    if let Some(fault) = fault::find(&raw) {
+        return Err(refused(&raw, source, &fault));
     }
+    let plain = tidy::write(&raw);
+    if plain.len() > guard::MAX_DATAGRAM {
+        return Err(Refused { why: "too long in its plain form", answer: None });
+    }
+    Ok(plain)
 }
 
 /// A request whose length lies is answered (section 18.3); of anything else not even the end is known.

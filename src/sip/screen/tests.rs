@@ -51,6 +51,14 @@ fn name_that_is_not_utf8_hides_nothing_behind_it() {
 }
 
 #[test]
+fn message_that_outgrows_a_datagram_in_its_plain_form_is_none() {
+    let mut message = options(&format!("Subject: {}\r\n{FIELDS}", "x".repeat(3_000)));
+    assert!(screened(&message).is_ok());
+    message.iter_mut().filter(|octet| **octet == b'x').for_each(|octet| *octet = 0xff);
+    assert_eq!(screened(&message).unwrap_err().why, "too long in its plain form");
+}
+
+#[test]
 fn datagram_without_a_length_keeps_its_body() {
     let message = parsed(&request("OPTIONS sip:a@b SIP/2.0", FIELDS, "v=0\r\n"));
     let SipMessage::Request(request) = message else { panic!("a request") };
@@ -102,10 +110,13 @@ fn faults_are_named() {
     assert_eq!(swapped("CSeq", "\u{b}Content-Length: 0\r\nCSeq"), "400 Malformed Header Name");
     assert_eq!(swapped(">;tag=1", "><;tag=1"), "400 Malformed From");
     assert_eq!(swapped("<sip:a@b>;tag=1", "sip:a@b;tag=1;x=\"<c>\""), "400 Malformed From");
+    assert_eq!(swapped("<sip:a@b>;", "\"a <sip:c@d>\";"), "400 Malformed From");
     assert_eq!(swapped("\r\nFrom", ", SIP/2.0/TCP= x\r\nFrom"), "400 Malformed Via");
     assert_eq!(swapped(";branch", ";;,;,,branch"), "400 Malformed Via");
+    assert_eq!(swapped(";branch", ";x=<\">;branch"), "400 Malformed Via");
     assert_eq!(swapped("CSeq", "Max-Forwards: 256\r\nCSeq"), "400 Max-Forwards Out of Range");
     assert_eq!(swapped("CSeq", "Content-Length: -1\r\nCSeq"), "400 Content-Length Is No Number");
+    assert_eq!(swapped("CSeq", "Content-Length: 0\r\n 5\r\nCSeq"), "400 Content-Length Is No Number");
     let started = |start: &str| first_line(&request(start, FIELDS, ""));
     assert_eq!(started("OPTIONS sip:a@b SIP/7.0"), "505 Version Not Supported");
     assert_eq!(started("OPTIONS  sip:a@b SIP/2.0"), "400 Malformed Request-Line");
