@@ -10,17 +10,19 @@ use crate::{
     mutate::{DESCRIPTION, mutated, torture, traffic},
 };
 
+type Body = fn(&[u8]);
+
 const INPUTS: usize = 100_000;
 
 /// Where an input is sound to be listened to, which takes its time.
 const SOUNDS: usize = 10_000;
 
 /// Runs `body` over `seeds` and over mutations of them, and over some noise.
-fn run(body: fn(&[u8]), seeds: impl Fn(&mut StdRng) -> Vec<u8>) {
+fn run(body: Body, seeds: impl Fn(&mut StdRng) -> Vec<u8>) {
     run_over(INPUTS, body, seeds);
 }
 
-fn run_over(inputs: usize, body: fn(&[u8]), seeds: impl Fn(&mut StdRng) -> Vec<u8>) {
+fn run_over(inputs: usize, body: Body, seeds: impl Fn(&mut StdRng) -> Vec<u8>) {
     let _alone = crate::ALONE.blocking_lock();
     let mut random = StdRng::seed_from_u64(4475);
     for n in 0..inputs {
@@ -43,7 +45,7 @@ fn one_of(seeds: &[Vec<u8>], random: &mut StdRng) -> Vec<u8> {
 /// What found a way of its own through the code, and what found a fault.
 #[test]
 fn seeds_of_the_fuzz_targets_hold() {
-    let bodies: [(&str, fn(&[u8])); 10] = [
+    let bodies: [(&str, Body); 10] = [
         ("crypto", bodies::crypto),
         ("dtmf", bodies::dtmf),
         ("jitter", bodies::jitter),
