@@ -36,8 +36,8 @@ test: ## Everything a change must pass: tools, build, models, format, lints, tes
 	$(CARGO) build --locked --features "$(FEATURES)"
 	$(BIN)/callbox models pull --set test
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets --features "$(FEATURES)" -- -D warnings
-	$(CARGO) clippy --locked -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features "$(FEATURES)" -- -D warnings
+	$(CARGO) clippy --locked --workspace -- -D warnings
 	rm -rf $(or $(CARGO_TARGET_DIR),target)/traces
 	$(CARGO) test --locked --no-fail-fast --features "$(FEATURES)"
 	$(CARGO) test --locked --features "$(FEATURES)" --test matrix -- --ignored
@@ -54,7 +54,8 @@ soak: ## Half an hour of calls on a bad network, after which nothing may be left
 
 lint: ## Format and lints alone
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets --features "$(FEATURES)" -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features "$(FEATURES)" -- -D warnings
+	$(CARGO) clippy --locked --workspace -- -D warnings
 
 # Seconds for each target, and which of them.
 FUZZ_SECONDS ?= 60
