@@ -1,5 +1,7 @@
 //! A call that comes in: answered by a persona.
 
+use std::time::Duration;
+
 use crate::base::E164;
 use crate::call::conversing;
 use crate::call::directory::{OwnNumbers, Parts, Place};
@@ -69,14 +71,25 @@ async fn answer(parts: &Parts, incoming: IncomingCall) -> Result<(SipCall, Leg, 
     Ok((call, leg, agreed))
 }
 
-/// Our number among those that the caller's INVITE names, else the likeliest of them.
+/// The caller hears nothing while the called number is looked up.
+const LOOKUP: Duration = Duration::from_millis(500);
+
+/// Our number among those that the caller's INVITE names, else the likeliest of them, and that, too, where the
+/// store takes its time.
 async fn called(ours: &OwnNumbers, named: &[E164], likeliest: Option<&Party>) -> Option<E164> {
-    for number in named {
-        if ours(number.clone()).await {
-            return Some(number.clone());
+    let looked_up = async {
+        for number in named {
+            if ours(number.clone()).await {
+                return Some(number.clone());
+            }
         }
-    }
-    number(likeliest)
+        None
+    };
+    let found = tokio::time::timeout(LOOKUP, looked_up).await.unwrap_or_else(|_| {
+        tracing::warn!("the store did not say in time whose a called number is");
+        None
+    });
+    found.or_else(|| number(likeliest))
 }
 
 fn number(party: Option<&Party>) -> Option<E164> {
@@ -108,5 +121,7 @@ mod tests {
         assert_eq!(called(vec![&to, &asked]).await.as_ref(), Some(&to));
         assert_eq!(called(vec![&to, &target]).await.as_ref(), Some(&target));
         assert_eq!(called(vec![]).await.as_ref(), Some(&asked), "nobody knows better");
+        let silent: OwnNumbers = Arc::new(|_| Box::pin(std::future::pending()));
+        assert_eq!(super::called(&silent, &[target], Some(&likeliest)).await.as_ref(), Some(&asked));
     }
 }

@@ -22,7 +22,7 @@ use crate::media::driver::{raise_limit, wake_on_time};
 use crate::media::rtp::{HEADER_LEN, Header, Packet, SequenceNumber, Ssrc, Timestamp};
 
 /// Packets of one frame are sent in so many bursts, as the media plane sends them.
-const PHASES: usize = 10;
+const PHASES: usize = 5;
 /// Figures begin after this long: sockets open and streams start until then.
 pub const WARM_UP: Duration = Duration::from_secs(2);
 

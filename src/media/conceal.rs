@@ -8,8 +8,8 @@
 
 use std::ops::RangeInclusive;
 
-use super::{jitter::FRAME_SAMPLES, prefetch::prefetch};
-use crate::base::audio::NARROWBAND_HZ;
+use super::prefetch::prefetch;
+use crate::base::audio::{NARROWBAND_HZ, frame_samples};
 
 /// Samples of the past that three of the longest periods and one overlap need.
 const HISTORY: usize = 390;
@@ -83,8 +83,8 @@ impl Concealer {
 
     /// Brings the oldest of the past nearer, which what is given next replaces.
     pub fn prefetch(&self) {
-        let replaced = self.past.len().min(self.oldest + FRAME_SAMPLES * self.scale);
-        prefetch(&self.past[self.oldest..replaced]);
+        let replaced = self.past.len().min(self.oldest + frame_samples(NARROWBAND_HZ) * self.scale);
+        self.past.get(self.oldest..replaced).into_iter().for_each(prefetch);
     }
 
     /// The last samples given, oldest first.

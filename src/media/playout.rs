@@ -168,7 +168,7 @@ impl Playout {
     pub fn prefetch(&self) {
         if let Some(chunk) = self.utterances.front().and_then(|utterance| utterance.chunks.front()) {
             let next = self.offset..chunk.len().min(self.offset + frame_samples(self.rate));
-            prefetch(&chunk[next]);
+            chunk.get(next).into_iter().for_each(prefetch);
         }
     }
 

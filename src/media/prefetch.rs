@@ -7,9 +7,10 @@ const LINE: usize = 64;
 /// Brings a value nearer to the core, and changes nothing.
 pub fn prefetch<T: ?Sized>(value: &T) {
     let (start, length) = (std::ptr::from_ref(value).cast::<u8>(), size_of_val(value));
-    for offset in (0..length).step_by(LINE) {
+    let before = start.addr() % LINE;
+    for offset in (0..before + length).step_by(LINE) {
         // Never read: only the address is told.
-        fetch(start.wrapping_add(offset));
+        fetch(start.wrapping_sub(before).wrapping_add(offset));
     }
 }
 

@@ -144,7 +144,7 @@ impl Reception {
     }
 
     /// Whether no packet after this one has come.
-    pub fn is_newest(&self, header: &Header) -> bool {
+    fn is_newest(&self, header: &Header) -> bool {
         self.stream.as_ref().is_some_and(|stream| stream.highest == header.sequence)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The session owns no socket and reads no clock. Its driver calls [`Session::handle_datagram`] for
 //! what arrives and [`Session::handle_timeout`] at [`Session::poll_timeout`], and drains
-//! [`Session::poll_output`] after each. A tick every 20 ms does all the work: one inbound frame, one
+//! [`Session::poll_output`], or [`Session::handle_timeout_into`] does. A tick every 20 ms does all the work: one inbound frame, one
 //! outbound packet.
 //!
 //! # Directions (RFC 3264 §8.4)
@@ -56,7 +56,7 @@ use super::{
     playout::{PlayoutFull, Progress, UtteranceId, narrow},
     reception::{Reception, Verdict},
     relay::Frame,
-    rtp::{Packet, RtpError},
+    rtp::{Packet, RtpError, SequenceNumber},
     srtp::Srtp,
     tap::TapFrame,
 };
@@ -95,6 +95,8 @@ pub struct Session {
     opened: Vec<u8>,
     latch: Latch,
     reception: Reception,
+    /// The newest packet of speech in the stream.
+    spoken: Option<SequenceNumber>,
     /// Of the codecs heard so far.
     decoders: Vec<(Codec, Decoder)>,
     jitter: JitterBuffer,
@@ -141,6 +143,7 @@ impl Session {
             opened: Vec::new(),
             latch: Latch::new(agreed.remote),
             reception: Reception::new(now),
+            spoken: None,
             decoders: Vec::new(),
             jitter: JitterBuffer::new(jitter, agreed.codec.sample_rate(), now),
             comfort: ComfortNoise::default(),
@@ -244,9 +247,11 @@ impl Session {
         self.outputs.pop_front()
     }
 
-    /// [`Session::handle_timeout`], with all that is to be polled put into `outputs`, which is empty. Sessions
-    /// that share it have none of their own to bring into the cache.
+    /// [`Session::handle_timeout`], with all that is to be polled in place of what is in `outputs`: another
+    /// session may have left something there, which is nobody else's to hear. Sessions that share it have no
+    /// queue of their own to bring into the cache.
     pub fn handle_timeout_into(&mut self, now: Instant, outputs: &mut VecDeque<Output>) {
+        outputs.clear();
         outputs.append(&mut self.outputs);
         std::mem::swap(outputs, &mut self.outputs);
         self.handle_timeout(now);

@@ -6,7 +6,7 @@ use rsipstack::sip::{Header, Request, prelude::HeadersExt};
 
 use super::{
     call::Party,
-    party::{party, uri_of, user},
+    party::{compact, party, uri_of, user},
     trunk::TrunkConfig,
     vouched::first_uri,
 };
@@ -47,7 +47,7 @@ pub(super) fn called(request: &Request, trunk: &TrunkConfig) -> Called {
 fn readings(party: &Party, trunk: &TrunkConfig) -> Vec<E164> {
     match party {
         Party::Number(number) => vec![number.clone()],
-        Party::Other(text) => trunk.readings(text.expose()),
+        Party::Other(text) => trunk.readings(&compact(text.expose())),
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn our_number_is_known_however_it_is_written_and_no_other_is() {
-        for written in ["sip:+14155550100@x", "sip:14155550100@x", "sip:4155550100@x"] {
+        for written in ["sip:+14155550100@x", "sip:1-415-555-0100@x", "sip:4155550100@x"] {
             assert_eq!(finds("sip:alice@x", written, "").as_deref(), Some("+14155550100"), "{written}");
         }
         assert_eq!(finds("sip:4155550111@x", "sip:office@x", "").as_deref(), Some("4155550111"));

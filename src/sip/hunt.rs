@@ -280,4 +280,11 @@ impl Trunk {
             self.aside.lock().put(address, Instant::now(), pause);
         }
     }
+
+    /// The address has answered: it is tried in its turn again.
+    pub fn take_up(&self, address: Option<SocketAddr>) {
+        if let Some(address) = address {
+            self.aside.lock().remove(&address);
+        }
+    }
 }

@@ -10,10 +10,10 @@ use crate::base::E164;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NumberFormat {
-    /// `+14155550123`
+    /// `+14155550123`. What comes in without the plus is read from eleven digits on: fewer may be national.
     #[default]
     E164,
-    /// `14155550123`
+    /// `14155550123`, and shorter ones of the world
     E164WithoutPlus,
     /// `4155550123` in its own country, `01149301234567` elsewhere: `country_code`, `national_prefix` and
     /// `international_prefix` say how.
@@ -22,6 +22,8 @@ pub enum NumberFormat {
 
 /// Fewer digits without a plus are an extension, not a number of the world.
 const SHORTEST_INTERNATIONAL: usize = 10;
+/// Fewer may be a national number, where a trunk does not say that it leaves the plus out.
+const SHORTEST_UNSAID: usize = 11;
 /// The same for a number within a country.
 const SHORTEST_NATIONAL: usize = 7;
 /// The North American plan, whose numbers show whether they are one.
@@ -47,7 +49,8 @@ impl TrunkConfig {
             return text.parse().ok();
         }
         match self.number_format {
-            NumberFormat::E164 => None,
+            NumberFormat::E164 if text.len() < SHORTEST_UNSAID => None,
+            NumberFormat::E164 => international(text),
             NumberFormat::E164WithoutPlus if text.len() < SHORTEST_INTERNATIONAL => None,
             NumberFormat::E164WithoutPlus if self.may_be_american(text) => None,
             NumberFormat::E164WithoutPlus => international(text),
@@ -58,16 +61,15 @@ impl TrunkConfig {
         }
     }
 
-    /// What `text` may mean whatever the trunk's format: enough to know a number that is ours again, and not
-    /// enough to tell one of anybody else.
+    /// What `text` may mean, with or without the plus, and American ones without the 1, too: enough to know a
+    /// number that is ours again, and not enough to tell one of anybody else.
     pub(super) fn readings(&self, text: &str) -> Vec<E164> {
-        match self.read_number(text) {
-            Some(number) => vec![number],
-            None => {
-                let american = international(&format!("{NANP}{text}")).filter(E164::is_nanp);
-                international(text).into_iter().chain(american).collect()
-            }
+        let american = || international(&format!("{NANP}{text}")).filter(E164::is_nanp);
+        let mut readings = Vec::from_iter(self.read_number(text));
+        if !text.starts_with('+') {
+            readings.extend(international(text).into_iter().chain(american()));
         }
+        readings
     }
 
     /// Whether a trunk with American numbers may have left out their country code.
@@ -119,6 +121,12 @@ impl TrunkConfig {
             return Err(("national_prefix", "must be at most 5 digits, such as \"0\", or empty"));
         }
         let abroad = &self.international_prefix;
+        if !abroad.is_empty() && self.national_prefix.starts_with(abroad.as_str()) {
+            return Err((
+                "national_prefix",
+                "must not begin with `international_prefix`: they could not be told apart",
+            ));
+        }
         if abroad.is_empty() || !(abroad == "+" || digits(abroad)) {
             return Err(("international_prefix", "must be at most 5 digits, such as \"00\", or \"+\""));
         }
@@ -159,9 +167,9 @@ mod tests {
     }
 
     #[test]
-    fn digits_without_a_plus_are_a_number_only_where_the_trunk_writes_such() {
+    fn digits_without_a_plus_are_a_number_where_they_can_be_no_other() {
         assert_eq!(reads("", "4155550123"), None, "not one of Switzerland");
-        assert_eq!(reads("", "14155550123"), None);
+        assert_eq!(reads("", "14155550123").as_deref(), Some("+14155550123"), "too long to be anything else");
         assert_eq!(reads(PLAIN, "14155550123").as_deref(), Some("+14155550123"));
         assert_eq!(reads(PLAIN, "493012345"), None, "an extension, perhaps");
         assert_eq!(reads(PLAIN, "004930123456"), None);
@@ -221,6 +229,7 @@ mod tests {
         assert_eq!(invalid(&AMERICAN.replace("'1'", "'+1'")), Some("country_code"));
         assert_eq!(invalid(&AMERICAN.replace("'011'", "''")), Some("international_prefix"));
         assert_eq!(invalid(&GERMAN.replace("'0'", "'x'")), Some("national_prefix"));
+        assert_eq!(invalid(&GERMAN.replace("'00'", "'0'")), Some("national_prefix"));
         assert_eq!(invalid("country_code = '1'"), Some("country_code"));
     }
 }

@@ -40,9 +40,12 @@ pub(super) fn without_display_name(entry: &str) -> &str {
 /// Whom a URI of this trunk's names; nobody where it is anonymous or has no user.
 pub(super) fn party(uri: &str, trunk: &TrunkConfig) -> Option<Party> {
     let user = user(uri).filter(|user| !user.eq_ignore_ascii_case("anonymous"))?;
-    // Separators are for people (RFC 3966 section 5.1.1).
-    let number = user.replace(['-', '.', '(', ')'], "");
-    Some(trunk.read_number(&number).map_or_else(|| Party::Other(Pii::new(user)), Party::Number))
+    Some(trunk.read_number(&compact(&user)).map_or_else(|| Party::Other(Pii::new(user)), Party::Number))
+}
+
+/// A number without its separators, which are for people (RFC 3966 section 5.1.1).
+pub(super) fn compact(user: &str) -> String {
+    user.replace(['-', '.', '(', ')'], "")
 }
 
 /// The user part of a URI, without its parameters.

@@ -91,9 +91,8 @@ pub(super) struct Registrar {
     /// The shortest registration that it grants.
     shortest: u32,
     binding: Option<Binding>,
-    /// How long the binding of before lives, whatever becomes of its refreshes, and the connection that it
-    /// lives by.
-    granted: Option<(Instant, CancellationToken)>,
+    /// By the last REGISTER; else by one before it.
+    is_fresh: bool,
 }
 
 /// What was granted last.
@@ -103,6 +102,8 @@ struct Binding {
     contact: Option<Uri>,
     /// Of the connection that it was granted over.
     life: CancellationToken,
+    /// How long calls reach us by it, whatever becomes of its refreshes.
+    until: Instant,
 }
 
 impl Registrar {
@@ -112,7 +113,7 @@ impl Registrar {
         inner.call_id = CallId::from(call_id(&instance, trunk));
         inner.last_seq = first_number();
         inner.extra_headers = vec![Header::Other(INSTANCE.into(), instance)];
-        Ok(Registrar { inner, uri: trunk.registrar_uri()?, shortest: 0, binding: None, granted: None })
+        Ok(Registrar { inner, uri: trunk.registrar_uri()?, shortest: 0, binding: None, is_fresh: false })
     }
 
     /// Where calls should reach us. Without a contact of ours the stack takes the address the registrar
@@ -130,15 +131,22 @@ impl Registrar {
         core.config.public_address.is_some() && core.addresses.serves(trunk.config.transport)
     }
 
-    /// Whether what was registered is no longer what would be.
+    /// Whether what was registered is no longer what would be, and the last REGISTER did not try to mend it.
     pub fn has_moved(&self, core: &Core, trunk: &Trunk) -> bool {
-        let live = self.binding.as_ref().filter(|binding| !binding.life.is_cancelled());
-        live.is_some_and(|live| Self::contact(core, trunk, &live.address) != live.contact)
+        self.is_fresh && self.leads_elsewhere(core, trunk)
+    }
+
+    fn leads_elsewhere(&self, core: &Core, trunk: &Trunk) -> bool {
+        self.live().is_some_and(|live| Self::contact(core, trunk, &live.address) != live.contact)
+    }
+
+    fn live(&self) -> Option<&Binding> {
+        self.binding.as_ref().filter(|binding| !binding.life.is_cancelled())
     }
 
     /// Returns when the connection is gone that was registered over; never where there is none.
     pub async fn lost(&self) {
-        match &self.binding {
+        match self.binding.as_ref().filter(|_| self.is_fresh) {
             Some(binding) => binding.life.cancelled().await,
             None => std::future::pending().await,
         }
@@ -146,16 +154,21 @@ impl Registrar {
 
     /// How long calls reach us by what was granted, though later attempts failed.
     pub fn left(&self, now: Instant) -> Option<Duration> {
-        let (until, _) = self.granted.as_ref().filter(|(_, life)| !life.is_cancelled())?;
-        until.checked_duration_since(now).filter(|left| !left.is_zero())
+        self.live()?.until.checked_duration_since(now).filter(|left| !left.is_zero())
     }
 
-    /// Returns when what was granted has expired; never where nothing was.
+    /// Returns when what was granted has expired, or its connection has gone and no refresh of it stands: that is
+    /// [mended](Registrar::lost). Never where nothing was granted.
     pub fn expired(&self) -> impl Future<Output = ()> + use<> {
-        let until = self.granted.as_ref().map(|(until, _)| *until);
+        let ends = self.binding.as_ref().map(|binding| (binding.until, binding.life.clone()));
+        let is_fresh = self.is_fresh;
         async move {
-            match until {
-                Some(until) => tokio::time::sleep_until(until.into()).await,
+            match ends {
+                Some((until, _)) if is_fresh => tokio::time::sleep_until(until.into()).await,
+                // An error means that it expires first.
+                Some((until, life)) => {
+                    tokio::time::timeout_at(until.into(), life.cancelled()).await.unwrap_or_default()
+                }
                 None => std::future::pending().await,
             }
         }
@@ -169,10 +182,10 @@ impl Registrar {
 
     /// What was granted.
     pub async fn register(&mut self, core: &Core, trunk: &Trunk, expires: u32) -> Result<Duration, Attempt> {
-        if self.has_moved(core, trunk) {
-            self.granted = None;
+        if self.leads_elsewhere(core, trunk) {
+            self.binding = None;
         }
-        self.binding = None;
+        self.is_fresh = false;
         let addresses = core.targets(trunk).await.map_err(|e| Attempt::failed(e.to_string()))?;
         let mut failed = Attempt::failed("the name has no address".into());
         for (index, address) in addresses.iter().enumerate() {
@@ -180,10 +193,13 @@ impl Registrar {
             failed = match self.register_at(core, trunk, address, expires, is_last).await {
                 Err(attempt) if attempt.failure == Failure::Passing => attempt,
                 Err(refused) => {
-                    self.granted = None;
+                    self.binding = None;
                     return Err(refused);
                 }
-                granted => return granted,
+                granted => {
+                    trunk.take_up(address.get_socketaddr().ok());
+                    return granted;
+                }
             };
             if let Some(pause) = failed.aside {
                 trunk.leave_alone(address.get_socketaddr().ok(), pause);
@@ -221,8 +237,9 @@ impl Registrar {
                 let granted = held.and_then(|uri| granted(&response, &uri));
                 let granted = granted.unwrap_or_else(|| self.inner.expires());
                 let granted = Duration::from_secs(granted.into());
-                self.granted = Instant::now().checked_add(granted).map(|until| (until, life.clone()));
-                self.binding = Some(Binding { address: address.clone(), contact, life });
+                let until = Instant::now() + granted;
+                self.binding = Some(Binding { address: address.clone(), contact, life, until });
+                self.is_fresh = true;
                 return Ok(granted);
             }
             corrections += 1;

@@ -97,20 +97,27 @@ impl SourceFilter {
         None
     }
 
-    /// Whether the source may send this, too. A response that is dropped would not come again, and there are no
-    /// more of them than we asked for.
+    /// Whether the source may send this, too. What is of a call that lives is not counted, and no response is:
+    /// dropped, it would not come again, and there are no more of them than there are calls and questions of ours.
     fn has_room(&self, message: &SipMessage, from: &SipAddr) -> bool {
+        let counts = match message {
+            SipMessage::Response(_) => false,
+            SipMessage::Request(request) => !self.is_of_a_call(request),
+        };
         let source = from.get_socketaddr();
-        message.is_response() || source.is_ok_and(|from| self.gate.has_room(from.ip(), Instant::now()))
+        !counts || source.is_ok_and(|from| self.gate.has_room(from.ip(), Instant::now()))
     }
 
     /// A request within a call that lives is heard wherever it comes from: a carrier may send it from
     /// another machine than the one that set the call up.
     fn is_welcome(&self, request: &Request, from: &SipAddr) -> bool {
         let by_address = from.get_socketaddr().is_ok_and(|from| self.sources.allows(from.ip()));
-        let in_dialog = || matches!(request.to_header().map(|to| to.tag()), Ok(Ok(Some(_))));
-        let by_call = || request.call_id_header().is_ok_and(|id| self.sources.knows_call(id.value()));
-        by_address || (in_dialog() && by_call())
+        by_address || self.is_of_a_call(request)
+    }
+
+    fn is_of_a_call(&self, request: &Request) -> bool {
+        let in_dialog = matches!(request.to_header().map(|to| to.tag()), Ok(Ok(Some(_))));
+        in_dialog && request.call_id_header().is_ok_and(|id| self.sources.knows_call(id.value()))
     }
 }
 
@@ -363,8 +370,9 @@ mod tests {
         let number = |text: &str| Some(Party::Number(text.parse().unwrap()));
         let from = "From: <sip:+4930123456;cpc=ordinary@a;user=phone>;tag=1";
         let asked = request(&format!("{from}\r\nTo: <sip:+14155550177;npdi@c>"));
+        let ours = TrunkConfig { caller_id: Some("+14155550177".parse().unwrap()), ..peer() };
         assert_eq!(
-            (caller(&asked), called(&asked, &peer()).party),
+            (caller(&asked), called(&asked, &ours).party),
             (number("+4930123456"), number("+14155550177"))
         );
         let asserted = format!("{from}\r\nTo: <sip:b@c>\r\nP-Asserted-Identity: <sip:+14155550123;cpc=x@a>");

@@ -119,6 +119,10 @@ impl Aside {
         *known = until.max(*known);
     }
 
+    pub fn remove(&mut self, address: &SocketAddr) {
+        self.0.remove(address);
+    }
+
     pub fn holds(&self, address: &SocketAddr, now: Instant) -> bool {
         self.0.get(address).is_some_and(|until| *until > now)
     }

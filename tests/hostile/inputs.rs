@@ -62,8 +62,10 @@ fn seeds_of_the_fuzz_targets_hold() {
     let mut targets: Vec<_> = entries("fuzz_targets").map(|file| file.with_extension("")).collect();
     targets.sort();
     assert!(targets.iter().map(|target| target.file_name().unwrap()).eq(bodies.map(|(name, _)| name)));
+    let _alone = crate::ALONE.blocking_lock();
     for (name, body) in bodies {
-        entries(&format!("seeds/{name}")).for_each(|seed| body(&fs::read(seed).unwrap()));
+        let seeds = entries(&format!("seeds/{name}")).map(|seed| body(&fs::read(seed).unwrap()));
+        assert!(seeds.count() > 0, "{name} has no seeds");
     }
 }
 

@@ -122,8 +122,6 @@ impl LiveLeg {
         for frame in self.crossing.iter().flat_map(Crossing::frames) {
             self.session.relay(frame);
         }
-        // A leg that panicked may have left some.
-        bench.outputs.clear();
         self.session.handle_timeout_into(now, &mut bench.outputs);
         while let Some(output) = bench.outputs.pop_front() {
             self.deliver(call, output, &mut bench.line);

@@ -36,8 +36,10 @@ pub struct SharedPort {
     pub sockets: Arc<Sockets>,
     pub outbox: Outbox,
     inbox: Inbox,
-    /// Of what is in the inbox.
+    /// Of what is in the inbox, by what was claimed when it was read.
     routes: [Route; BATCH],
+    /// One of that changed what is claimed.
+    stale: bool,
     demux: Demux,
     /// Datagrams that were nobody's.
     strays: Arc<AtomicU64>,
@@ -47,7 +49,7 @@ impl SharedPort {
     pub fn new(sockets: Arc<Sockets>, rest: Duration, strays: Arc<AtomicU64>) -> Self {
         let (outbox, inbox) = (Outbox::default(), Inbox::default());
         let routes = [Route::Nobody; BATCH];
-        SharedPort { sockets, outbox, inbox, routes, demux: Demux::new(rest), strays }
+        SharedPort { sockets, outbox, inbox, routes, stale: false, demux: Demux::new(rest), strays }
     }
 
     /// A leg begins, or claims something else than before.
@@ -89,6 +91,7 @@ impl SharedPort {
 
     /// Finds out whose the datagrams are, and brings those legs nearer to the core.
     fn look_ahead(&mut self, now: Instant, port: Port, count: usize, legs: &Legs) {
+        self.stale = false;
         for n in 0..count {
             self.routes[n] = self.route(now, port, n);
             if let Route::Known(call) = self.routes[n] {
@@ -111,11 +114,7 @@ impl SharedPort {
 
     /// The leg, where it cannot go on.
     fn hand_over(&mut self, now: Instant, port: Port, n: usize, legs: &mut Legs) -> Result<(), Call> {
-        let route = match self.routes[n] {
-            Route::Known(call) => Route::Known(call),
-            // The datagrams before it may have changed whose it is.
-            Route::New(_) | Route::Nobody => self.route(now, port, n),
-        };
+        let route = if self.stale { self.route(now, port, n) } else { self.routes[n] };
         let (Route::Known(call) | Route::New(call)) = route else {
             self.strays.fetch_add(1, Ordering::Relaxed);
             return Ok(());
@@ -128,6 +127,7 @@ impl SharedPort {
         }
         if route == Route::New(call) {
             self.demux.claim(call, leg.claim());
+            self.stale = true;
         }
         Ok(())
     }

@@ -78,8 +78,8 @@ impl Ring {
     /// Brings places nearer to the core; those beyond the ring's end are left out.
     pub fn prefetch(&self, at: i64, length: usize) {
         let (slot, first) = self.split(at, length);
-        prefetch(&self.samples[slot..slot + first]);
-        prefetch(&self.present[slot / WORD]);
+        self.samples.get(slot..slot + first).into_iter().for_each(prefetch);
+        self.present.get(slot / WORD).into_iter().for_each(prefetch);
     }
 
     fn slot(&self, at: i64) -> usize {

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The longest payload that is read: 60 ms of G.711 are 480 bytes.
-const MAX_PAYLOAD: usize = 1_500;
+const LONGEST_READ: usize = 1_500;
 
 impl Session {
     /// Numbers from 96 on mean what we said they do, whatever the far end calls the same thing; below,
@@ -38,6 +38,7 @@ impl Session {
 
     pub(super) fn restart_inbound(&mut self, now: Instant) {
         self.jitter.reset(now);
+        self.spoken = None;
         self.comfort.end();
         let digit = self.dtmf.reset();
         self.emit_digit(digit);
@@ -65,12 +66,13 @@ impl Session {
     /// Decodes a packet into the jitter buffer, and before it what it tells of one that was lost.
     fn take_speech(&mut self, now: Instant, packet: &Packet<'_>, codec: Codec) {
         let header = packet.header;
-        let payload = &packet.payload[..packet.payload.len().min(MAX_PAYLOAD)];
+        let payload = &packet.payload[..packet.payload.len().min(LONGEST_READ)];
         self.jitter.set_clock(codec.clock_rate());
-        // Opus: its decoder has gone on; what it made of the hole stays. Any other: what overtook it by more
-        // than the buffer spans is no jump of its timestamps.
-        let lost = codec == Codec::Opus || self.jitter.is_jump(header.timestamp);
-        if lost && !self.reception.is_newest(&header) {
+        if self.spoken.is_none_or(|newest| header.sequence.since(newest) > 0) {
+            self.spoken = Some(header.sequence);
+        } else if codec == Codec::Opus || self.jitter.is_jump(header.timestamp) {
+            // Opus: its decoder has gone on; what it made of the hole stays. Any other: speech overtook it by
+            // more than the buffer spans, which is no jump of its timestamps.
             return self.stats.late += 1;
         }
         let at = self.decoders.iter().position(|(known, _)| *known == codec).unwrap_or_else(|| {

@@ -46,7 +46,8 @@ pub(super) fn screen(message: &[u8], source: SocketAddr) -> Result<Vec<u8>, Refu
     }
     let plain = tidy::write(&raw);
     if plain.len() > guard::MAX_DATAGRAM {
-        return Err(Refused { why: "too long in its plain form", answer: None });
+        let fault = Fault { status: 513, reason: "Message Too Large", field: None };
+        return Err(refused(&raw, source, &fault));
     }
     Ok(plain)
 }

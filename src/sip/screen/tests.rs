@@ -55,7 +55,9 @@ fn message_that_outgrows_a_datagram_in_its_plain_form_is_none() {
     let mut message = options(&format!("Subject: {}\r\n{FIELDS}", "x".repeat(3_000)));
     assert!(screened(&message).is_ok());
     message.iter_mut().filter(|octet| **octet == b'x').for_each(|octet| *octet = 0xff);
-    assert_eq!(screened(&message).unwrap_err().why, "too long in its plain form");
+    let refused = screened(&message).unwrap_err();
+    assert_eq!(refused.why, "Message Too Large");
+    assert!(refused.answer.unwrap().starts_with(b"SIP/2.0 513 "));
 }
 
 #[test]
