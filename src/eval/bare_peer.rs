@@ -18,11 +18,9 @@ use super::stamped::StampedSocket;
 use crate::base::audio::{FRAME, NARROWBAND_HZ};
 use crate::media::FRAME_SAMPLES;
 use crate::media::codec::g711::encode_ulaw;
-use crate::media::driver::{raise_limit, wake_on_time};
+use crate::media::driver::{PHASES, raise_limit, wake_on_time};
 use crate::media::rtp::{HEADER_LEN, Header, Packet, SequenceNumber, Ssrc, Timestamp};
 
-/// Packets of one frame are sent in so many bursts, as the media plane sends them.
-const PHASES: usize = 5;
 /// Figures begin after this long: sockets open and streams start until then.
 pub const WARM_UP: Duration = Duration::from_secs(2);
 
@@ -74,7 +72,7 @@ impl BarePeer {
     }
 }
 
-/// Every stream once a frame: reads what has come, and sends a packet.
+/// Every stream once a frame: reads what has come, and sends a packet, in as many bursts as the media plane does.
 fn exchange(
     sockets: &[StampedSocket],
     legs: &[SocketAddr],

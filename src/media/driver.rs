@@ -48,7 +48,7 @@ pub use self::{
     config::{Config, SocketMode},
     handle::{MediaHandle, Recorded},
     sockets::raise_limit,
-    worker::wake_on_time,
+    worker::{PHASES, wake_on_time},
 };
 use self::{
     leg::{EventSink, Start},

@@ -2,8 +2,8 @@
 //!
 //! The session owns no socket and reads no clock. Its driver calls [`Session::handle_datagram`] for
 //! what arrives and [`Session::handle_timeout`] at [`Session::poll_timeout`], and drains
-//! [`Session::poll_output`], or [`Session::handle_timeout_into`] does. A tick every 20 ms does all the work: one inbound frame, one
-//! outbound packet.
+//! [`Session::poll_output`], or [`Session::handle_timeout_into`] does. A tick every 20 ms does all the
+//! work: one inbound frame, one outbound packet.
 //!
 //! # Directions (RFC 3264 §8.4)
 //! They are ours. With `recvonly` or `inactive` (we are on hold) nothing is sent: what plays and the

@@ -35,8 +35,9 @@ use super::{
 /// How long a request waits for its dialog to be ready.
 const DIALOG_WAIT: Duration = Duration::from_millis(500);
 
-/// Drops requests from sources that no trunk allows, those of streams beyond what their source may send, and stream messages whose length is in doubt,
-/// before the stack answers them; screens those of streams, which the stack reads by itself.
+/// Drops requests from sources that no trunk allows, those of streams beyond what their source may send, and
+/// stream messages whose length is in doubt, before the stack answers them; screens those of streams, which the
+/// stack reads by itself.
 pub(super) struct SourceFilter {
     pub sources: Sources,
     pub gate: Arc<Gate>,

@@ -84,8 +84,13 @@ impl Script {
         self.calls_tool(text, "hang_up")
     }
 
-    pub fn llm_dies(mut self) -> Self {
-        self.answers.push(toml::Value::Table(toml::from_str("text = \"\"\ndie = \"killed\"").unwrap()));
+    pub fn llm_dies(self) -> Self {
+        self.does("text = ''\ndie = 'killed'")
+    }
+
+    /// What the scripted model does next, as its configuration says it.
+    fn does(mut self, answer: &str) -> Self {
+        self.answers.push(toml::Value::Table(toml::from_str(answer).unwrap()));
         self
     }
 
@@ -155,17 +160,14 @@ impl Script {
         self
     }
 
-    pub fn presses(mut self, keys: &str) -> Self {
-        let call =
-            format!("text = ''\ntool_call = {{ name = 'press_keys', arguments = {{ keys = {keys:?} }} }}");
-        self.answers.push(toml::Value::Table(toml::from_str(&call).unwrap()));
-        self
+    pub fn presses(self, keys: &str) -> Self {
+        self.does(&format!(
+            "text = ''\ntool_call = {{ name = 'press_keys', arguments = {{ keys = {keys:?} }} }}"
+        ))
     }
 
-    pub fn calls_tool(mut self, text: &str, tool: &str) -> Self {
-        let answer = format!("text = {text:?}\ntool_call = {{ name = {tool:?}, arguments = {{}} }}");
-        self.answers.push(toml::Value::Table(toml::from_str(&answer).unwrap()));
-        self
+    pub fn calls_tool(self, text: &str, tool: &str) -> Self {
+        self.does(&format!("text = {text:?}\ntool_call = {{ name = {tool:?}, arguments = {{}} }}"))
     }
 
     pub(super) fn engines(&self, utterances: &[String]) -> Engines {

@@ -13,6 +13,10 @@ impl Story {
         self.0.iter().rev().find_map(pick)
     }
 
+    fn all<T>(&self, pick: impl Fn(&CallChange) -> Option<T>) -> Vec<T> {
+        self.0.iter().filter_map(pick).collect()
+    }
+
     pub fn recording_file(&self) -> Option<String> {
         self.find(|change| match change {
             CallChange::Recording { file } => Some(file.clone()),
@@ -21,11 +25,10 @@ impl Story {
     }
 
     pub fn statuses(&self) -> Vec<CallStatus> {
-        let status = |change: &CallChange| match change {
+        let mut statuses = self.all(|change| match change {
             CallChange::Status { status } => Some(*status),
             _ => None,
-        };
-        let mut statuses: Vec<_> = self.0.iter().filter_map(status).collect();
+        });
         statuses.dedup();
         statuses
     }
@@ -39,11 +42,10 @@ impl Story {
     }
 
     pub fn turns(&self) -> Vec<TurnRecord> {
-        let turn = |change: &CallChange| match change {
+        self.all(|change| match change {
             CallChange::Turn { turn } => Some(turn.clone()),
             _ => None,
-        };
-        self.0.iter().filter_map(turn).collect()
+        })
     }
 
     pub fn said(&self, speaker: Speaker) -> Vec<String> {
@@ -67,11 +69,10 @@ impl Story {
 
     /// What a transfer went through.
     pub fn transfers(&self) -> Vec<TransferStatus> {
-        let status = |change: &CallChange| match change {
+        self.all(|change| match change {
             CallChange::Transfer { status } => Some(*status),
             _ => None,
-        };
-        self.0.iter().filter_map(status).collect()
+        })
     }
 
     pub fn answered_by(&self) -> Option<AnsweredBy> {

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Phases that legs are dealt over, so that the packets of hundreds of legs do not leave at once.
-const PHASES: usize = 5;
+pub const PHASES: usize = 5;
 const STEP: Duration = Duration::from_millis(20 / PHASES as u64);
 
 /// Legs between the one that is ticked and the one that is brought near.

@@ -1,7 +1,7 @@
 use super::{
     super::{
         Area, Criteria,
-        tests::{ALICE, BOB, ONE, any, at, bought, day, stocked, wallet},
+        tests::{ALICE, BOB, ONE, any, at, bought, day, number, stocked, two_sellers, wallet},
     },
     *,
 };
@@ -115,12 +115,7 @@ async fn a_retired_number_is_not_brought_back() {
 /// connections: one of them has it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_number_that_ran_out_goes_to_one_of_all_who_come_at_once() {
-    use super::super::tests::{config, number};
-    use crate::store::{self, Store};
-    let dir = tempfile::tempdir().unwrap();
-    let on_disk = store::Config { data_dir: dir.path().join("data"), url: String::new() };
-    let stores = [Store::open(&on_disk).await.unwrap(), Store::open(&on_disk).await.unwrap()];
-    let sellers = stores.map(|store| Numbers::new(store, config()));
+    let (_dir, sellers) = two_sellers().await;
     sellers[0].import(&[number(ONE)], at(0)).await.unwrap();
     bought(&sellers[0], "pay-0", ALICE, day(0)).await;
 

@@ -5,9 +5,10 @@ mod races;
 mod terms;
 
 use chrono::TimeZone;
+use tempfile::TempDir;
 
 use super::*;
-use crate::store::tests::memory;
+use crate::store::{self, tests::memory};
 
 pub(crate) const ALICE: &str = "0xa11ce00000000000000000000000000000000001";
 pub(crate) const BOB: &str = "0xb0b0000000000000000000000000000000000002";
@@ -50,6 +51,15 @@ pub(crate) async fn stocked(texts: &[&str]) -> Numbers {
     let entries: Vec<Number> = texts.iter().map(|text| number(text)).collect();
     numbers.import(&entries, day(0)).await.unwrap();
     numbers
+}
+
+/// Two nodes' worth of connections on one file, so that not only the pool keeps buyers apart; and the folder
+/// that it is in.
+pub(crate) async fn two_sellers() -> (TempDir, [Numbers; 2]) {
+    let dir = tempfile::tempdir().unwrap();
+    let on_disk = store::Config { data_dir: dir.path().join("data"), url: String::new() };
+    let stores = [Store::open(&on_disk).await.unwrap(), Store::open(&on_disk).await.unwrap()];
+    (dir, stores.map(|store| Numbers::new(store, config())))
 }
 
 fn us(area: Area) -> Criteria {

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::store;
 
 #[tokio::test]
 async fn the_database_itself_refuses_two_live_leases_of_one_number() {
@@ -16,13 +15,9 @@ async fn the_database_itself_refuses_two_live_leases_of_one_number() {
     assert!(second.unwrap_err().as_database_error().unwrap().is_unique_violation());
 }
 
-/// Two nodes' worth of connections on one file, so that not only the pool keeps buyers apart.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn fifty_buyers_at_once_get_ten_numbers_and_no_number_twice() {
-    let dir = tempfile::tempdir().unwrap();
-    let on_disk = store::Config { data_dir: dir.path().join("data"), url: String::new() };
-    let stores = [Store::open(&on_disk).await.unwrap(), Store::open(&on_disk).await.unwrap()];
-    let sellers = stores.map(|store| Numbers::new(store, config()));
+    let (_dir, sellers) = two_sellers().await;
     let stock: Vec<Number> = (0..10).map(|i| number(&format!("+1415555010{i}"))).collect();
     sellers[0].import(&stock, at(0)).await.unwrap();
 
