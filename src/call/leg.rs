@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::mpsc;
 
 use crate::base::audio::Direction;
 use crate::call::recording;
 use crate::media::{
-    self, MediaError, MediaEvent, MediaHandle, MediaPlane, MediaStats, Recorded, SessionConfig,
+    self, MediaError, MediaEvents, MediaHandle, MediaPlane, MediaStats, Recorded, SessionConfig,
 };
 use crate::sip::sdp::{self, Local, Negotiated, SdpError};
 use crate::sip::{CallHandle, Reoffer, Srtp};
@@ -28,7 +27,7 @@ enum Line {
     /// The far end plays before it answers.
     Early {
         handle: MediaHandle,
-        heard: mpsc::Receiver<MediaEvent>,
+        heard: MediaEvents,
         recording: Option<Recorded>,
     },
 }
@@ -136,10 +135,7 @@ impl Leg {
     }
 
     /// Media flows from here on.
-    pub(super) fn start(
-        self,
-        agreed: &Negotiated,
-    ) -> Result<(Audio, mpsc::Receiver<MediaEvent>), MediaError> {
+    pub(super) fn start(self, agreed: &Negotiated) -> Result<(Audio, MediaEvents), MediaError> {
         let config = self.config(agreed);
         let (local, direction) = (self.local, agreed.direction);
         match self.line {
@@ -150,7 +146,7 @@ impl Leg {
             Line::Early { handle, mut heard, recording } => {
                 follow(&handle, agreed);
                 // Ringing and announcements are no part of the conversation.
-                while heard.try_recv().is_ok() {}
+                while heard.try_recv().is_some() {}
                 Ok((Audio { handle, local, direction, recording }, heard))
             }
         }

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use crate::call::conversing::renegotiate;
 use crate::call::leg::{Audio, Leg};
 use crate::call::transfer::Happening;
-use crate::media::{MediaEvent, MediaHandle};
+use crate::media::{MediaEvent, MediaEvents, MediaHandle};
 use crate::sip::{Signal, SipCall, SipEnd};
 use crate::voice::introduction::Verdict;
 
@@ -25,13 +25,13 @@ pub(super) struct Target {
     /// From then on.
     audio: Option<Audio>,
     /// What comes from it; the introduction has it while it is made.
-    heard: Option<mpsc::Receiver<MediaEvent>>,
+    heard: Option<MediaEvents>,
     introduction: Option<Introducing>,
 }
 
 /// An introduction under way.
 struct Introducing {
-    task: JoinHandle<(Verdict, mpsc::Receiver<MediaEvent>)>,
+    task: JoinHandle<(Verdict, MediaEvents)>,
     keys: mpsc::Sender<char>,
 }
 
@@ -54,7 +54,7 @@ impl Target {
     /// Its party is introduced to by `introduce`, which is lent what comes from it.
     pub(super) fn introduce<F>(&mut self, introduce: impl FnOnce(Lent) -> F)
     where
-        F: Future<Output = (Verdict, mpsc::Receiver<MediaEvent>)> + Send + 'static,
+        F: Future<Output = (Verdict, MediaEvents)> + Send + 'static,
     {
         let Some(heard) = self.heard.take() else { return };
         let (keys, pressed) = mpsc::channel(KEYS);
@@ -134,7 +134,7 @@ impl Target {
         }
     }
 
-    fn introduced(&mut self, done: Option<(Verdict, mpsc::Receiver<MediaEvent>)>) -> Happening {
+    fn introduced(&mut self, done: Option<(Verdict, MediaEvents)>) -> Happening {
         let Some((verdict, heard)) = done else { return Happening::TargetLost };
         self.heard = Some(heard);
         Happening::Introduced(verdict)
@@ -167,11 +167,11 @@ impl Drop for Target {
 
 /// What an introduction is lent, and gives back the first of.
 pub(super) struct Lent {
-    pub(super) heard: mpsc::Receiver<MediaEvent>,
+    pub(super) heard: MediaEvents,
     pub(super) pressed: mpsc::Receiver<char>,
 }
 
-async fn next_event(heard: &mut Option<mpsc::Receiver<MediaEvent>>) -> Option<MediaEvent> {
+async fn next_event(heard: &mut Option<MediaEvents>) -> Option<MediaEvent> {
     match heard {
         Some(heard) => heard.recv().await,
         None => pending().await,
@@ -179,7 +179,7 @@ async fn next_event(heard: &mut Option<mpsc::Receiver<MediaEvent>>) -> Option<Me
 }
 
 /// What an introduction came to, once; `None` if it broke. Never, if there is none.
-async fn introduced(introduction: &mut Option<Introducing>) -> Option<(Verdict, mpsc::Receiver<MediaEvent>)> {
+async fn introduced(introduction: &mut Option<Introducing>) -> Option<(Verdict, MediaEvents)> {
     let done = match introduction {
         Some(introduction) => (&mut introduction.task).await,
         None => pending().await,

@@ -15,8 +15,8 @@ use crate::base::audio::{Codec, NARROWBAND_HZ};
 use crate::base::terms::Agreed;
 use crate::engine::vad::energy::EnergyGate;
 use crate::media::{
-    Config, Leg, MediaError, MediaEvent, MediaHandle, MediaPlane, MediaStats, SessionConfig, SocketMode,
-    UtteranceId,
+    Config, Leg, MediaError, MediaEvent, MediaEvents, MediaHandle, MediaPlane, MediaStats, SessionConfig,
+    SocketMode, UtteranceId,
 };
 
 /// Legs with their sockets open, which send nothing yet.
@@ -128,12 +128,7 @@ fn session(plane: &MediaPlane, remote: SocketAddr) -> SessionConfig {
 }
 
 /// Plays one second after another, and takes what comes through an energy gate.
-async fn talk(
-    handle: MediaHandle,
-    mut events: mpsc::Receiver<MediaEvent>,
-    begun: Instant,
-    started: mpsc::Sender<Duration>,
-) {
+async fn talk(handle: MediaHandle, mut events: MediaEvents, begun: Instant, started: mpsc::Sender<Duration>) {
     let second: Vec<i16> = (0..NARROWBAND_HZ as i32).map(|n| ((n % 160 - 80) * 100) as i16).collect();
     let mut next = 0;
     let mut play = || {

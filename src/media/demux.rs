@@ -21,6 +21,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use foldhash::fast::RandomState;
+
 use super::rtp::Ssrc;
 
 /// Streams of ended calls that are remembered; the oldest is forgotten first.
@@ -69,7 +71,7 @@ pub struct Demux {
     by_heard: HashMap<(IpAddr, Ssrc), Vec<Call>>,
     /// Of these, the first by the whole source: nearly all packets are told by one look here, however many
     /// calls a gateway has.
-    flows: HashMap<(SocketAddr, Ssrc), Call>,
+    flows: HashMap<(SocketAddr, Ssrc), Call, RandomState>,
     /// Oldest first, with the time when it may be heard again.
     resting: VecDeque<(Instant, SocketAddr, Ssrc)>,
 }
@@ -90,7 +92,7 @@ impl Demux {
             by_host: HashMap::new(),
             by_ours: HashMap::new(),
             by_heard: HashMap::new(),
-            flows: HashMap::new(),
+            flows: HashMap::default(),
             resting: VecDeque::new(),
         }
     }

@@ -2,7 +2,7 @@
 //! sessions.
 //!
 //! Sessions live on threads of their own, never on the application's runtime, so that a busy node
-//! does not disturb pacing. A new leg goes to the thread with the fewest. A thread serves hundreds of legs
+//! does not disturb pacing. A thread is filled before the next is used ([`load`]). It serves hundreds of legs
 //! without a poller: legs are dealt over five phases of 4 ms, and at its phase a leg reads its socket dry,
 //! ticks, and sends. Nothing would be done with a packet before the tick anyway, and a wake-up per packet
 //! would cost more than the packet. A leg that panics ends alone.
@@ -20,9 +20,11 @@
 mod batch;
 mod config;
 mod crossing;
+mod events;
 mod handle;
 mod leg;
 mod legs;
+mod load;
 mod readiness;
 mod refused;
 mod shared;
@@ -34,7 +36,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
         mpsc::{self as std_mpsc, SyncSender, TrySendError},
     },
     thread::{self, JoinHandle},
@@ -42,16 +44,17 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
 
 pub use self::{
     config::{Config, SocketMode},
+    events::MediaEvents,
     handle::{MediaHandle, Recorded},
     sockets::raise_limit,
     worker::{PHASES, wake_on_time},
 };
 use self::{
-    leg::{EventSink, Start},
+    leg::Start,
+    load::{Load, Presence, Timesheet},
     readiness::Readiness,
     shared::SharedPort,
     sockets::Sockets,
@@ -62,7 +65,7 @@ use super::{
     playout::PlayoutFull,
     ports::{PortError, PortPool},
     recording::Recorder,
-    session::{MediaEvent, SessionConfig},
+    session::SessionConfig,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -100,8 +103,7 @@ pub struct MediaPlane {
 
 struct WorkerThread {
     inbox: SyncSender<ToWorker>,
-    /// Legs on the thread, or meant for it.
-    load: Arc<AtomicUsize>,
+    load: Arc<Load>,
     /// What they share.
     shared: Option<Arc<Sockets>>,
     thread: Option<JoinHandle<()>>,
@@ -134,8 +136,8 @@ impl MediaPlane {
 
     /// Opens the sockets of a leg, so that its address can go into an SDP. Dropping the leg gives the port back.
     pub fn reserve(&self) -> Result<Leg, MediaError> {
-        let idlest = self.workers.iter().min_by_key(|w| w.load.load(Ordering::Relaxed));
-        let worker = idlest.expect("a plane has at least one thread");
+        let worker = load::choose(&self.workers, |w| &w.load, self.config.legs_per_thread);
+        let worker = worker.expect("a plane has at least one thread");
         let seat = match &worker.shared {
             Some(sockets) => Seat::Shared(sockets.clone()),
             None => {
@@ -149,10 +151,10 @@ impl MediaPlane {
 
     /// Legs that are live or reserved, on all threads.
     pub fn legs(&self) -> usize {
-        self.workers.iter().map(|w| w.load.load(Ordering::Relaxed)).sum()
+        self.workers.iter().map(|w| w.load.legs()).sum()
     }
 
-    /// Threads that carry legs.
+    /// Threads that legs are dealt to.
     pub fn threads(&self) -> usize {
         self.workers.len()
     }
@@ -176,10 +178,12 @@ impl MediaPlane {
             }
         };
         let (inbox, theirs) = std_mpsc::sync_channel(INBOX);
-        let worker = Worker::new(theirs, self._recorder.clone(), line);
+        let load = Arc::<Load>::default();
+        let timesheet = Timesheet::new(load.clone(), Instant::now());
+        let worker = Worker::new(theirs, self._recorder.clone(), line, timesheet);
         let named = thread::Builder::new().name(format!("media-{n}"));
         let thread = named.spawn(move || worker.drive()).map_err(MediaError::Start)?;
-        Ok(WorkerThread { inbox, load: Arc::default(), shared, thread: Some(thread) })
+        Ok(WorkerThread { inbox, load, shared, thread: Some(thread) })
     }
 
     /// A pair of ports of the range that nobody else has.
@@ -250,16 +254,13 @@ impl Leg {
 
     /// Begins to send and to listen. The leg lives until [`MediaHandle::close`], or until the last
     /// clone of the handle is dropped; then the receiver ends.
-    pub fn start(
-        self,
-        config: SessionConfig,
-    ) -> Result<(MediaHandle, mpsc::Receiver<MediaEvent>), MediaError> {
-        let (events, receiver) = mpsc::channel(self.event_queue);
+    pub fn start(self, config: SessionConfig) -> Result<(MediaHandle, MediaEvents), MediaError> {
+        let (sink, events) = events::queue(self.event_queue);
         let (handle, commands) = handle::channel(self.local_addr(), config.agreed.codec.sample_rate());
         let Leg { seat, presence, .. } = self;
-        let start = Start { seat, config, commands, events: EventSink::new(events), presence };
+        let start = Start { seat, config, commands, events: sink, presence };
         match self.inbox.try_send(ToWorker::Adopt(Box::new(start))) {
-            Ok(()) => Ok((handle, receiver)),
+            Ok(()) => Ok((handle, events)),
             Err(TrySendError::Full(_)) => Err(MediaError::Busy),
             Err(TrySendError::Disconnected(_)) => Err(MediaError::Closed),
         }
@@ -278,28 +279,13 @@ impl Drop for PortLease {
     }
 }
 
-/// Counts a leg on its thread.
-struct Presence(Arc<AtomicUsize>);
-
-impl Presence {
-    fn new(load: Arc<AtomicUsize>) -> Self {
-        load.fetch_add(1, Ordering::Relaxed);
-        Presence(load)
-    }
-}
-
-impl Drop for Presence {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Config {
     fn check(&self) -> Result<(), MediaError> {
         let ensure = |ok: bool, field: &'static str, reason: &'static str| {
             if ok { Ok(()) } else { Err(MediaError::Config { field, reason }) }
         };
         ensure(self.threads <= 64, "threads", "must be at most 64; 0 is one a core")?;
+        ensure(self.legs_per_thread > 0, "legs_per_thread", "must be at least 1")?;
         let pairs = usize::from(self.port_max.saturating_sub(self.port_min).div_ceil(2));
         let too_few = self.sockets == SocketMode::Shared && (1..self.worker_threads()).contains(&pairs);
         ensure(!too_few, "port_max", "must leave a pair of ports for each of media.threads")?;

@@ -63,7 +63,7 @@ pub mod tap;
 pub mod tone;
 
 pub use self::{
-    driver::{Config, Leg, MediaError, MediaHandle, MediaPlane, Recorded, SocketMode},
+    driver::{Config, Leg, MediaError, MediaEvents, MediaHandle, MediaPlane, Recorded, SocketMode},
     dtmf::DtmfError,
     jitter::{FRAME_SAMPLES, FrameKind},
     playout::UtteranceId,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::engine::worker::TtsHandle;
-use crate::media::{MediaEvent, MediaHandle};
+use crate::media::{MediaEvent, MediaEvents, MediaHandle};
 use crate::voice::event::ClauseId;
 use crate::voice::introduction::Verdict;
 use crate::voice::mouth::{Mouth, VoiceChoice};
@@ -24,7 +24,7 @@ pub async fn announce(
     tts: TtsHandle,
     voice: VoiceChoice,
     media: MediaHandle,
-    heard: &mut mpsc::Receiver<MediaEvent>,
+    heard: &mut MediaEvents,
 ) -> Verdict {
     let (events, mut progress) = mpsc::channel(EVENTS);
     let mouth = Mouth::open(tts, voice, media, events);

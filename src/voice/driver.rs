@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::base::Pii;
 use crate::engine::worker::{AsrHandle, LlmConversation, LlmHandle, TtsHandle, TurnHandle, VadHandle};
 use crate::engine::{ChatMessage, Completion, Delta, EngineError, ToolSpec};
-use crate::media::{BeepDetector, MediaError, MediaEvent, MediaHandle};
+use crate::media::{BeepDetector, MediaError, MediaEvent, MediaEvents, MediaHandle};
 use crate::voice::conversation::Setup;
 use crate::voice::effect::{AnsweredBy, Closing, Effect, Speaker, TurnRecord};
 use crate::voice::event::{AnswerId, ClauseId, EngineKind};
@@ -107,7 +107,7 @@ impl Talk {
     pub async fn converse(
         mut self,
         media: MediaHandle,
-        mut heard: mpsc::Receiver<MediaEvent>,
+        mut heard: MediaEvents,
         over: CancellationToken,
     ) -> (Option<Closing>, LastWords) {
         let asr = self.engines.asr.stream(Ear::hint(self.engines.hears.as_deref()));

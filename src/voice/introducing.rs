@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::engine::EngineError;
-use crate::media::{BeepDetector, MediaEvent, MediaHandle};
+use crate::media::{BeepDetector, MediaEvent, MediaEvents, MediaHandle};
 use crate::voice::driver::Voices;
 use crate::voice::event::{ClauseId, EngineKind};
 use crate::voice::greeting;
@@ -43,7 +43,7 @@ impl Introducer {
         self,
         words: Words,
         media: MediaHandle,
-        heard: &mut mpsc::Receiver<MediaEvent>,
+        heard: &mut MediaEvents,
         keys: &mut mpsc::Receiver<char>,
     ) -> Verdict {
         let (events, mut happened) = mpsc::channel(EVENTS);

@@ -9,7 +9,7 @@ use std::{
 
 use callbox::{
     base::E164,
-    media::{self, MediaEvent, MediaHandle, MediaPlane, SessionConfig, playout::UtteranceId},
+    media::{self, MediaEvent, MediaEvents, MediaHandle, MediaPlane, SessionConfig, playout::UtteranceId},
     sip::{
         Config, Dial, IncomingCall, RateLimit, Signal, SipEnd, SipNode, TrunkConfig,
         sdp::{self, Local, Negotiated},
@@ -251,7 +251,7 @@ pub fn session(agreed: &Negotiated) -> SessionConfig {
 }
 
 /// Plays a tone on one side and waits until half of it has come out on the other.
-pub async fn hears_a_tone(from: &MediaHandle, heard: &mut mpsc::Receiver<MediaEvent>) {
+pub async fn hears_a_tone(from: &MediaHandle, heard: &mut MediaEvents) {
     let tone: Vec<i16> = (0..16_000)
         .map(|n| ((f64::from(n) * 440.0 * std::f64::consts::TAU / 8_000.0).sin() * 8_000.0) as i16)
         .collect();

@@ -17,7 +17,7 @@ use callbox::{
         terms::{Agreed, Rtcp, Terms},
     },
     media::{
-        Config, MediaEvent, MediaHandle, MediaPlane, SocketMode, UtteranceId,
+        Config, MediaEvent, MediaEvents, MediaHandle, MediaPlane, SocketMode, UtteranceId,
         codec::g711::{ULAW, encode_ulaw},
         rtcp::{self, NtpTime, Outgoing, ReportBlock, SenderInfo},
         rtp::{Header, Packet, SequenceNumber, Ssrc, Timestamp},
@@ -26,7 +26,7 @@ use callbox::{
 };
 use futures_util::future::join_all;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use tokio::{net::UdpSocket, sync::mpsc::Receiver};
+use tokio::net::UdpSocket;
 
 use crate::{eventually, heap::heap, mutate::mutated, peers::traces::forget_wire, within};
 
@@ -84,7 +84,8 @@ async fn noise_at_the_ports_of_live_calls_is_not_heard_and_moves_nothing() {
     let count = std::env::var("CALLBOX_NOISE").map_or(NOISE, |count| count.parse().unwrap());
     let planes = [SocketMode::PerCall, SocketMode::Shared].map(|sockets| {
         let bind = [127, 0, 0, 1].into();
-        MediaPlane::start(Config { bind, sockets, threads: 2, ..Config::default() }).unwrap()
+        MediaPlane::start(Config { bind, sockets, threads: 2, legs_per_thread: 1, ..Config::default() })
+            .unwrap()
     });
     let [first, second] = Suite::ALL;
     let hands = [Hand::Strangers, Hand::Near, Hand::Anybody, Hand::Encrypted(first), Hand::Encrypted(second)];
@@ -147,7 +148,7 @@ struct FarEnd {
     recent: VecDeque<Vec<u8>>,
     reports: VecDeque<Vec<u8>>,
     handle: MediaHandle,
-    events: Receiver<MediaEvent>,
+    events: MediaEvents,
     /// The newest packet of the call.
     heard: Option<Header>,
     packets: u64,
@@ -275,7 +276,7 @@ impl FarEnd {
 
     fn read_events(&mut self) {
         let level = ULAW[usize::from(THEIRS)];
-        while let Ok(event) = self.events.try_recv() {
+        while let Some(event) = self.events.try_recv() {
             match event {
                 MediaEvent::Frame { pcm, kind, .. } => {
                     // Twice the level where a hole begins as the stream does.

@@ -12,9 +12,9 @@ use std::{
 
 use callbox::{
     base::{audio::Codec, terms::Agreed},
-    media::{Config, MediaEvent, MediaHandle, MediaPlane, SessionConfig},
+    media::{Config, MediaEvent, MediaEvents, MediaHandle, MediaPlane, SessionConfig},
 };
-use tokio::{sync::mpsc::Receiver, time::timeout};
+use tokio::time::timeout;
 
 use crate::{PROCESS, decoded, run};
 
@@ -51,14 +51,14 @@ fn session(remote: SocketAddr) -> SessionConfig {
     eventless.begin(Default::default(), PATIENCE, remote.port().into())
 }
 
-fn pair(plane: &MediaPlane) -> [(MediaHandle, Receiver<MediaEvent>); 2] {
+fn pair(plane: &MediaPlane) -> [(MediaHandle, MediaEvents); 2] {
     let (a, b) = (plane.reserve().unwrap(), plane.reserve().unwrap());
     let (to_a, to_b) = (a.local_addr(), b.local_addr());
     [a.start(session(to_b)).unwrap(), b.start(session(to_a)).unwrap()]
 }
 
 /// Waits for so many ticks of a leg.
-async fn ticks(events: &mut Receiver<MediaEvent>, count: usize) {
+async fn ticks(events: &mut MediaEvents, count: usize) {
     let all = async {
         let mut seen = 0;
         while seen < count {

@@ -5,8 +5,6 @@ use std::future::pending;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
-
 use super::hearing::{Change, Hearing};
 use super::report::{CallReport, Said};
 use super::script::Step;
@@ -15,7 +13,7 @@ use super::{Config, ear::Ear};
 use crate::base::audio::{NARROWBAND_HZ, duration_of};
 use crate::engine::worker::VadHandle;
 use crate::media::dtmf::sending_time;
-use crate::media::{FRAME_SAMPLES, MediaError, MediaEvent, MediaHandle, Recorded, UtteranceId};
+use crate::media::{FRAME_SAMPLES, MediaError, MediaEvent, MediaEvents, MediaHandle, Recorded, UtteranceId};
 use crate::sip::sdp::{self, Local};
 use crate::sip::{Signal, SipCall, SipEnd};
 
@@ -31,7 +29,7 @@ pub(super) struct Conversation<'a> {
     pub call: SipCall,
     pub local: Local,
     pub media: MediaHandle,
-    pub events: mpsc::Receiver<MediaEvent>,
+    pub events: MediaEvents,
     pub vad: Option<&'a VadHandle>,
     pub record: Option<PathBuf>,
 }

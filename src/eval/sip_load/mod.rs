@@ -206,10 +206,6 @@ async fn take(call: IncomingCall, media: Arc<MediaPlane>) -> Option<()> {
     Some(())
 }
 
-fn begin(
-    leg: Leg,
-    agreed: &Negotiated,
-    media: &MediaPlane,
-) -> Option<(MediaHandle, mpsc::Receiver<media::MediaEvent>)> {
+fn begin(leg: Leg, agreed: &Negotiated, media: &MediaPlane) -> Option<(MediaHandle, media::MediaEvents)> {
     leg.start(session_of(agreed, media.config())).ok()
 }

@@ -14,9 +14,13 @@ use crate::media::{demux::Call, session::Datagram};
 /// Datagrams of one call into the kernel.
 pub const BATCH: usize = 64;
 
+/// Room for one of them. Not a power of two, so that they do not compete for the same lines of a cache.
+type Slot = [u8; SLOT];
+const SLOT: usize = MAX_DATAGRAM + 192;
+
 /// What came on a socket.
 pub struct Inbox {
-    buffers: Box<[[u8; MAX_DATAGRAM]]>,
+    buffers: Box<[Slot]>,
     names: [libc::sockaddr_in6; BATCH],
     lengths: [usize; BATCH],
 }
@@ -24,7 +28,7 @@ pub struct Inbox {
 impl Default for Inbox {
     fn default() -> Self {
         Inbox {
-            buffers: vec![[0; MAX_DATAGRAM]; BATCH].into(),
+            buffers: vec![[0; SLOT]; BATCH].into(),
             // SAFETY: all zeros is a valid address.
             names: unsafe { zeroed() },
             lengths: [0; BATCH],

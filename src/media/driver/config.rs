@@ -29,6 +29,9 @@ const MOST_THREADS: usize = 8;
 pub struct Config {
     /// Threads that carry calls, up to 64; 0 for one a core, eight at the most. One carries hundreds.
     pub threads: usize,
+    /// Legs that a thread takes before the next is used, unless it is busy for half its time; once all have as
+    /// many, the least busy takes more.
+    pub legs_per_thread: usize,
     pub sockets: SocketMode,
     /// Address that RTP sockets are bound to.
     pub bind: IpAddr,
@@ -60,6 +63,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             threads: 0,
+            legs_per_thread: 1_000,
             sockets: SocketMode::default(),
             bind: Ipv4Addr::UNSPECIFIED.into(),
             port_min: 0,

@@ -4,15 +4,16 @@ use std::{
     collections::VecDeque,
     net::{SocketAddr, UdpSocket},
     sync::{Arc, atomic::Ordering},
+    task::Waker,
     time::Instant,
 };
 
-use tokio::sync::mpsc;
-
 use super::{
-    Presence, Seat,
+    Seat,
     crossing::Crossing,
+    events::EventSink,
     handle::{COMMANDS, Command, Commands, Reply, Source},
+    load::Presence,
     refused,
     shared::Port,
     worker::Line,
@@ -50,11 +51,19 @@ pub struct Workbench {
     pub line: Line,
     pub buffer: Box<[u8; MAX_DATAGRAM]>,
     outputs: VecDeque<Output>,
+    /// Of the listeners that were told something.
+    told: Vec<Waker>,
 }
 
 impl Workbench {
     pub fn new(recorder: Arc<Recorder>, line: Line) -> Self {
-        Workbench { recorder, line, buffer: Box::new([0; MAX_DATAGRAM]), outputs: VecDeque::new() }
+        let (buffer, outputs, told) = (Box::new([0; MAX_DATAGRAM]), VecDeque::new(), Vec::new());
+        Workbench { recorder, line, buffer, outputs, told }
+    }
+
+    /// Wakes the listeners.
+    pub fn wake(&mut self) {
+        self.told.drain(..).for_each(Waker::wake);
     }
 }
 
@@ -98,7 +107,7 @@ impl LiveLeg {
         self.session.prefetch();
     }
 
-    /// Everything that a tick does, but for [`LiveLeg::tell`]. `false` once the leg is to be closed.
+    /// Everything that a tick does, but for [`Workbench::wake`]. `false` once the leg is to be closed.
     pub fn tick(&mut self, call: Call, bench: &mut Workbench) -> bool {
         // In this order: what was commanded before it was closed is done.
         let closed = self.commands.shared.closed.load(Ordering::Acquire);
@@ -123,8 +132,9 @@ impl LiveLeg {
             self.session.relay(frame);
         }
         self.session.handle_timeout_into(now, &mut bench.outputs);
+        self.count_playing();
         while let Some(output) = bench.outputs.pop_front() {
-            self.deliver(call, output, &mut bench.line);
+            self.deliver(call, output, bench);
         }
         true
     }
@@ -168,22 +178,20 @@ impl LiveLeg {
         }
         self.session.close(Instant::now());
         refused::count(&self.session.stats());
+        self.count_playing();
         while let Some(output) = self.session.poll_output() {
-            self.deliver(call, output, &mut bench.line);
+            self.deliver(call, output, bench);
         }
-        self.tell();
     }
 
-    /// Tells its listener what happened.
-    pub fn tell(&mut self) {
-        // Before the events, so that whoever learns that audio is gone finds room for more.
+    /// Before events are told, so that whoever learns that audio is gone finds room for more.
+    fn count_playing(&self) {
         self.commands.shared.playing.store(self.session.queued(), Ordering::Relaxed);
-        self.events.flush();
     }
 
-    fn deliver(&mut self, call: Call, output: Output, line: &mut Line) {
+    fn deliver(&mut self, call: Call, output: Output, bench: &mut Workbench) {
         match output {
-            Output::Transmit { to, datagram } => match (&self.seat, line) {
+            Output::Transmit { to, datagram } => match (&self.seat, &mut bench.line) {
                 (Seat::Own(sockets, _), _) => {
                     self.send_errors += u64::from(sockets.rtp.send_to(&datagram, to).is_err());
                 }
@@ -200,7 +208,7 @@ impl LiveLeg {
                 if let (Some(crossing), MediaEvent::Frame { pcm, .. }) = (&self.crossing, &event) {
                     crossing.push(pcm.clone());
                 }
-                self.events.send(event);
+                bench.told.extend(self.events.send(event));
             }
             Output::Tap(frame) => self.recording.iter_mut().for_each(|(tap, _)| tap.push(&frame)),
         }
@@ -290,62 +298,9 @@ impl Reading {
     }
 }
 
-/// Events that are not frames and found the channel full wait here.
-const PENDING: usize = 64;
-/// Places of the channel that frames leave to other events.
-const RESERVED: usize = 16;
-
-/// The bounded way to whoever listens. Frames are what a slow listener loses first.
-pub struct EventSink {
-    sender: mpsc::Sender<MediaEvent>,
-    /// Of this tick.
-    fresh: Vec<MediaEvent>,
-    pending: VecDeque<MediaEvent>,
-    lost: u64,
-}
-
-impl EventSink {
-    pub fn new(sender: mpsc::Sender<MediaEvent>) -> Self {
-        EventSink { sender, fresh: Vec::with_capacity(2), pending: VecDeque::new(), lost: 0 }
-    }
-
-    /// To be told at the next [`EventSink::flush`].
-    fn send(&mut self, event: MediaEvent) {
-        self.fresh.push(event);
-    }
-
-    fn flush(&mut self) {
-        self.retry();
-        let EventSink { sender, fresh, pending, lost } = self;
-        for event in fresh.drain(..) {
-            let frame = matches!(event, MediaEvent::Frame { .. });
-            if frame && (!pending.is_empty() || sender.capacity() <= RESERVED) {
-                *lost += 1;
-            } else if !pending.is_empty() {
-                keep(pending, lost, event);
-            } else if let Err(mpsc::error::TrySendError::Full(event)) = sender.try_send(event) {
-                keep(pending, lost, event);
-            }
-        }
-    }
-
-    fn retry(&mut self) {
-        while let Some(event) = self.pending.pop_front() {
-            if let Err(mpsc::error::TrySendError::Full(event)) = self.sender.try_send(event) {
-                return self.pending.push_front(event);
-            }
-        }
-    }
-}
-
-fn keep(pending: &mut VecDeque<MediaEvent>, lost: &mut u64, event: MediaEvent) {
-    if pending.len() < PENDING { pending.push_back(event) } else { *lost += 1 }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::jitter::FrameKind;
 
     /// Reads through a stream that brings so many packets a tick; gives how many were left each time, and
     /// how often the socket was asked in vain.
@@ -370,29 +325,5 @@ mod tests {
         assert_eq!(read_through(&late).0, [0; 10]);
         let early = [1, 1, 2, 1, 1, 1, 1, 1, 1];
         assert_eq!(read_through(&early).0, [0, 0, 1, 1, 0, 0, 0, 0, 0], "for three ticks at the most");
-    }
-
-    #[test]
-    fn a_slow_listener_loses_frames_and_keeps_digits() {
-        let (sender, mut receiver) = mpsc::channel(32);
-        let mut sink = EventSink::new(sender);
-        for n in 0..200u64 {
-            sink.send(MediaEvent::Frame { start: n, pcm: vec![], kind: FrameKind::Silence });
-            if n % 10 == 0 {
-                sink.send(MediaEvent::RtpResumed);
-            }
-            sink.flush();
-        }
-        let (mut frames, mut others) = (0, 0);
-        while let Ok(event) = receiver.try_recv() {
-            match event {
-                MediaEvent::Frame { .. } => frames += 1,
-                _ => others += 1,
-            }
-            sink.flush();
-        }
-        assert!(frames > 0);
-        assert_eq!(frames + sink.lost, 200);
-        assert_eq!(others, 20);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use tokio::{sync::mpsc::Receiver, time::timeout};
+use tokio::time::timeout;
 
 use self::{
     closing::{
@@ -19,6 +19,7 @@ use crate::{
         conceal::signals::{rms, tone},
         jitter::FrameKind,
         playout::UtteranceId,
+        session::MediaEvent,
     },
 };
 
@@ -62,9 +63,10 @@ fn plane(sockets: SocketMode) -> MediaPlane {
     threaded(sockets, 1)
 }
 
+/// Whose legs are on different threads as far as there are some.
 fn threaded(sockets: SocketMode, threads: usize) -> MediaPlane {
     let bind = Ipv4Addr::LOCALHOST.into();
-    MediaPlane::start(Config { bind, sockets, threads, ..Config::default() }).unwrap()
+    MediaPlane::start(Config { bind, sockets, threads, legs_per_thread: 1, ..Config::default() }).unwrap()
 }
 
 /// Each stream has a name of its own.
@@ -80,14 +82,14 @@ fn speaking(codec: Codec, remote: SocketAddr) -> SessionConfig {
 }
 
 /// Two legs that talk to each other.
-fn pair(plane: &MediaPlane) -> [(MediaHandle, Receiver<MediaEvent>); 2] {
+fn pair(plane: &MediaPlane) -> [(MediaHandle, MediaEvents); 2] {
     let (a, b) = (plane.reserve().unwrap(), plane.reserve().unwrap());
     let (to_a, to_b) = (a.local_addr(), b.local_addr());
     [a.start(config(to_b)).unwrap(), b.start(config(to_a)).unwrap()]
 }
 
 /// Reads events until `wanted` finds what it looks for.
-async fn until<T>(events: &mut Receiver<MediaEvent>, mut wanted: impl FnMut(MediaEvent) -> Option<T>) -> T {
+async fn until<T>(events: &mut MediaEvents, mut wanted: impl FnMut(MediaEvent) -> Option<T>) -> T {
     let search = async {
         loop {
             let event = events.recv().await.expect("the leg lives");
@@ -100,7 +102,7 @@ async fn until<T>(events: &mut Receiver<MediaEvent>, mut wanted: impl FnMut(Medi
 }
 
 /// Collects frames until `count` of them were received.
-async fn received(events: &mut Receiver<MediaEvent>, count: usize) -> Vec<i16> {
+async fn received(events: &mut MediaEvents, count: usize) -> Vec<i16> {
     let mut heard: Vec<i16> = Vec::new();
     until(events, |event| {
         if let MediaEvent::Frame { pcm, kind: FrameKind::Received, .. } = event {
@@ -148,7 +150,7 @@ fn duration_of_wav<R: std::io::Read>(wav: &hound::WavReader<R>) -> Duration {
 }
 
 /// Two far ends and the legs that they are joined by: alice, hers, his, bob. Bob speaks A-law.
-type Ends = [(MediaHandle, Receiver<MediaEvent>); 4];
+type Ends = [(MediaHandle, MediaEvents); 4];
 
 fn bridged(plane: &MediaPlane) -> Ends {
     let [alice, hers] = pair(plane);

@@ -13,6 +13,7 @@ use std::{
 use super::{
     leg::{LiveLeg, Start, Workbench},
     legs::Legs,
+    load::Timesheet,
     readiness::Readiness,
     shared::SharedPort,
 };
@@ -45,6 +46,7 @@ pub enum Line {
 
 pub struct Worker {
     inbox: Receiver<ToWorker>,
+    timesheet: Timesheet,
     bench: Workbench,
     legs: Legs,
     phases: [Vec<Call>; PHASES],
@@ -53,9 +55,10 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn new(inbox: Receiver<ToWorker>, recorder: Arc<Recorder>, line: Line) -> Self {
+    pub fn new(inbox: Receiver<ToWorker>, recorder: Arc<Recorder>, line: Line, timesheet: Timesheet) -> Self {
         Worker {
             inbox,
+            timesheet,
             bench: Workbench::new(recorder, line),
             legs: Legs::default(),
             phases: Default::default(),
@@ -73,7 +76,9 @@ impl Worker {
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(ToWorker::Shutdown) | Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.tick(Instant::now());
+            let begun = Instant::now();
+            self.tick(begun);
+            self.timesheet.enter(begun, Instant::now());
         }
         for call in self.legs.calls() {
             self.end(call);
@@ -144,8 +149,7 @@ impl Worker {
         broken.into_iter().for_each(|call| self.end(call));
     }
 
-    /// The tick of the legs of one phase. First all send, then all tell, so that whoever listens is woken
-    /// once for many.
+    /// The tick of the legs of one phase. First all send, then whoever listens is woken.
     fn step(&mut self, phase: usize) {
         let due = std::mem::take(&mut self.phases[phase]);
         let mut ended = Vec::new();
@@ -161,9 +165,7 @@ impl Worker {
         if let Line::Shared(port) = &mut self.bench.line {
             port.flush(&mut self.legs);
         }
-        for &call in &due {
-            self.legs.get_mut(call).into_iter().for_each(LiveLeg::tell);
-        }
+        self.bench.wake();
         self.phases[phase] = due;
         ended.into_iter().for_each(|call| self.end(call));
     }
@@ -184,6 +186,7 @@ impl Worker {
             port.flush(&mut self.legs);
             port.release(call);
         }
+        self.bench.wake();
     }
 }
 

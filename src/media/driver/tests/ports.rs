@@ -26,17 +26,28 @@ fn ports_come_from_the_range_and_go_back() {
 }
 
 #[test]
-fn legs_are_dealt_evenly_to_all_threads() {
+fn legs_are_dealt_evenly_to_full_threads() {
     for sockets in [SocketMode::PerCall, SocketMode::Shared] {
         let plane = threaded(sockets, 3);
         let mut legs: Vec<_> = (0..9).map(|_| plane.reserve().unwrap()).collect();
-        let loads = || plane.workers.iter().map(|w| w.load.load(Ordering::Relaxed)).collect::<Vec<_>>();
+        let loads = || plane.workers.iter().map(|w| w.load.legs()).collect::<Vec<_>>();
         assert_eq!(loads(), [3, 3, 3]);
         let ports: std::collections::HashSet<_> = legs.iter().map(Leg::local_addr).collect();
         assert_eq!(ports.len(), if sockets == SocketMode::Shared { 3 } else { 9 });
         legs.drain(..2);
         legs.extend((0..2).map(|_| plane.reserve().unwrap()));
         assert_eq!(loads(), [3, 3, 3]);
+    }
+}
+
+#[test]
+fn a_thread_is_filled_before_the_next() {
+    for sockets in [SocketMode::PerCall, SocketMode::Shared] {
+        let bind = Ipv4Addr::LOCALHOST.into();
+        let config = Config { bind, sockets, threads: 3, legs_per_thread: 4, ..Config::default() };
+        let plane = MediaPlane::start(config).unwrap();
+        let _legs: Vec<_> = (0..6).map(|_| plane.reserve().unwrap()).collect();
+        assert_eq!(plane.workers.iter().map(|w| w.load.legs()).collect::<Vec<_>>(), [4, 2, 0]);
     }
 }
 

@@ -1,0 +1,197 @@
+//! What a leg tells whoever listens to it: in order, bounded, and a slow listener loses frames first.
+//!
+//! Telling and waking are two steps, which no channel of a library has: a media thread tells the events of hundreds
+//! of legs, and when all their packets have left it wakes the listeners in one go, so that the runtime finds many
+//! tasks at once and is woken once.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use parking_lot::Mutex;
+
+use crate::media::session::MediaEvent;
+
+/// Events other than frames that a full queue still takes.
+const SPARE: usize = 64;
+
+/// A queue that takes frames while it holds fewer than `capacity` events.
+pub fn queue(capacity: usize) -> (EventSink, MediaEvents) {
+    let queue = Arc::<Queue>::default();
+    (EventSink { queue: queue.clone(), capacity, lost: 0 }, MediaEvents(queue))
+}
+
+type Queue = Mutex<State>;
+
+#[derive(Default)]
+struct State {
+    events: VecDeque<MediaEvent>,
+    /// Who waits for the next one.
+    listener: Option<Waker>,
+    /// One of the two ends is gone.
+    over: bool,
+}
+
+/// The leg's end. Dropping it ends the listener's.
+pub struct EventSink {
+    queue: Arc<Queue>,
+    capacity: usize,
+    /// What found the queue full.
+    pub lost: u64,
+}
+
+impl EventSink {
+    /// Gives the waker of a listener that waits: until it is used, the event may lie unread.
+    #[must_use]
+    pub fn send(&mut self, event: MediaEvent) -> Option<Waker> {
+        let room = match event {
+            MediaEvent::Frame { .. } => self.capacity,
+            _ => self.capacity + SPARE,
+        };
+        let mut state = self.queue.lock();
+        if state.over {
+            return None;
+        }
+        if state.events.len() < room {
+            state.events.push_back(event);
+        } else {
+            self.lost += 1;
+        }
+        state.listener.take()
+    }
+}
+
+impl Drop for EventSink {
+    fn drop(&mut self) {
+        let mut state = self.queue.lock();
+        state.over = true;
+        let listener = state.listener.take();
+        drop(state);
+        listener.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// The events of a leg. They end with it, after the last was taken.
+pub struct MediaEvents(Arc<Queue>);
+
+impl MediaEvents {
+    /// The next event, or `None` once the leg is gone. Loses nothing when it is dropped before it is done.
+    pub async fn recv(&mut self) -> Option<MediaEvent> {
+        poll_fn(|context| self.poll_recv(context)).await
+    }
+
+    /// The next event, if there is one already.
+    pub fn try_recv(&mut self) -> Option<MediaEvent> {
+        self.0.lock().events.pop_front()
+    }
+
+    fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<MediaEvent>> {
+        let mut state = self.0.lock();
+        if let Some(event) = state.events.pop_front() {
+            return Poll::Ready(Some(event));
+        }
+        if state.over {
+            return Poll::Ready(None);
+        }
+        match &mut state.listener {
+            Some(listener) => listener.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for MediaEvents {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        (state.over, state.events) = (true, VecDeque::new());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, future::join};
+
+    use super::*;
+    use crate::media::jitter::FrameKind;
+
+    fn frame(start: u64) -> MediaEvent {
+        MediaEvent::Frame { start, pcm: vec![], kind: FrameKind::Silence }
+    }
+
+    fn tell(sink: &mut EventSink, event: MediaEvent) {
+        sink.send(event).into_iter().for_each(Waker::wake);
+    }
+
+    #[test]
+    fn a_slow_listener_loses_frames_and_keeps_digits() {
+        let (mut sink, mut events) = queue(32);
+        for n in 0..200 {
+            tell(&mut sink, frame(n));
+            if n % 10 == 0 {
+                tell(&mut sink, MediaEvent::RtpResumed);
+            }
+        }
+        let heard: Vec<_> = std::iter::from_fn(|| events.try_recv()).collect();
+        let others = heard.iter().filter(|event| **event == MediaEvent::RtpResumed).count();
+        assert_eq!((others, heard.len()), (20, 32 + 17), "three of the twenty came while frames had room");
+        assert_eq!((heard.len() - others) as u64 + sink.lost, 200);
+        assert_eq!(heard[..2], [frame(0), MediaEvent::RtpResumed], "in order");
+    }
+
+    #[test]
+    fn a_queue_is_bounded_for_all_events() {
+        let (mut sink, mut events) = queue(32);
+        (0..1_000).for_each(|_| tell(&mut sink, MediaEvent::RtpResumed));
+        assert_eq!(sink.lost, 1_000 - 32 - SPARE as u64);
+        assert_eq!(std::iter::from_fn(|| events.try_recv()).count(), 32 + SPARE);
+    }
+
+    #[tokio::test]
+    async fn a_listener_that_waits_is_woken_and_ends_with_the_leg() {
+        let (mut sink, mut events) = queue(32);
+        let leg = async {
+            for n in 0..100 {
+                tell(&mut sink, frame(n));
+                tokio::task::yield_now().await;
+            }
+            drop(sink);
+        };
+        let listener = async {
+            for n in 0..100 {
+                assert_eq!(events.recv().await, Some(frame(n)));
+            }
+            assert_eq!(events.recv().await, None);
+        };
+        join(leg, listener).await;
+    }
+
+    #[tokio::test]
+    async fn what_was_told_before_the_end_is_read_after_it() {
+        let (mut sink, mut events) = queue(32);
+        tell(&mut sink, frame(1));
+        drop(sink);
+        assert_eq!(events.recv().await, Some(frame(1)));
+        assert_eq!(events.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn waiting_in_vain_loses_nothing() {
+        let (mut sink, mut events) = queue(32);
+        assert_eq!(events.recv().now_or_never(), None);
+        tell(&mut sink, frame(1));
+        assert_eq!(events.recv().now_or_never(), Some(Some(frame(1))));
+    }
+
+    #[test]
+    fn nothing_is_kept_for_a_listener_that_is_gone() {
+        let (mut sink, events) = queue(32);
+        tell(&mut sink, frame(1));
+        drop(events);
+        tell(&mut sink, frame(2));
+        assert_eq!((sink.queue.lock().events.capacity(), sink.lost), (0, 0));
+    }
+}
