@@ -19,7 +19,10 @@ use rsipstack::{
 };
 use rustls::pki_types::CertificateDer;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::{net::TcpStream, sync::watch};
+use tokio::{
+    net::TcpStream,
+    sync::{broadcast::error::RecvError, watch},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -264,6 +267,23 @@ impl Core {
     /// Returns when the connection to `to` is gone; never where none is needed.
     pub fn lost(&self, to: &SipAddr) -> impl Future<Output = ()> + use<> {
         self.life(to).cancelled_owned()
+    }
+
+    /// Returns when the network says, from this call on, that nobody listens at `to`; never for a connection, which
+    /// is [lost](Core::lost) instead.
+    pub fn refused(&self, to: &SipAddr) -> impl Future<Output = ()> + use<> {
+        let mut unreachable = self.unreachable.subscribe();
+        let to = to.get_socketaddr().ok();
+        async move {
+            loop {
+                match unreachable.recv().await {
+                    Ok(address) if Some(address) == to => return,
+                    // One that lags may have missed it, and falls back on its timeout.
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return std::future::pending().await,
+                }
+            }
+        }
     }
 
     /// Tries again and again what could not be connected to, so that no call has to.

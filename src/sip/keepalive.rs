@@ -118,10 +118,9 @@ impl Core {
     }
 
     async fn ping_address(&self, trunk: &Trunk, target: SipAddr) -> Result<Pong, SipError> {
-        let mut unreachable = self.unreachable.subscribe();
         let mut transaction = self.options_request(trunk, &target)?;
-        let lost = self.lost(&target);
-        tokio::pin!(lost);
+        let (lost, refused) = (self.lost(&target), self.refused(&target));
+        tokio::pin!(lost, refused);
         let started = Instant::now();
         transaction.send().await?;
         let status = loop {
@@ -138,9 +137,7 @@ impl Core {
                     Some(_) => {}
                     None => return Err(SipError::Unreachable("no response".into())),
                 },
-                Ok(address) = unreachable.recv() => if target.get_socketaddr().is_ok_and(|to| to == address) {
-                    return Err(SipError::Unreachable(format!("nobody listens at {address}")));
-                },
+                () = &mut refused => return Err(SipError::Unreachable(format!("nobody listens at {}", target.addr))),
             }
         };
         Ok(Pong { round_trip: started.elapsed(), status: status.code() })

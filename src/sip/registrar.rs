@@ -229,9 +229,13 @@ impl Registrar {
         let mut corrections = 0;
         loop {
             let asked = if expires == 0 { 0 } else { expires.max(self.shortest) };
-            let answer =
-                tokio::time::timeout(limit, self.inner.register(self.uri.clone(), Some(asked))).await;
-            let answer = answer.map_err(|_| Attempt::unanswered("the registrar does not answer".into()))?;
+            let refused = core.refused(address);
+            let answer = tokio::select! {
+                answer = self.inner.register(self.uri.clone(), Some(asked)) => Ok(answer),
+                () = refused => Err(format!("nobody listens at {}", address.addr)),
+                () = tokio::time::sleep(limit) => Err("the registrar does not answer".to_owned()),
+            };
+            let answer = answer.map_err(Attempt::unanswered)?;
             let response = answer.map_err(|error| Attempt::unanswered(describe(&error)))?;
             if response.status_code == StatusCode::OK {
                 let granted = held.and_then(|uri| granted(&response, &uri));

@@ -25,7 +25,7 @@ use super::{
     message::{SDP, accepts_sdp, allow, asked, unknown_extensions},
     node::Core,
     party::{party, uri_of},
-    screen::screen,
+    screen,
     session_timer::TooSmall,
     setup,
     trunk::TrunkConfig,
@@ -35,9 +35,9 @@ use super::{
 /// How long a request waits for its dialog to be ready.
 const DIALOG_WAIT: Duration = Duration::from_millis(500);
 
-/// Drops requests from sources that no trunk allows, those of streams beyond what their source may send, and
-/// stream messages whose length is in doubt, before the stack answers them; screens those of streams, which the
-/// stack reads by itself.
+/// Drops requests from sources that no trunk allows, those of streams beyond what their source may send (a trunk is
+/// told to wait: it would take the request for accepted), and stream messages whose length is in doubt, before the
+/// stack answers them; screens those of streams, which the stack reads by itself.
 pub(super) struct SourceFilter {
     pub sources: Sources,
     pub gate: Arc<Gate>,
@@ -49,6 +49,8 @@ impl TransportEventInspector for SourceFilter {
         let TransportEvent::Incoming(message, connection, from) = &event else { return Some(event) };
         if connection.is_reliable() && !self.has_room(message, from) {
             tracing::debug!(source = %from, "SIP request beyond the limit dropped");
+            let source = from.get_socketaddr().ok().filter(|source| self.gate.is_trunk(source.ip()))?;
+            answer(connection, screen::busy(&message.to_bytes(), source)).await;
             return None;
         }
         let length_is_sound = !connection.is_reliable() || has_sound_length(message);
@@ -81,7 +83,7 @@ impl SourceFilter {
         connection: SipConnection,
         from: SipAddr,
     ) -> Option<TransportEvent> {
-        let screened = screen(&message.to_bytes(), from.get_socketaddr().ok()?);
+        let screened = screen::screen(&message.to_bytes(), from.get_socketaddr().ok()?);
         let refused = match screened {
             Ok(plain) => {
                 let plain = SipMessage::try_from(&plain[..]).ok()?;
@@ -91,10 +93,7 @@ impl SourceFilter {
         };
         self.gate.count_malformed();
         tracing::debug!(source = %from, why = refused.why, "SIP message refused");
-        let answer = refused.answer.and_then(|answer| SipMessage::try_from(&answer[..]).ok())?;
-        if let Err(error) = connection.send(answer, None).await {
-            tracing::debug!(error = describe(&error), "refusal not sent");
-        }
+        answer(&connection, refused.answer).await;
         None
     }
 
@@ -119,6 +118,14 @@ impl SourceFilter {
     fn is_of_a_call(&self, request: &Request) -> bool {
         let in_dialog = matches!(request.to_header().map(|to| to.tag()), Ok(Ok(Some(_))));
         in_dialog && request.call_id_header().is_ok_and(|id| self.sources.knows_call(id.value()))
+    }
+}
+
+/// Sends the response to a request that the stack does not see.
+async fn answer(connection: &SipConnection, response: Option<Vec<u8>>) {
+    let Some(Ok(response)) = response.map(|response| SipMessage::try_from(&response[..])) else { return };
+    if let Err(error) = connection.send(response, None).await {
+        tracing::debug!(error = describe(&error), "refusal not sent");
     }
 }
 

@@ -150,16 +150,17 @@ async fn requests_over_a_connection_are_limited_as_datagrams_are() {
     within("writing", stream.write_all(flood.as_bytes())).await.unwrap();
     let (mut heard, mut buf) = (String::new(), [0; 4000]);
     let answered = |heard: &str| heard.matches("SIP/2.0 200").count() as u64;
+    let told_to_wait = |heard: &str| heard.matches("SIP/2.0 503").count() as u64;
     within("every request", async {
-        while answered(&heard) + node.stats().dropped.limited < SENT {
-            // What is dropped makes no sound.
+        while answered(&heard) + told_to_wait(&heard) < SENT {
             let read = tokio::time::timeout(Duration::from_millis(50), stream.read(&mut buf)).await;
             heard.push_str(&String::from_utf8_lossy(&buf[..read.map_or(0, Result::unwrap)]));
         }
     })
     .await;
     assert!(answered(&heard) >= 5 && answered(&heard) < SENT, "{}", answered(&heard));
-    assert_eq!(answered(&heard) + node.stats().dropped.limited, SENT);
+    assert_eq!(told_to_wait(&heard), node.stats().dropped.limited);
+    assert_eq!(heard.matches("Retry-After: 1\r\n").count() as u64, told_to_wait(&heard));
     // The connection lives, and a second gives room for one more.
     within("an answer", async {
         let before = answered(&heard);
