@@ -2,7 +2,7 @@
 
 use callbox::{
     base::audio::{Codec, Direction},
-    sip::{Party, SipError, Transport},
+    sip::{Party, RateLimit, SipError, Transport},
 };
 
 use super::*;
@@ -40,6 +40,37 @@ async fn call_is_answered_and_hung_up_and_leaves_nothing() {
         settled(&caller).await;
         settled(&callee).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_belongs_to_a_live_call_is_not_counted_against_its_connection() {
+    // No rate worth mention: what passes is the burst.
+    let rate_limit = RateLimit { trunk_per_second: 1, trunk_burst: 3, ..RateLimit::default() };
+    let anyone = caller_at("127.0.0.0/8");
+    let (callee, mut calls) = SipNode::start(Config { rate_limit, ..config(vec![anyone]) }).await.unwrap();
+    let server = callee.local_address();
+    let over_tcp = TrunkConfig { transport: Transport::Tcp, options_interval_secs: 0, ..trunk(server) };
+    let (caller, _) = node(vec![over_tcp]).await;
+    let (mut out, mut inside) = connect(&caller, &mut calls).await;
+    for _ in 0..10 {
+        let comply = async {
+            let Some(Signal::Reoffer(reoffer)) = inside.signals.recv().await else { panic!("no offer") };
+            let (answer, _) = sdp::answer(&local(), &reoffer.sdp.unwrap()).unwrap();
+            reoffer.reply.send(Ok(answer)).unwrap();
+        };
+        let reinvite = out.handle.reinvite(sdp::offer(&local()));
+        let (answer, ()) = within("a re-INVITE", async { tokio::join!(reinvite, comply) }).await;
+        answer.unwrap();
+    }
+    assert_eq!(callee.stats().dropped.limited, 0);
+    let mut more = Vec::new();
+    for _ in 0..6 {
+        more.push(caller.dial(dial()).await.unwrap());
+    }
+    eventually("the limit for calls", || callee.stats().dropped.limited > 0).await;
+    out.handle.hang_up();
+    assert_eq!(end(&mut out).await, SipEnd::LocalHangup);
+    assert_eq!(end(&mut inside).await, SipEnd::RemoteHangup);
 }
 
 #[tokio::test(flavor = "multi_thread")]

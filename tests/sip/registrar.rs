@@ -1,6 +1,13 @@
 //! Registration through restarts: the registrar's, and our own.
 
-use std::{collections::HashSet, net::UdpSocket as StdUdpSocket};
+use std::{
+    collections::HashSet,
+    net::UdpSocket as StdUdpSocket,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use callbox::sip::RegistrationState;
 use tokio::net::UdpSocket;
@@ -104,29 +111,89 @@ async fn address_where_nobody_listens_is_passed_over_at_once() {
     within("the shutdown", node.shutdown()).await;
 }
 
-/// A registrar that grants ten seconds, and from then on names a time long after them.
-async fn busy_registrar() -> SocketAddr {
-    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let address = socket.local_addr().unwrap();
-    tokio::spawn(async move {
-        let mut granted = None;
-        loop {
-            let (request, from) = received(&socket).await;
-            let line = |name: &str| request.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
-            // One that comes again gets the answer of before.
-            let answer = match granted.get_or_insert(line("CSeq:")) == &line("CSeq:") {
-                true => response("200 OK", &request, &format!("{};expires=10\r\n", line("Contact:"))),
-                false => response("503 Service Unavailable", &request, "Retry-After: 600\r\n"),
-            };
-            socket.send_to(answer.as_bytes(), from).await.unwrap();
-        }
-    });
-    address
+/// What a registrar says to one REGISTER.
+enum Says {
+    Nothing,
+    /// Ten seconds are granted.
+    Yes,
+    /// 503, with these header fields.
+    Busy(&'static str),
+}
+
+/// A registrar that says one thing after the other, and to calls that it is busy.
+struct Scripted {
+    address: SocketAddr,
+    invited: Arc<AtomicBool>,
+}
+
+impl Scripted {
+    async fn start(script: &'static [Says]) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let (address, invited) = (socket.local_addr().unwrap(), Arc::<AtomicBool>::default());
+        let called = invited.clone();
+        tokio::spawn(async move {
+            let mut seen: Vec<String> = Vec::new();
+            loop {
+                let (request, from) = received(&socket).await;
+                let line =
+                    |name: &str| request.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+                let answer = match request.split(' ').next() {
+                    Some("REGISTER") => {
+                        // One that comes again gets the answer of before.
+                        let number = line("CSeq:");
+                        let nth = seen.iter().position(|before| *before == number).unwrap_or(seen.len());
+                        seen.resize(seen.len().max(nth + 1), number);
+                        match &script[nth.min(script.len() - 1)] {
+                            Says::Nothing => continue,
+                            Says::Yes => {
+                                response("200 OK", &request, &format!("{};expires=10\r\n", line("Contact:")))
+                            }
+                            Says::Busy(until) => response("503 Service Unavailable", &request, until),
+                        }
+                    }
+                    Some("INVITE") => {
+                        called.store(true, Ordering::Relaxed);
+                        response("486 Busy Here", &request, "")
+                    }
+                    _ => continue,
+                };
+                socket.send_to(answer.as_bytes(), from).await.unwrap();
+            }
+        });
+        Scripted { address, invited }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn address_that_registers_us_after_a_silence_is_called_in_its_turn_again() {
+    let first = Scripted::start(&[Says::Nothing, Says::Yes]).await;
+    let second = Scripted::start(&[Says::Yes, Says::Busy("")]).await;
+    let records = [
+        srv("carrier.test", "first.carrier.test", first.address.port(), 10, 1),
+        srv("carrier.test", "second.carrier.test", second.address.port(), 20, 1),
+    ];
+    let dns = Dnsmasq::start(None, 60, records.as_flattened()).await;
+    let server = "carrier.test".parse().unwrap();
+    let trunk = TrunkConfig { server, options_interval_secs: 0, ..registered_at(first.address) };
+    let (setup_timeout, nameservers) = (Duration::from_secs(1), vec![dns.address]);
+    let (node, _) =
+        SipNode::start(Config { setup_timeout, nameservers, ..config(vec![trunk]) }).await.unwrap();
+    let mut state = node.registration("test").unwrap();
+    within("registration", state.wait_for(is_registered)).await.unwrap();
+    state.mark_unchanged();
+    within("the refresh", state.changed()).await.unwrap();
+    assert!(is_registered(&state.borrow()), "by the first, since the second is busy");
+    let mut call = node.dial(dial()).await.unwrap();
+    assert!(matches!(end(&mut call).await, SipEnd::Rejected { status: 486, .. }));
+    let invited = [&first, &second].map(|registrar| registrar.invited.load(Ordering::Relaxed));
+    assert_eq!(invited, [true, false]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn binding_outlives_a_refresh_that_fails_until_it_expires() {
-    let (node, _) = node(vec![registered_at(busy_registrar().await)]).await;
+    // It names a time long after those that it granted.
+    let registrar = Scripted::start(&[Says::Yes, Says::Busy("Retry-After: 600\r\n")]).await;
+    let (node, _) = node(vec![registered_at(registrar.address)]).await;
     registration(&node, "registration", is_registered).await;
     let state = registration(&node, "the refresh", |state| !is_registered(state)).await;
     let RegistrationState::Expiring { left, status, detail, retry_in } = state else {
