@@ -94,21 +94,12 @@ async fn address_that_left_a_registration_unanswered_is_not_asked_first_again() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn address_where_nobody_listens_is_passed_over_at_once() {
-    let registrar = Sipp::uas("registrar", 1, &[]).await;
-    let records = [
-        srv("carrier.test", "closed.carrier.test", 9, 10, 1),
-        srv("carrier.test", "registrar.carrier.test", registrar.address.port(), 20, 1),
-    ];
-    let dns = Dnsmasq::start(None, 60, records.as_flattened()).await;
-    let password = trunk_with_password(registrar.address, "secret");
-    let trunk = TrunkConfig { register: true, server: "carrier.test".parse().unwrap(), ..password };
-    // Longer than the test waits: silence would not be noticed.
-    let (setup_timeout, nameservers) = (Duration::from_secs(30), vec![dns.address]);
-    let (node, _) =
-        SipNode::start(Config { setup_timeout, nameservers, ..config(vec![trunk]) }).await.unwrap();
-    registration(&node, "registration", is_registered).await;
-    within("the shutdown", node.shutdown()).await;
+async fn registrar_where_nobody_listens_is_known_by_that_and_not_by_its_silence() {
+    let (node, _) = node(vec![registered_at(([127, 0, 0, 1], 9).into())]).await;
+    let failed = |state: &RegistrationState| matches!(state, RegistrationState::Failed { .. });
+    let state = registration(&node, "the failure", failed).await;
+    let RegistrationState::Failed { detail, .. } = state else { unreachable!() };
+    assert_eq!(detail, "nobody listens at 127.0.0.1:9");
 }
 
 /// What a registrar says to one REGISTER.
