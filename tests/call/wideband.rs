@@ -1,6 +1,8 @@
 //! Wideband and RTCP against baresip, whose codecs are libraries of other people.
 
-use crate::baresip::{Baresip, level};
+use std::net::SocketAddr;
+
+use crate::baresip::{Baresip, Plays, level};
 use crate::callee::{Callee, Manner};
 use crate::eventually;
 use crate::rig::{Rig, Script, plan};
@@ -10,53 +12,84 @@ use callbox::base::audio::{Codec, rate_of_frame};
 use callbox::media::{self, MediaEvent, MediaPlane, MediaStats, SocketMode, UtteranceId};
 use callbox::sip::sdp::{self, Local};
 use callbox::sip::{self, Dial, SipNode, TrunkConfig};
+use futures_util::future::join_all;
+use tokio::sync::Barrier;
 
-/// Calls a baresip in `codec`, plays `hz` for six seconds; gives what was heard and counted.
-async fn call(baresip: &Baresip, codec: Codec, hz: f64, sockets: SocketMode) -> (Vec<i16>, MediaStats) {
+/// A plane whose calls are all of one thread.
+fn plane(sockets: SocketMode) -> MediaPlane {
+    let bind = [127, 0, 0, 1].into();
+    MediaPlane::start(media::Config { threads: 1, bind, sockets, ..media::Config::default() }).unwrap()
+}
+
+/// What one of us says to one of them, in tones.
+struct Talk {
+    codec: Codec,
+    ours: f64,
+    theirs: f64,
+}
+
+/// What was heard of a talk, where, and what was counted.
+struct Heard {
+    pcm: Vec<i16>,
+    at: SocketAddr,
+    stats: MediaStats,
+}
+
+/// Calls a baresip, and plays our tone for six seconds once the calls that `all` waits for are answered.
+async fn call(baresip: &Baresip, talk: &Talk, plane: &MediaPlane, all: &Barrier) -> Heard {
     let config = sip::Config {
         bind: ([127, 0, 0, 1], 0).into(),
         trunks: vec![TrunkConfig::peer("baresip", baresip.address.into())],
         ..sip::Config::default()
     };
     let (node, _incoming) = SipNode::start(config).await.unwrap();
-    let bind = media::Config { bind: [127, 0, 0, 1].into(), sockets, ..media::Config::default() };
-    let plane = MediaPlane::start(bind).unwrap();
     let leg = plane.reserve().unwrap();
-    let local = Local { codecs: vec![codec], ..Local::new(leg.local_addr(), 7) };
+    let at = leg.local_addr();
+    let local = Local { codecs: vec![talk.codec], ..Local::new(at, 7) };
     let to = "+14155550123".parse().unwrap();
     let mut call = node.dial(Dial::to(to, local.clone())).await.unwrap();
     let answer = answer_of(&mut call).await.unwrap();
     let agreed = sdp::accept(&local, &answer).unwrap();
-    assert_eq!(agreed.codec, codec);
-    let session = agreed.agreed().begin(media::jitter::Config::default(), LIMIT, 5);
+    assert_eq!(agreed.codec, talk.codec);
+    tokio::time::timeout(LIMIT, all.wait()).await.expect("all are answered");
+    let seed = baresip.address.port().into();
+    let session = agreed.agreed().begin(media::jitter::Config::default(), LIMIT, seed);
     let (handle, mut events) = leg.start(session).unwrap();
     let rate = handle.rate();
-    handle.play_at(UtteranceId(1), tone(hz, rate as usize * 6, rate), rate).unwrap();
+    handle.play_at(UtteranceId(1), tone(talk.ours, rate as usize * 6, rate), rate).unwrap();
     handle.finish(UtteranceId(1)).unwrap();
-    let mut heard = Vec::new();
-    while heard.len() < rate as usize * 7 {
+    let mut pcm = Vec::new();
+    while pcm.len() < rate as usize * 7 {
         let event = tokio::time::timeout(LIMIT, events.recv()).await.expect("frames come");
-        if let MediaEvent::Frame { pcm, .. } = event.expect("the leg lives") {
-            assert_eq!(rate_of_frame(pcm.len()), rate);
-            heard.extend(pcm);
+        if let MediaEvent::Frame { pcm: frame, .. } = event.expect("the leg lives") {
+            assert_eq!(rate_of_frame(frame.len()), rate);
+            pcm.extend(frame);
         }
     }
     let stats = handle.stats().await.unwrap();
     hang_up(call, node).await;
-    (heard, stats)
+    Heard { pcm, at, stats }
+}
+
+/// Both sides hear the other's tone, and baresip reports by RTCP.
+async fn hear_each_other(baresip: &Baresip, talk: &Talk, heard: &Heard) {
+    let Talk { codec, ours, theirs } = *talk;
+    let level = level(&heard.pcm, codec.sample_rate(), theirs);
+    assert!(level > -20.0, "{codec:?}: we hear {level:.1} dB at {theirs} Hz");
+    // The header of its dump is written when the call is over.
+    eventually("baresip completes its dump", || baresip.heard(ours) > -150.0).await;
+    let level = baresip.heard(ours);
+    assert!(level > -20.0, "{codec:?}: baresip hears {level:.1} dB at {ours} Hz");
+    let stats = &heard.stats;
+    assert_eq!((stats.unknown_payload, stats.malformed, stats.strangers), (0, 0, 0), "{stats:?}");
+    assert!(stats.rtcp > 0, "baresip reports every few seconds: {stats:?}");
 }
 
 pub async fn both_hear(codec: Codec, hz: f64, sockets: SocketMode) {
     let baresip = Baresip::answering(codec).await;
-    let (heard, stats) = call(&baresip, codec, hz, sockets).await;
-    let ours = level(&heard, codec.sample_rate(), 700.0);
-    assert!(ours > -20.0, "{codec:?}: we hear {ours:.1} dB at 700 Hz");
-    // The header of its dump is written when the call is over.
-    eventually("baresip completes its dump", || baresip.heard(hz) > -150.0).await;
-    let theirs = baresip.heard(hz);
-    assert!(theirs > -20.0, "{codec:?}: baresip hears {theirs:.1} dB at {hz} Hz");
-    assert_eq!((stats.unknown_payload, stats.malformed, stats.strangers), (0, 0, 0), "{stats:?}");
-    assert!(stats.rtcp > 0, "baresip reports every few seconds: {stats:?}");
+    let talk = Talk { codec, ours: hz, theirs: 700.0 };
+    let heard = call(&baresip, &talk, &plane(sockets), &Barrier::new(1)).await;
+    hear_each_other(&baresip, &talk, &heard).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,6 +100,33 @@ async fn baresip_speaks_g711_and_reports() {
 #[tokio::test(flavor = "multi_thread")]
 async fn baresip_speaks_and_reports_to_a_port_that_calls_share() {
     both_hear(Codec::Pcmu, 440.0, SocketMode::Shared).await;
+}
+
+/// Three at once, from one host to one port of ours, each with tones of its own both ways.
+#[tokio::test(flavor = "multi_thread")]
+async fn baresips_that_share_a_port_hear_and_are_heard_each_in_its_own_call() {
+    let talk = |(ours, theirs)| Talk { codec: Codec::Pcmu, ours, theirs };
+    let talks = [(440.0, 700.0), (900.0, 1_100.0), (1_400.0, 1_800.0)].map(talk);
+    let plays = |talk: &Talk| Plays { silence: 0, hz: talk.theirs, seconds: 60 };
+    let start = |talk| Baresip::start("+14155550123", Codec::Pcmu, plays(talk));
+    let baresips = join_all(talks.iter().map(start)).await;
+    let (plane, all) = (plane(SocketMode::Shared), Barrier::new(talks.len()));
+    let lines = || baresips.iter().zip(&talks);
+    let heard = join_all(lines().map(|(baresip, talk)| call(baresip, talk, &plane, &all))).await;
+    let port = heard[0].at;
+    for ((baresip, talk), heard) in lines().zip(&heard) {
+        assert_eq!(heard.at, port, "one port for all");
+        hear_each_other(baresip, talk, heard).await;
+        for other in talks.iter().filter(|other| other.ours != talk.ours) {
+            for hz in [other.ours, other.theirs] {
+                let levels = [level(&heard.pcm, 8_000, hz), baresip.heard(hz)];
+                assert!(
+                    levels.iter().all(|level| *level < -40.0),
+                    "of another call, at {hz} Hz: {levels:.1?} dB"
+                );
+            }
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

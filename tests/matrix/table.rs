@@ -231,6 +231,11 @@ pub const ROWS: &[Row] = &[
     row("media-address", &[SIPP], "call::trunk_media::media_may_come_from_another_address_than_signalling"),
     row("noise", &[], "hostile::noise::noise_at_the_ports_of_live_calls_is_not_heard_and_moves_nothing"),
     row("shared-port", &[BARESIP], "call::wideband::baresip_speaks_and_reports_to_a_port_that_calls_share"),
+    row(
+        "shared-port",
+        &[BARESIP],
+        "call::wideband::baresips_that_share_a_port_hear_and_are_heard_each_in_its_own_call",
+    ),
     row("recording-opus", &["opusdec"], "call::opus_recording::a_call_is_recorded_as_opus"),
     row("keys", &[SIPP], "call::keys::keys_are_events_of_the_payload_type_that_was_agreed_on"),
     row("keys", &[SIPP], "call::keys::keys_are_tones_where_no_events_were_agreed_on"),
