@@ -13,6 +13,7 @@ use callbox::media::codec::g711;
 use callbox::media::{MediaEvent, MediaPlane, MediaStats};
 use callbox::sip::sdp::{self, Local};
 use callbox::sip::{IncomingCall, Signal, Srtp};
+use futures_util::future::join_all;
 
 use crate::capture::{self, Sent};
 use crate::far_end::{Came, FarEnd};
@@ -115,6 +116,27 @@ async fn packets_of_30_ms_are_heard_whole() {
         "{stats:?}"
     );
     assert!(report.audio.iter().any(|sample| sample.unsigned_abs() > 3_000), "speech is heard");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packets_of_any_length_are_heard_whole() {
+    let calls = [10, 20, 40, 60].map(|ms| async move {
+        let lines = format!("rtpmap:8 PCMA/8000\r\na=ptime:{ms}");
+        let capture = a_law_tone(8, ms);
+        let caller = Caller { formats: "8", lines: &lines, capture, talk: "2800", media_ip: "127.0.0.1" };
+        (ms, called_by(caller).await)
+    });
+    for (ms, report) in join_all(calls).await {
+        let stats = report.media.unwrap();
+        assert_eq!(stats.packets_received, u64::from(2_000 / ms), "{ms} ms: {stats:?}");
+        let ill = (stats.lost, stats.unknown_payload, stats.malformed, stats.strangers, stats.resyncs);
+        assert_eq!(ill, (0, 0, 0, 0, 0), "{ms} ms: {stats:?}");
+        // Of 16,000: where the tone ends some are invented, and where the machine is busy.
+        assert!(stats.concealed_samples < 4_000, "{ms} ms: {stats:?}");
+        let is_tone = |part: &&[i16]| loud(part) && share(part, 700.0, 8_000) > 0.9;
+        let tenths = report.audio.chunks_exact(800).filter(is_tone).count();
+        assert!((17..=22).contains(&tenths), "{ms} ms: {tenths} tenths of a second of 20");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
