@@ -106,6 +106,7 @@ pub const MUST_HAVES: &[MustHave] = &[
     must("noise", "noise at the ports of a live call is not heard and moves nothing", "issue: hostile input"),
     must("shared-port", "calls that share a port are told apart", "issue: density"),
     must("recording-opus", "a call is recorded as Opus in Ogg", "issue: media"),
+    must("recording-pace", "a disk that stands still holds no packet up", "issue: media"),
     must("keys", "the agent presses keys", "issue: media"),
     // Encryption
     must("tls", "signalling by TLS, with a CA of one's own and SNI", "Twilio: TLS on 5061; RFC 5630"),
@@ -246,6 +247,7 @@ pub const ROWS: &[Row] = &[
         "call::wideband::baresips_that_share_a_port_hear_and_are_heard_each_in_its_own_call",
     ),
     row("recording-opus", &["opusdec"], "call::opus_recording::a_call_is_recorded_as_opus"),
+    row("recording-pace", &[], "recording::slow_disk::calls_keep_their_pace_while_the_disk_stands_still"),
     row("keys", &[SIPP], "call::keys::keys_are_events_of_the_payload_type_that_was_agreed_on"),
     row("keys", &[SIPP], "call::keys::keys_are_tones_where_no_events_were_agreed_on"),
     row("tls", &[SIPP, KAMAILIO], "sip::tls::call_goes_out_over_tls_with_a_password"),
