@@ -27,6 +27,7 @@ mod refer;
 mod rig;
 mod seams;
 mod secure;
+mod short_tags;
 mod srtp_nat;
 mod switchboard;
 mod tls_srtp;

@@ -386,6 +386,7 @@ pub const ROWS: &[Row] = &[
     row("verstat", &[SIPP], "sip::identity::carriers_verdict_and_the_number_called_first_are_kept"),
     row("srtp", &[BARESIP], "call::secure::baresip_is_called_encrypted"),
     row("srtp", &[BARESIP], "call::secure::baresip_calls_encrypted"),
+    row("srtp", &[BARESIP], "call::short_tags::baresip_is_called_with_short_tags"),
     row("srtp", &[BARESIP], "call::tls_srtp::baresip_is_called_by_tls_and_srtp"),
     row(
         "srtp-nat",
