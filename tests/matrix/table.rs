@@ -91,7 +91,11 @@ pub const MUST_HAVES: &[MustHave] = &[
     must("dtmf-info", "a digit may come as INFO", "SIP.md: RFC 4733 or INFO"),
     must("rtpmap", "a payload type means what its rtpmap says", "livekit/sip#95"),
     must("ptime", "packets may hold any time", "livekit/sip#724"),
-    must("comfort-noise", "silence that the far end tells of is noise, and no loss", "issue: media; RFC 3389"),
+    must(
+        "comfort-noise",
+        "silence that the far end tells of is noise, and no loss",
+        "issue: media; RFC 3389",
+    ),
     must("seams", "pieces of speech join without a seam, recorded or not", "livekit/sip#724, rustpbx#171"),
     must("every-call", "every call of many has audio both ways", "asterisk#2089"),
     must("silence-out", "packets leave every 20 ms though nobody speaks", "rtpengine#1475"),
