@@ -13,6 +13,7 @@ mod certificates;
 mod condition;
 mod exchange;
 mod far_end;
+mod gateway;
 mod handing_over;
 #[path = "../support/kamailio.rs"]
 mod kamailio;

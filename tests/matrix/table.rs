@@ -250,6 +250,7 @@ pub const ROWS: &[Row] = &[
         &[BARESIP],
         "call::wideband::baresips_that_share_a_port_hear_and_are_heard_each_in_its_own_call",
     ),
+    row("shared-port", &[BARESIP], "call::wideband::baresips_behind_one_port_of_a_gateway_are_told_apart"),
     row("recording-opus", &["opusdec"], "call::opus_recording::a_call_is_recorded_as_opus"),
     row("recording-pace", &[], "recording::slow_disk::calls_keep_their_pace_while_the_disk_stands_still"),
     row("keys", &[SIPP], "call::keys::keys_are_events_of_the_payload_type_that_was_agreed_on"),
