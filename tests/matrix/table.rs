@@ -335,6 +335,7 @@ pub const ROWS: &[Row] = &[
         "sip::trunks::silent_and_closed_trunks_hand_the_call_on_and_are_tried_last_for_a_while",
     ),
     row("several-trunks", &[SIPP], "sip::trunks::pinned_call_is_tried_by_its_trunk_alone"),
+    row("several-trunks", &[SIPP], "sip::trunks::calls_are_shared_by_the_weights_of_trunks_of_one_priority"),
     row("srv", &[SIPP], "sip::trunks::srv_target_that_is_dead_is_passed_over_for_the_next"),
     row(
         "srv",

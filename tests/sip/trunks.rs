@@ -274,6 +274,42 @@ async fn pinned_call_is_tried_by_its_trunk_alone() {
     assert!(other.recv(&mut [0; 10]).is_err(), "the second trunk was not asked");
 }
 
+/// How many calls came to SIPp: an INVITE that comes again is none.
+fn calls_at(peer: &Sipp) -> usize {
+    let trace = peer.trace();
+    let invites = trace.split("\nINVITE sip:").skip(1);
+    let call_id =
+        |invite: &str| invite.lines().find_map(|line| line.strip_prefix("Call-ID: ")).map(str::to_owned);
+    invites.filter_map(call_id).collect::<std::collections::HashSet<_>>().len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_shared_by_the_weights_of_trunks_of_one_priority() {
+    const CALLS: usize = 150;
+    let busy = [("@STATUS@", "486 Busy Here")];
+    let mut peers = Vec::new();
+    for _ in 0..3 {
+        peers.push(Sipp::uas_filled("uas_reject", &busy, CALLS as u32 + 1, &[]).await);
+    }
+    let weighted = |(peer, weight): (&Sipp, u16)| TrunkConfig {
+        weight,
+        ..named(&format!("weight-{weight}"), peer.address, 1)
+    };
+    let trunks = peers.iter().zip([9, 1, 0]).map(weighted).collect();
+    let node = hunter(trunks, vec![]).await;
+    for _ in 0..CALLS {
+        let mut call = node.dial(dial()).await.unwrap();
+        let end = end(&mut call).await;
+        assert!(matches!(end, SipEnd::Rejected { status: 486, .. }), "{end:?}");
+    }
+    let [nine, one, none] = [0, 1, 2].map(|n| calls_at(&peers[n]));
+    assert_eq!((nine + one, none), (CALLS, 0), "{nine} and {one}");
+    // A tenth is 15. By chance it is none in 1 of 7 million runs, and 40 or more in fewer yet; of two that
+    // share alike, one would have fewer than 40 in 1 of 500 million.
+    assert!((1..40).contains(&one), "{one} of {CALLS}");
+    settled(&node).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn server_that_names_a_time_is_left_alone_until_then() {
     let full = Sipp::refusing("503 Service Unavailable\nRetry-After: 600 (maintenance)").await;
