@@ -337,6 +337,7 @@ pub const ROWS: &[Row] = &[
     row("several-trunks", &[SIPP], "sip::trunks::pinned_call_is_tried_by_its_trunk_alone"),
     row("several-trunks", &[SIPP], "sip::trunks::calls_are_shared_by_the_weights_of_trunks_of_one_priority"),
     row("srv", &[SIPP], "sip::trunks::srv_target_that_is_dead_is_passed_over_for_the_next"),
+    row("srv", &[SIPP], "sip::trunks::name_of_two_addresses_is_called_whichever_of_them_is_dead"),
     row(
         "srv",
         &[SIPP, KAMAILIO],

@@ -353,6 +353,32 @@ async fn srv_target_that_is_dead_is_passed_over_for_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn name_of_two_addresses_is_called_whichever_of_them_is_dead() {
+    let alive = Sipp::uas("uas_answer", 100, &[]).await;
+    let port = alive.address.port();
+    let dead = StdUdpSocket::bind(("127.0.0.9", port)).unwrap();
+    dead.set_nonblocking(true).unwrap();
+    let records = ["127.0.0.9", "127.0.0.1"].map(|address| format!("--host-record=carrier.test,{address}"));
+    let dns = Dnsmasq::start(None, 0, &records).await;
+    // dnsmasq gives one address first, then the other. No node knows what another one found.
+    let mut first = [false, false];
+    for _ in 0..20 {
+        let node = hunter(vec![carrier(&format!("carrier.test:{port}"))], vec![dns.address]).await;
+        assert_eq!(answered_and_hung_up(&node).await.as_deref(), Some("carrier"));
+        settled(&node).await;
+        let mut asked = 0;
+        while dead.recv(&mut [0; 4000]).is_ok() {
+            asked += 1;
+        }
+        first[usize::from(asked > 0)] = true;
+        if first == [true, true] {
+            return;
+        }
+    }
+    panic!("the same address comes first each time: {first:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn call_is_taken_back_where_it_went_and_not_where_the_name_leads() {
     let ringing = Sipp::uas("uas_ring", 1, &[]).await;
     let records = [
