@@ -235,6 +235,11 @@ pub const ROWS: &[Row] = &[
     row("keys", &[SIPP], "call::keys::keys_are_events_of_the_payload_type_that_was_agreed_on"),
     row("keys", &[SIPP], "call::keys::keys_are_tones_where_no_events_were_agreed_on"),
     row("tls", &[SIPP, KAMAILIO], "sip::tls::call_goes_out_over_tls_with_a_password"),
+    row(
+        "tls",
+        &[SIPP, KAMAILIO],
+        "sip::tls::carrier_of_many_names_shows_the_certificate_of_the_one_that_is_asked_for",
+    ),
     row("tls", &[SIPP, KAMAILIO], "sip::tls::registered_node_is_called_over_its_own_connection"),
     row("tls", &[BARESIP], "sip::tls::baresip_is_called_over_tls"),
     row("tls", &[BARESIP], "call::tls_srtp::baresip_calls_by_tls_and_srtp"),
