@@ -289,7 +289,18 @@ pub const ROWS: &[Row] = &[
     ),
     row("timer-caller", &[SIPP], "sip::dialogs::session_that_the_peer_does_not_refresh_is_lost"),
     row("timer-caller", &[SIPP], "sip::dialogs::too_short_a_session_is_asked_for_again"),
+    row("timer-caller", &[SIPP], "sip::dialogs::session_that_the_peer_refreshes_outlives_its_first_expiry"),
     row("timer-callee", &[SIPP], "sip::dialogs::callers_refreshes_are_answered_and_begin_the_timer_anew"),
+    row(
+        "timer-callee",
+        &[SIPP],
+        "sip::dialogs::session_that_the_caller_leaves_to_us_is_refreshed_again_and_again",
+    ),
+    row(
+        "timer-callee",
+        &[SIPP],
+        "sip::dialogs::caller_that_knows_no_session_timers_is_refreshed_again_and_again",
+    ),
     row("options-in", &[SIPP], "sip::dialogs::options_are_answered_with_what_we_can"),
     row("options-in", &[SIPSAK], "sip::trunk_rules::only_allowed_addresses_are_answered"),
     row("options-out", &[KAMAILIO], "sip::trunk_rules::trunk_that_lives_answers_our_ping"),
