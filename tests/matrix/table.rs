@@ -71,7 +71,7 @@ pub const MUST_HAVES: &[MustHave] = &[
         "so does P-Preferred-Identity where the trunk wants it",
         "Telnyx: caller-id-policy, 403 D35",
     ),
-    must("privacy", "Privacy hides a number, never towards an emergency service", "Telnyx: caller-id-policy"),
+    must("privacy", "Privacy hides a number, never from toll-free numbers", "Telnyx: caller-id-policy"),
     must(
         "called",
         "the number that was called is found where carriers put it",
@@ -165,6 +165,12 @@ pub const NOT_OURS: &[(&str, &str)] = &[
         "Callbox speaks SIP and RTP alone",
     ),
     ("signing by STIR/SHAKEN", "carriers sign what they send on (Telnyx: attestation-behavior)"),
+    (
+        "passing on a caller's Identity header to the second leg of a transfer",
+        "it signs the number that was called first, so every verifier would reject it for another (RFC 8224)",
+    ),
+    ("calls to emergency numbers", "they are refused, and no setting allows them"),
+    ("calling without an offer", "late offers are answered, never made"),
 ];
 
 const SIPP: &str = "sipp";
