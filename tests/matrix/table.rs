@@ -310,6 +310,7 @@ pub const ROWS: &[Row] = &[
     row("options-in", &[SIPP], "sip::dialogs::options_are_answered_with_what_we_can"),
     row("options-in", &[SIPSAK], "sip::trunk_rules::only_allowed_addresses_are_answered"),
     row("options-out", &[KAMAILIO], "sip::trunk_rules::trunk_that_lives_answers_our_ping"),
+    row("options-out", &[KAMAILIO], "sip::dialogs::trunk_that_stops_answering_is_known_to_be_dead"),
     row(
         "ack-flow",
         &[SIPP],

@@ -309,15 +309,14 @@ async fn options_are_answered_with_what_we_can() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn trunk_that_stops_answering_is_known_to_be_dead() {
-    let anyone = caller_at("127.0.0.0/8");
-    let (peer, _calls) = node(vec![anyone]).await;
-    let asked = TrunkConfig { options_interval_secs: 5, ..trunk(peer.local_address()) };
+    let nobody = ([127, 0, 0, 1], 9).into();
+    let carrier = Kamailio::start("proxy", "MD5", nobody).await;
+    let asked = TrunkConfig { options_interval_secs: 5, ..trunk(carrier.address) };
     let (node, _) = node(vec![asked]).await;
     let mut liveness = node.liveness("test").unwrap();
     let alive = |state: &Liveness| matches!(state, Liveness::Alive { .. });
     within("a first answer", liveness.wait_for(alive)).await.unwrap();
-    peer.shutdown().await;
-    drop(peer);
+    drop(carrier);
     let dead = |state: &Liveness| matches!(state, Liveness::Dead { .. });
     within("two missing answers", liveness.wait_for(dead)).await.unwrap();
 }
