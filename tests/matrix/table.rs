@@ -32,6 +32,12 @@ pub const MUST_HAVES: &[MustHave] = &[
     must("any-port", "a call from any port of a trunk's address is the trunk's", "livekit/sip#583"),
     must("flood", "many calls from one address are calls", "livekit/sip#520"),
     must("scanners", "a scanner finds nothing", "sipvicious; SIP.md: keep User-Agent neutral"),
+    must("user-agent", "no message names the stack below", "SIP.md: keep User-Agent neutral"),
+    must(
+        "content-length",
+        "a message of another length than it says is refused",
+        "issue: Content-Length checked",
+    ),
     must("rate-limit", "one source cannot ask for more than its share", "issue: security of signalling"),
     must("digest-401", "a password is proved to a server", "RFC 3261 section 22.2"),
     must("digest-407", "and to a proxy", "RFC 3261 section 22.3; Telnyx: tech-prefix"),
@@ -71,7 +77,7 @@ pub const MUST_HAVES: &[MustHave] = &[
         "so does P-Preferred-Identity where the trunk wants it",
         "Telnyx: caller-id-policy, 403 D35",
     ),
-    must("privacy", "Privacy hides a number, never towards an emergency service", "Telnyx: caller-id-policy"),
+    must("privacy", "Privacy hides a number, never from toll-free numbers", "Telnyx: caller-id-policy"),
     must(
         "called",
         "the number that was called is found where carriers put it",
@@ -157,11 +163,19 @@ pub const MUST_HAVES: &[MustHave] = &[
     must("hairpin", "a call of ours that a proxy sends back is answered", "RFC 3261 section 8.2.2.2"),
     must("merged", "an INVITE that comes by two ways is one call", "RFC 3261 section 8.2.2.2"),
     must("cancel", "a call that rings is taken back, whatever crosses", "RFC 3261 section 9"),
+    must("hang-up", "either side hangs up, whoever called", "issue: transfer"),
     must("loss", "calls under packet loss end and leave nothing", "SIP.md: SIPp -lost"),
     // Transfer
     must("refer-route", "REFER goes by the call's route", "livekit/sip#771"),
     must("refer-refused", "a REFER that is refused leaves the call as it was", "livekit/sip#234"),
     must("refer-bye", "BYE in the middle of a transfer ends the call and nothing else", "siphon-sip#220"),
+    must(
+        "bridge",
+        "a call is transferred by this node: two calls and the audio between them",
+        "issue: transfer",
+    ),
+    must("bridge-refused", "so it is where the trunk refuses REFER", "issue: transfer"),
+    must("bridge-hang-up", "either party of a bridged transfer ends it for both", "issue: transfer"),
     must("warm", "an agent introduces a caller before they are connected", "issue: transfer"),
 ];
 
@@ -172,6 +186,12 @@ pub const NOT_OURS: &[(&str, &str)] = &[
         "Callbox speaks SIP and RTP alone",
     ),
     ("signing by STIR/SHAKEN", "carriers sign what they send on (Telnyx: attestation-behavior)"),
+    (
+        "passing on a caller's Identity header to the second leg of a transfer",
+        "it signs the number that was called first, so every verifier would reject it for another (RFC 8224)",
+    ),
+    ("calls to emergency numbers", "they are refused, and no setting allows them"),
+    ("calling without an offer", "late offers are answered, never made"),
 ];
 
 const SIPP: &str = "sipp";
@@ -185,6 +205,14 @@ pub const ROWS: &[Row] = &[
     row("any-port", &[SIPP], "sip::trunk_rules::call_from_any_port_of_the_trunks_address_is_the_trunks"),
     row("flood", &[SIPP], "sip::inbound::many_calls_at_once_leave_nothing"),
     row("scanners", &["svmap", "svwar", "svcrack", SIPSAK], "sip::scanners::scanners_hear_nothing_at_all"),
+    row("user-agent", &[SIPP], "sip::trunk_rules::messages_of_a_call_name_the_product_and_nothing_below_it"),
+    row("user-agent", &[], "sip::scanners::nothing_on_the_wire_names_the_stack"),
+    row(
+        "content-length",
+        &[SIPP],
+        "sip::trunk_rules::message_that_is_shorter_than_it_says_is_refused_and_the_next_call_is_taken",
+    ),
+    row("content-length", &[], "sip::hostile::content_length_that_lies_is_refused_unread"),
     row(
         "rate-limit",
         &[SIPSAK, SIPP],
@@ -256,6 +284,11 @@ pub const ROWS: &[Row] = &[
     row("keys", &[SIPP], "call::keys::keys_are_events_of_the_payload_type_that_was_agreed_on"),
     row("keys", &[SIPP], "call::keys::keys_are_tones_where_no_events_were_agreed_on"),
     row("tls", &[SIPP, KAMAILIO], "sip::tls::call_goes_out_over_tls_with_a_password"),
+    row(
+        "tls",
+        &[SIPP, KAMAILIO],
+        "sip::tls::carrier_of_many_names_shows_the_certificate_of_the_one_that_is_asked_for",
+    ),
     row("tls", &[SIPP, KAMAILIO], "sip::tls::registered_node_is_called_over_its_own_connection"),
     row("tls", &[BARESIP], "sip::tls::baresip_is_called_over_tls"),
     row("tls", &[BARESIP], "call::tls_srtp::baresip_calls_by_tls_and_srtp"),
@@ -305,10 +338,22 @@ pub const ROWS: &[Row] = &[
     ),
     row("timer-caller", &[SIPP], "sip::dialogs::session_that_the_peer_does_not_refresh_is_lost"),
     row("timer-caller", &[SIPP], "sip::dialogs::too_short_a_session_is_asked_for_again"),
+    row("timer-caller", &[SIPP], "sip::dialogs::session_that_the_peer_refreshes_outlives_its_first_expiry"),
     row("timer-callee", &[SIPP], "sip::dialogs::callers_refreshes_are_answered_and_begin_the_timer_anew"),
+    row(
+        "timer-callee",
+        &[SIPP],
+        "sip::dialogs::session_that_the_caller_leaves_to_us_is_refreshed_again_and_again",
+    ),
+    row(
+        "timer-callee",
+        &[SIPP],
+        "sip::dialogs::caller_that_knows_no_session_timers_is_refreshed_again_and_again",
+    ),
     row("options-in", &[SIPP], "sip::dialogs::options_are_answered_with_what_we_can"),
     row("options-in", &[SIPSAK], "sip::trunk_rules::only_allowed_addresses_are_answered"),
     row("options-out", &[KAMAILIO], "sip::trunk_rules::trunk_that_lives_answers_our_ping"),
+    row("options-out", &[KAMAILIO], "sip::dialogs::trunk_that_stops_answering_is_known_to_be_dead"),
     row(
         "ack-flow",
         &[SIPP],
@@ -326,6 +371,10 @@ pub const ROWS: &[Row] = &[
     ),
     row("cancel", &[SIPP], "sip::outbound::answer_that_crosses_our_cancel_is_acknowledged_and_hung_up"),
     row("cancel", &[SIPP], "sip::inbound::cancelled_call_ends_while_it_rings"),
+    row("hang-up", &[SIPP], "sip::outbound::answered_call_is_ended_by_our_bye"),
+    row("hang-up", &[SIPP], "sip::outbound::peers_bye_ends_the_call"),
+    row("hang-up", &[SIPP], "sip::inbound::caller_hangs_up"),
+    row("hang-up", &[SIPP], "sip::inbound::we_hang_up"),
     row(
         "challenge-inside",
         &[SIPP],
@@ -356,7 +405,9 @@ pub const ROWS: &[Row] = &[
         "sip::trunks::silent_and_closed_trunks_hand_the_call_on_and_are_tried_last_for_a_while",
     ),
     row("several-trunks", &[SIPP], "sip::trunks::pinned_call_is_tried_by_its_trunk_alone"),
+    row("several-trunks", &[SIPP], "sip::trunks::calls_are_shared_by_the_weights_of_trunks_of_one_priority"),
     row("srv", &[SIPP], "sip::trunks::srv_target_that_is_dead_is_passed_over_for_the_next"),
+    row("srv", &[SIPP], "sip::trunks::name_of_two_addresses_is_called_whichever_of_them_is_dead"),
     row(
         "srv",
         &[SIPP, KAMAILIO],
@@ -380,6 +431,7 @@ pub const ROWS: &[Row] = &[
         "sip::registrar::call_leaves_by_the_route_that_the_registrar_tells",
     ),
     row("cps", &[SIPP], "sip::trunk_rules::trunk_gets_no_more_calls_a_second_than_it_takes"),
+    row("cps", &[], "sip::trunks::calls_leave_in_order_and_no_faster_than_the_trunk_takes_them"),
     row("preferred", &[SIPP], "sip::trunk_rules::caller_is_preferred_or_withheld_as_the_trunk_is_told"),
     row("privacy", &[SIPP], "sip::trunk_rules::caller_is_preferred_or_withheld_as_the_trunk_is_told"),
     row(
@@ -401,6 +453,33 @@ pub const ROWS: &[Row] = &[
     row("refer-route", &[SIPP], "sip::refer::refer_goes_along_the_route_and_is_followed_to_the_answer"),
     row("refer-refused", &[SIPP], "sip::refer::peer_that_refuses_has_called_nobody"),
     row("refer-bye", &[SIPP], "sip::refer::peer_that_hangs_up_mid_transfer_ends_the_call_and_nothing_else"),
+    row(
+        "refer-route",
+        &[BARESIP, KAMAILIO],
+        "call::switchboard::a_telephone_that_takes_a_refer_calls_the_office_itself",
+    ),
+    row(
+        "bridge",
+        &[BARESIP, KAMAILIO],
+        "call::switchboard::two_wideband_telephones_hear_what_no_narrow_one_could",
+    ),
+    row(
+        "bridge",
+        &[BARESIP, KAMAILIO],
+        "call::switchboard::a_narrow_and_a_wide_telephone_hear_each_other_without_aliases",
+    ),
+    row(
+        "bridge",
+        &[BARESIP, KAMAILIO, SIPP],
+        "call::switchboard::a_caller_hears_itself_from_an_office_that_echoes",
+    ),
+    row("bridge-refused", &[SIPP], "call::refer::a_refused_refer_is_bridged_where_the_trunk_says_so"),
+    row(
+        "bridge-hang-up",
+        &[],
+        "call::transfer::a_caller_who_asks_for_a_person_is_connected_and_both_hear_each_other",
+    ),
+    row("bridge-hang-up", &[], "call::transfer::the_model_hands_over_by_its_tool_to_a_leg_of_another_codec"),
     row("warm", &[BARESIP, KAMAILIO], "call::warm_phones::telephone_that_says_yes_is_put_through"),
     row("warm", &[BARESIP, KAMAILIO], "call::warm_phones::telephone_that_presses_one_is_put_through"),
     row("warm", &[BARESIP, KAMAILIO], "call::warm_phones::telephone_that_says_no_is_let_go"),
