@@ -116,9 +116,9 @@ async fn calls_come_and_go_under_loss_and_leave_nothing() {
     if seconds >= LONG {
         is_flat(&looks);
     }
-    rig.all_ports_are_free(PAIRS).await;
     tally.is_complete();
     tally.had_sound(&echoed);
+    rig.all_ports_are_free(PAIRS).await;
 }
 
 /// Descriptors, tasks and memory in use are where they were.
