@@ -17,6 +17,8 @@ mod handing_over;
 #[path = "../support/kamailio.rs"]
 mod kamailio;
 mod keys;
+mod line_quality;
+mod lossy_path;
 mod nat;
 mod open_line;
 mod opus_recording;
