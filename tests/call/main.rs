@@ -17,6 +17,7 @@ mod handing_over;
 #[path = "../support/kamailio.rs"]
 mod kamailio;
 mod keys;
+mod late_offer;
 mod line_quality;
 mod lossy_path;
 mod nat;

@@ -263,6 +263,7 @@ pub const ROWS: &[Row] = &[
         &[SIPP],
         "sip::inbound::invite_without_an_offer_gets_ours_and_brings_the_answer_in_its_ack",
     ),
+    row("late-offer-in", &[SIPP], "call::late_offer::answer_in_the_ack_is_spoken_and_heard"),
     row("late-offer-within", &[SIPP], "sip::dialogs::hold_in_every_form_is_mirrored"),
     row("prack-caller", &[SIPP], "sip::dialogs::reliable_responses_are_acknowledged_in_their_order"),
     row(
