@@ -376,6 +376,16 @@ pub const ROWS: &[Row] = &[
     ),
     row("diversion", &[SIPP], "sip::identity::carriers_verdict_and_the_number_called_first_are_kept"),
     row("verstat", &[SIPP], "sip::identity::carriers_verdict_and_the_number_called_first_are_kept"),
+    row(
+        "verstat",
+        &[SIPP],
+        "e2e::vouched::record_says_what_the_carrier_vouches_for_and_who_was_called_first",
+    ),
+    row(
+        "diversion",
+        &[SIPP],
+        "e2e::vouched::record_says_what_the_carrier_vouches_for_and_who_was_called_first",
+    ),
     row("srtp", &[BARESIP], "call::secure::baresip_is_called_encrypted"),
     row("srtp", &[BARESIP], "call::secure::baresip_calls_encrypted"),
     row("srtp", &[BARESIP], "call::tls_srtp::baresip_is_called_by_tls_and_srtp"),
