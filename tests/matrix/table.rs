@@ -160,6 +160,11 @@ pub const MUST_HAVES: &[MustHave] = &[
     must("refer-route", "REFER goes by the call's route", "livekit/sip#771"),
     must("refer-refused", "a REFER that is refused leaves the call as it was", "livekit/sip#234"),
     must("refer-bye", "BYE in the middle of a transfer ends the call and nothing else", "siphon-sip#220"),
+    must(
+        "transfer-rules",
+        "whom the rules refuse at the time of a transfer no trunk is asked for",
+        "issue: transfer",
+    ),
     must("warm", "an agent introduces a caller before they are connected", "issue: transfer"),
 ];
 
@@ -397,6 +402,7 @@ pub const ROWS: &[Row] = &[
     row("refer-route", &[SIPP], "sip::refer::refer_goes_along_the_route_and_is_followed_to_the_answer"),
     row("refer-refused", &[SIPP], "sip::refer::peer_that_refuses_has_called_nobody"),
     row("refer-bye", &[SIPP], "sip::refer::peer_that_hangs_up_mid_transfer_ends_the_call_and_nothing_else"),
+    row("transfer-rules", &[SIPP], "e2e::transfers::number_that_the_rules_refuse_by_now_is_not_dialled"),
     row("warm", &[BARESIP, KAMAILIO], "call::warm_phones::telephone_that_says_yes_is_put_through"),
     row("warm", &[BARESIP, KAMAILIO], "call::warm_phones::telephone_that_presses_one_is_put_through"),
     row("warm", &[BARESIP, KAMAILIO], "call::warm_phones::telephone_that_says_no_is_let_go"),
