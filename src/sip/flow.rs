@@ -273,7 +273,7 @@ impl Core {
     /// is [lost](Core::lost) instead.
     pub fn refused(&self, to: &SipAddr) -> impl Future<Output = ()> + use<> {
         let mut unreachable = self.unreachable.subscribe();
-        let to = to.get_socketaddr().ok();
+        let to = to.get_socketaddr().ok().filter(|_| to.r#type == Some(Transport::Udp.into()));
         async move {
             loop {
                 match unreachable.recv().await {

@@ -84,8 +84,8 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
 
-/// Messages that the stack did not get to see, since the start. Of these, only a malformed request of a trunk
-/// is answered.
+/// Messages that the stack did not get to see, since the start. Of these, only requests of a trunk are answered:
+/// malformed ones, and those beyond the limit over TCP and TLS.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Dropped {
     /// Messages that are not what RFC 3261 says of their length, their start line or their header fields.

@@ -190,10 +190,7 @@ impl SipNode {
             .with_cancel_token(stop.clone())
             .with_option(timers(config.t1))
             .with_inspector(Box::new(Translator { addresses: addresses.clone(), digest }))
-            .with_transport_inspector(Box::new(router::SourceFilter {
-                sources: sources.clone(),
-                gate: gate.clone(),
-            }))
+            .with_transport_inspector(Box::new(router::SourceFilter::new(sources.clone(), gate.clone())))
             .build();
         let requests = endpoint.incoming_transactions()?;
         let endpoint = endpoint.inner;

@@ -231,6 +231,7 @@ impl Registrar {
             let asked = if expires == 0 { 0 } else { expires.max(self.shortest) };
             let refused = core.refused(address);
             let answer = tokio::select! {
+                biased;
                 answer = self.inner.register(self.uri.clone(), Some(asked)) => Ok(answer),
                 () = refused => Err(format!("nobody listens at {}", address.addr)),
                 () = tokio::time::sleep(limit) => Err("the registrar does not answer".to_owned()),

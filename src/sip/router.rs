@@ -15,7 +15,7 @@ use rsipstack::{
     transaction::{TransactionReceiver, endpoint::TransportEventInspector, transaction::Transaction},
     transport::{SipAddr, SipConnection, TransportEvent},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::{
     call::{IncomingCall, Party},
@@ -32,6 +32,10 @@ use super::{
     vouched,
 };
 
+/// Answers to requests that the stack does not see which may be on their way over connections. Beyond them nothing
+/// is said.
+const ANSWERS: usize = 64;
+
 /// How long a request waits for its dialog to be ready.
 const DIALOG_WAIT: Duration = Duration::from_millis(500);
 
@@ -39,8 +43,9 @@ const DIALOG_WAIT: Duration = Duration::from_millis(500);
 /// told to wait: it would take the request for accepted), and stream messages whose length is in doubt, before the
 /// stack answers them; screens those of streams, which the stack reads by itself.
 pub(super) struct SourceFilter {
-    pub sources: Sources,
-    pub gate: Arc<Gate>,
+    sources: Sources,
+    gate: Arc<Gate>,
+    answers: Arc<Semaphore>,
 }
 
 #[async_trait::async_trait]
@@ -50,7 +55,7 @@ impl TransportEventInspector for SourceFilter {
         if connection.is_reliable() && !self.has_room(message, from) {
             tracing::debug!(source = %from, "SIP request beyond the limit dropped");
             let source = from.get_socketaddr().ok().filter(|source| self.gate.is_trunk(source.ip()))?;
-            answer(connection, screen::busy(&message.to_bytes(), source)).await;
+            self.answer(connection.clone(), screen::busy(&message.to_bytes(), source));
             return None;
         }
         let length_is_sound = !connection.is_reliable() || has_sound_length(message);
@@ -69,7 +74,7 @@ impl TransportEventInspector for SourceFilter {
         }
         match event {
             TransportEvent::Incoming(message, connection, from) if connection.is_reliable() => {
-                self.screen_stream(message, connection, from).await
+                self.screen_stream(message, connection, from)
             }
             datagram => Some(datagram),
         }
@@ -77,7 +82,11 @@ impl TransportEventInspector for SourceFilter {
 }
 
 impl SourceFilter {
-    async fn screen_stream(
+    pub fn new(sources: Sources, gate: Arc<Gate>) -> Self {
+        SourceFilter { sources, gate, answers: Arc::new(Semaphore::new(ANSWERS)) }
+    }
+
+    fn screen_stream(
         &self,
         message: SipMessage,
         connection: SipConnection,
@@ -93,16 +102,33 @@ impl SourceFilter {
         };
         self.gate.count_malformed();
         tracing::debug!(source = %from, why = refused.why, "SIP message refused");
-        answer(&connection, refused.answer).await;
+        self.answer(connection, refused.answer);
         None
     }
 
-    /// Whether the source may send this, too. What is of a call that lives is not counted, and no response is:
-    /// dropped, it would not come again, and there are no more of them than there are calls and questions of ours.
+    /// Sends the response to a request that the stack does not see. Does not wait for it: the stack hears nobody
+    /// meanwhile, and a peer may be slow to read.
+    fn answer(&self, connection: SipConnection, response: Option<Vec<u8>>) {
+        let Some(Ok(response)) = response.map(|response| SipMessage::try_from(&response[..])) else { return };
+        let Ok(place) = self.answers.clone().try_acquire_owned() else { return };
+        tokio::spawn(async move {
+            if let Err(error) = connection.send(response, None).await {
+                tracing::debug!(error = describe(&error), "refusal not sent");
+            }
+            drop(place);
+        });
+    }
+
+    /// Whether the source may send this, too. What is of a call that lives is not counted, nor is what begins
+    /// nothing: responses and ACK, which come once and only to what was said before.
     fn has_room(&self, message: &SipMessage, from: &SipAddr) -> bool {
         let counts = match message {
             SipMessage::Response(_) => false,
-            SipMessage::Request(request) => !self.is_of_a_call(request),
+            SipMessage::Request(request) => match request.method {
+                Method::Ack => false,
+                Method::Cancel => !self.knows_call_of(request),
+                _ => !self.is_of_a_call(request),
+            },
         };
         let source = from.get_socketaddr();
         !counts || source.is_ok_and(|from| self.gate.has_room(from.ip(), Instant::now()))
@@ -117,15 +143,11 @@ impl SourceFilter {
 
     fn is_of_a_call(&self, request: &Request) -> bool {
         let in_dialog = matches!(request.to_header().map(|to| to.tag()), Ok(Ok(Some(_))));
-        in_dialog && request.call_id_header().is_ok_and(|id| self.sources.knows_call(id.value()))
+        in_dialog && self.knows_call_of(request)
     }
-}
 
-/// Sends the response to a request that the stack does not see.
-async fn answer(connection: &SipConnection, response: Option<Vec<u8>>) {
-    let Some(Ok(response)) = response.map(|response| SipMessage::try_from(&response[..])) else { return };
-    if let Err(error) = connection.send(response, None).await {
-        tracing::debug!(error = describe(&error), "refusal not sent");
+    fn knows_call_of(&self, request: &Request) -> bool {
+        request.call_id_header().is_ok_and(|id| self.sources.knows_call(id.value()))
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, UdpSocket},
+    net::{TcpSocket, TcpStream, UdpSocket},
 };
 
 use callbox::sip::RateLimit;
@@ -174,6 +174,29 @@ async fn requests_over_a_connection_are_limited_as_datagrams_are() {
         }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peer_that_does_not_read_its_answers_holds_up_nobody() {
+    // Answers to so many do not fit into the buffers between.
+    const SENT: usize = 20_000;
+    let allow = vec!["127.0.0.0/8".parse().unwrap()];
+    let friends = TrunkConfig { allow, ..trunk(([127, 0, 0, 1], 9).into()) };
+    let rate_limit = RateLimit { trunk_per_second: 1, trunk_burst: 5, ..RateLimit::default() };
+    let (node, _calls) = SipNode::start(Config { rate_limit, ..config(vec![friends]) }).await.unwrap();
+    let to = node.local_address();
+    let deaf = TcpSocket::new_v4().unwrap();
+    deaf.set_recv_buffer_size(4_096).unwrap();
+    let mut deaf = within("connecting", deaf.connect(to)).await.unwrap();
+    let ask = options(deaf.local_addr().unwrap(), to).replace("SIP/2.0/UDP", "SIP/2.0/TCP");
+    within("writing", deaf.write_all(ask.repeat(SENT).as_bytes())).await.unwrap();
+    let other = socket("127.0.0.2").await;
+    let ask = options(other.local_addr().unwrap(), to);
+    // Half of the time after which the connection counts as dead.
+    let answer = tokio::time::timeout(Duration::from_secs(10), asked(&other, to, &ask)).await;
+    let answer = answer.expect("others are heard meanwhile");
+    assert!(answer.starts_with("SIP/2.0 200"), "{answer}");
+    eventually("every request", || node.stats().dropped.limited > SENT as u64 * 9 / 10).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

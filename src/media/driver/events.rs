@@ -107,16 +107,37 @@ impl MediaEvents {
 impl Drop for MediaEvents {
     fn drop(&mut self) {
         let mut state = self.0.lock();
-        (state.over, state.events) = (true, VecDeque::new());
+        state.over = true;
+        let left = (std::mem::take(&mut state.events), state.listener.take());
+        // Whose destructors are not ours to wait for under the lock.
+        drop(state);
+        drop(left);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures_util::{FutureExt, future::join};
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        task::Wake,
+        time::Duration,
+    };
+
+    use futures_util::FutureExt;
+    use tokio::time::timeout;
 
     use super::*;
     use crate::media::jitter::FrameKind;
+
+    /// How often somebody was woken.
+    #[derive(Default)]
+    struct Times(AtomicUsize);
+
+    impl Wake for Times {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 
     fn frame(start: u64) -> MediaEvent {
         MediaEvent::Frame { start, pcm: vec![], kind: FrameKind::Silence }
@@ -150,23 +171,47 @@ mod tests {
         assert_eq!(std::iter::from_fn(|| events.try_recv()).count(), 32 + SPARE);
     }
 
-    #[tokio::test]
-    async fn a_listener_that_waits_is_woken_and_ends_with_the_leg() {
+    #[test]
+    fn who_waits_is_woken_once_for_what_comes_and_by_the_end() {
         let (mut sink, mut events) = queue(32);
-        let leg = async {
-            for n in 0..100 {
-                tell(&mut sink, frame(n));
-                tokio::task::yield_now().await;
+        let times = Arc::<Times>::default();
+        let waker = Waker::from(times.clone());
+        let mut context = Context::from_waker(&waker);
+        let woken = || times.0.load(Ordering::Relaxed);
+        assert!(sink.send(frame(0)).is_none(), "nobody waits");
+        assert_eq!(events.poll_recv(&mut context), Poll::Ready(Some(frame(0))));
+        assert_eq!(events.poll_recv(&mut context), Poll::Pending);
+        let listener = sink.send(frame(1)).expect("somebody waits");
+        assert_eq!(woken(), 0, "not before it is said");
+        assert!(sink.send(frame(2)).is_none(), "it is known by now");
+        listener.wake();
+        assert_eq!(woken(), 1);
+        assert_eq!(events.poll_recv(&mut context), Poll::Ready(Some(frame(1))));
+        assert_eq!(events.poll_recv(&mut context), Poll::Ready(Some(frame(2))));
+        assert_eq!(events.poll_recv(&mut context), Poll::Pending);
+        drop(sink);
+        assert_eq!(woken(), 2);
+        assert_eq!(events.poll_recv(&mut context), Poll::Ready(None));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn listener_in_a_task_of_its_own_hears_all_and_ends_with_the_leg() {
+        let (mut sink, mut events) = queue(32);
+        let listener = tokio::spawn(async move {
+            let mut heard = Vec::new();
+            while let Some(event) = events.recv().await {
+                heard.push(event);
             }
-            drop(sink);
-        };
-        let listener = async {
-            for n in 0..100 {
-                assert_eq!(events.recv().await, Some(frame(n)));
-            }
-            assert_eq!(events.recv().await, None);
-        };
-        join(leg, listener).await;
+            heard
+        });
+        for n in 0..30 {
+            tell(&mut sink, frame(n));
+            // Sometimes it waits by now, and sometimes it does not.
+            tokio::time::sleep(Duration::from_millis(n % 3)).await;
+        }
+        drop(sink);
+        let heard = timeout(Duration::from_secs(20), listener).await.expect("the events end").unwrap();
+        assert_eq!(heard, (0..30).map(frame).collect::<Vec<_>>());
     }
 
     #[tokio::test]

@@ -67,6 +67,13 @@ impl Workbench {
     }
 }
 
+impl Drop for Workbench {
+    /// Of a thread that fails, too.
+    fn drop(&mut self) {
+        self.wake();
+    }
+}
+
 pub struct LiveLeg {
     seat: Seat,
     // In its place, and not elsewhere: memory that is asked for early is known by one address.
@@ -86,7 +93,8 @@ pub struct LiveLeg {
 impl LiveLeg {
     /// Begins the session, whose first tick is due at `at`: that fixes the leg's phase.
     pub fn begin(start: Start, at: Instant) -> Self {
-        let Start { seat, config, commands, events, presence } = start;
+        let Start { seat, config, commands, events, mut presence } = start;
+        presence.begin();
         LiveLeg {
             seat,
             session: Session::new(config, at),

@@ -13,7 +13,7 @@ use std::{
 
 /// Thousandths of its time after which a thread takes no more legs while another has room: what is left serves
 /// those that it has in the worst of their 20 ms.
-const BUSY: u32 = 500;
+const BUSY: u64 = 500;
 /// Over which the time is measured: shorter than a ramp, longer than a hiccup.
 const WINDOW: Duration = Duration::from_millis(200);
 
@@ -22,6 +22,7 @@ const WINDOW: Duration = Duration::from_millis(200);
 pub struct Load {
     /// That are live, or reserved.
     legs: AtomicUsize,
+    live: AtomicUsize,
     /// Thousandths of its time.
     busy: AtomicU32,
 }
@@ -31,31 +32,47 @@ impl Load {
         self.legs.load(Ordering::Relaxed)
     }
 
+    /// Thousandths of its time once the reserved legs are live, if those are like the others.
+    fn expected(&self) -> u64 {
+        let (legs, live) = (self.legs() as u64, self.live.load(Ordering::Relaxed).max(1) as u64);
+        u64::from(self.busy.load(Ordering::Relaxed)) * legs.max(live) / live
+    }
+
     fn has_room(&self, full: usize) -> bool {
-        let (legs, busy) = (self.legs(), self.busy.load(Ordering::Relaxed));
-        legs == 0 || legs < full && busy < BUSY
+        self.legs() == 0 || self.legs() < full && self.expected() < BUSY
     }
 }
 
 /// The first that has room for another leg where `full` are enough; where none has, the least busy.
 pub fn choose<T>(threads: &[T], load: impl Fn(&T) -> &Load, full: usize) -> Option<&T> {
-    let least = |thread: &&T| (load(thread).busy.load(Ordering::Relaxed), load(thread).legs());
+    let least = |thread: &&T| (load(thread).expected(), load(thread).legs());
     threads.iter().find(|thread| load(thread).has_room(full)).or_else(|| threads.iter().min_by_key(least))
 }
 
 /// Counts a leg on its thread.
-pub struct Presence(Arc<Load>);
+pub struct Presence {
+    load: Arc<Load>,
+    live: bool,
+}
 
 impl Presence {
     pub fn new(load: Arc<Load>) -> Self {
         load.legs.fetch_add(1, Ordering::Relaxed);
-        Presence(load)
+        Presence { load, live: false }
+    }
+
+    /// From here on the leg is ticked.
+    pub fn begin(&mut self) {
+        if !std::mem::replace(&mut self.live, true) {
+            self.load.live.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.0.legs.fetch_sub(1, Ordering::Relaxed);
+        self.load.live.fetch_sub(usize::from(self.live), Ordering::Relaxed);
+        self.load.legs.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -81,6 +98,11 @@ impl Timesheet {
             (self.since, self.worked) = (now, Duration::ZERO);
         }
     }
+
+    /// The thread has nothing to do.
+    pub fn rest(&mut self) {
+        self.load.busy.store(0, Ordering::Relaxed);
+    }
 }
 
 #[cfg(test)]
@@ -88,7 +110,7 @@ mod tests {
     use super::*;
 
     fn load(legs: usize, busy: u32) -> Load {
-        Load { legs: legs.into(), busy: busy.into() }
+        Load { legs: legs.into(), live: legs.into(), busy: busy.into() }
     }
 
     fn chosen(loads: [(usize, u32); 3]) -> usize {
@@ -114,6 +136,13 @@ mod tests {
     }
 
     #[test]
+    fn legs_that_ring_weigh_what_live_ones_do() {
+        assert!(!Load { live: 100.into(), ..load(300, 200) }.has_room(1_000), "600 once they are answered");
+        assert!(Load { live: 100.into(), ..load(200, 200) }.has_room(1_000));
+        assert!(Load { live: 0.into(), ..load(200, 0) }.has_room(1_000), "of which nothing is known");
+    }
+
+    #[test]
     fn time_at_work_is_told_once_a_window() {
         let (load, begun) = (Arc::<Load>::default(), Instant::now());
         let mut sheet = Timesheet::new(load.clone(), begun);
@@ -132,9 +161,11 @@ mod tests {
     #[test]
     fn legs_are_counted_while_they_are_there() {
         let load = Arc::<Load>::default();
-        let presence = [Presence::new(load.clone()), Presence::new(load.clone())];
-        assert_eq!(load.legs(), 2);
+        let mut presence = [Presence::new(load.clone()), Presence::new(load.clone())];
+        presence[0].begin();
+        presence[0].begin();
+        assert_eq!((load.legs(), load.live.load(Ordering::Relaxed)), (2, 1));
         drop(presence);
-        assert_eq!(load.legs(), 0);
+        assert_eq!((load.legs(), load.live.load(Ordering::Relaxed)), (0, 0));
     }
 }

@@ -63,7 +63,7 @@ fn plane(sockets: SocketMode) -> MediaPlane {
     threaded(sockets, 1)
 }
 
-/// Whose legs are on different threads as far as there are some.
+/// Whose first legs are on different threads.
 fn threaded(sockets: SocketMode, threads: usize) -> MediaPlane {
     let bind = Ipv4Addr::LOCALHOST.into();
     MediaPlane::start(Config { bind, sockets, threads, legs_per_thread: 1, ..Config::default() }).unwrap()

@@ -71,13 +71,14 @@ impl Worker {
         rise_above_models();
         wake_on_time();
         loop {
-            match self.wait() {
+            let message = self.wait();
+            let begun = Instant::now();
+            match message {
                 Ok(ToWorker::Adopt(start)) => self.adopt(*start),
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(ToWorker::Shutdown) | Err(RecvTimeoutError::Disconnected) => break,
             }
-            let begun = Instant::now();
-            self.tick(begun);
+            self.tick(Instant::now());
             self.timesheet.enter(begun, Instant::now());
         }
         for call in self.legs.calls() {
@@ -86,10 +87,13 @@ impl Worker {
     }
 
     /// Sleeps until a leg is due or a new one comes.
-    fn wait(&self) -> Result<ToWorker, RecvTimeoutError> {
+    fn wait(&mut self) -> Result<ToWorker, RecvTimeoutError> {
         match self.until_due() {
             Some(due) => self.inbox.recv_timeout(due.saturating_duration_since(Instant::now())),
-            None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            None => {
+                self.timesheet.rest();
+                self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            }
         }
     }
 

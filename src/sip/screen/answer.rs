@@ -45,11 +45,25 @@ pub(super) fn to(raw: &Raw<'_>, source: SocketAddr, fault: &Fault) -> Option<Vec
 /// (RFC 3581).
 fn seen_from(vias: &str, source: SocketAddr) -> String {
     let (top, rest) = vias.split_at(elements(vias).first().map_or(0, |top| top.len()));
-    let mut top = format!("{top};received={}", source.ip().to_canonical());
+    let mut top = format!("{};received={}", without_received(top), source.ip().to_canonical());
     if let Some(at) = end_of_empty_rport(&top) {
         top.insert_str(at, &format!("={}", source.port()));
     }
     top + rest
+}
+
+/// One that stands there already may be the sender's own word.
+fn without_received(via: &str) -> String {
+    let ends = outside(via).filter(|(_, c)| *c == ';').map(|(at, _)| at).chain([via.len()]);
+    let (mut from, mut kept) = (0, String::new());
+    for end in ends {
+        let (part, name) = (&via[from..end], via[from..end].trim_start_matches(';').split('=').next());
+        if !name.is_some_and(|name| name.trim().eq_ignore_ascii_case("received")) {
+            kept.push_str(part);
+        }
+        from = end;
+    }
+    kept
 }
 
 fn end_of_empty_rport(via: &str) -> Option<usize> {

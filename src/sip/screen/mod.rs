@@ -52,8 +52,8 @@ pub(super) fn screen(message: &[u8], source: SocketAddr) -> Result<Vec<u8>, Refu
     Ok(plain)
 }
 
-/// What a sound request is answered that its sender may repeat, or take elsewhere, in a second (section 21.5.4).
-/// `None` where nothing may be answered.
+/// What a request is answered, sound or not, that its sender may repeat in a second, or take elsewhere (section
+/// 21.5.4). `None` where nothing may be answered.
 pub(super) fn busy(message: &[u8], source: SocketAddr) -> Option<Vec<u8>> {
     let retry = Some(("Retry-After", "1"));
     let fault = Fault { status: 503, reason: "Service Unavailable", field: retry };

@@ -143,6 +143,10 @@ fn answer_copies_what_finds_the_request_again() {
         assert!(text.contains(&format!("{line}\r\n")), "{text}");
     }
     assert!(text.contains("To: <sip:c@d>;tag=") && text == answer(), "one tag for every copy: {text}");
+    let seen = FIELDS.replace(";branch", ";Received =203.0.113.1;branch").replace("OPTIONS", "INVITE");
+    let text = String::from_utf8(screened(&options(&seen)).unwrap_err().answer.unwrap()).unwrap();
+    let via = "Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;received=198.51.100.9\r\n";
+    assert!(text.contains(via), "what we see and nothing else: {text}");
 }
 
 #[test]
