@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use callbox::base::audio::Codec;
 use callbox::media::codec::g711;
 use callbox::media::rtcp::{self, Outgoing, ReportBlock};
 use callbox::media::rtp::{Header, Packet, SequenceNumber, Ssrc, Timestamp};
@@ -25,6 +26,7 @@ pub struct Came {
 pub struct FarEnd {
     socket: Arc<UdpSocket>,
     came: Arc<Mutex<Vec<Came>>>,
+    heard: Arc<Mutex<Vec<u8>>>,
     hearing: JoinHandle<()>,
     speaking: Mutex<Option<JoinHandle<()>>>,
     reporting: Mutex<Option<JoinHandle<()>>>,
@@ -33,9 +35,9 @@ pub struct FarEnd {
 impl FarEnd {
     pub async fn new() -> FarEnd {
         let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
-        let came = Arc::new(Mutex::new(Vec::new()));
-        let hearing = tokio::spawn(hear(socket.clone(), came.clone()));
-        FarEnd { socket, came, hearing, speaking: Mutex::default(), reporting: Mutex::default() }
+        let (came, heard) = (Arc::new(Mutex::new(Vec::new())), Arc::<Mutex<Vec<u8>>>::default());
+        let hearing = tokio::spawn(hear(socket.clone(), came.clone(), heard.clone()));
+        FarEnd { socket, came, heard, hearing, speaking: Mutex::default(), reporting: Mutex::default() }
     }
 
     pub fn port(&self) -> String {
@@ -47,6 +49,11 @@ impl FarEnd {
         self.came.lock().clone()
     }
 
+    /// What all packets so far held, in their order of coming.
+    pub fn heard(&self) -> Vec<u8> {
+        self.heard.lock().clone()
+    }
+
     /// Waits until `count` more packets have come, and gives the last.
     pub async fn hears(&self, count: usize) -> Came {
         let wanted = self.came.lock().len() + count;
@@ -56,7 +63,12 @@ impl FarEnd {
 
     /// Sends μ-law every 20 ms until it is told to be silent.
     pub fn speaks(&self, to: SocketAddr) {
-        *self.speaking.lock() = Some(tokio::spawn(speak(self.socket.clone(), to)));
+        self.speaks_in(Codec::Pcmu, to);
+    }
+
+    /// Likewise in either law.
+    pub fn speaks_in(&self, codec: Codec, to: SocketAddr) {
+        *self.speaking.lock() = Some(tokio::spawn(speak(self.socket.clone(), codec, to)));
     }
 
     /// Tells how the stream of this packet is heard, again and again, on the port above the one it came from.
@@ -77,24 +89,29 @@ impl Drop for FarEnd {
     }
 }
 
-async fn hear(socket: Arc<UdpSocket>, came: Arc<Mutex<Vec<Came>>>) {
+async fn hear(socket: Arc<UdpSocket>, came: Arc<Mutex<Vec<Came>>>, heard: Arc<Mutex<Vec<u8>>>) {
     let mut datagram = [0; 1_500];
     while let Ok((length, from)) = socket.recv_from(&mut datagram).await {
-        if let Ok(Packet { header, .. }) = Packet::parse(&datagram[..length]) {
+        if let Ok(Packet { header, payload, .. }) = Packet::parse(&datagram[..length]) {
+            heard.lock().extend(payload);
             came.lock().push(Came { at: Instant::now(), from, header });
         }
     }
 }
 
-async fn speak(socket: Arc<UdpSocket>, to: SocketAddr) {
+async fn speak(socket: Arc<UdpSocket>, codec: Codec, to: SocketAddr) {
+    let (payload_type, encode): (u8, fn(i16) -> u8) = match codec {
+        Codec::Pcma => (8, g711::encode_alaw),
+        _ => (0, g711::encode_ulaw),
+    };
     // Fourteen whole waves: one packet's sound goes on where that of the other ended.
-    let voice: Vec<u8> = tone(700.0, 160, 8_000).into_iter().map(g711::encode_ulaw).collect();
+    let voice: Vec<u8> = tone(700.0, 160, 8_000).into_iter().map(encode).collect();
     let mut ticks = tokio::time::interval(Duration::from_millis(20));
     for n in 0u32.. {
         ticks.tick().await;
         let header = Header {
             marker: n == 0,
-            payload_type: 0,
+            payload_type,
             sequence: SequenceNumber(n as u16),
             timestamp: Timestamp(n * 160),
             ssrc: Ssrc(9),

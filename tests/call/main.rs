@@ -18,6 +18,9 @@ mod handing_over;
 #[path = "../support/kamailio.rs"]
 mod kamailio;
 mod keys;
+mod late_offer;
+mod line_quality;
+mod lossy_path;
 mod nat;
 mod open_line;
 mod opus_recording;

@@ -176,7 +176,7 @@ impl Life {
 }
 
 /// The message with another port for its audio, and the port that it names.
-fn with_media_at(message: &str, port: u16) -> (String, Option<u16>) {
+pub fn with_media_at(message: &str, port: u16) -> (String, Option<u16>) {
     let named = message.split_once("m=audio ").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
     let (Some(named), Some((head, body))) = (named, message.split_once("\r\n\r\n")) else {
         return (message.to_owned(), None);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use callbox::base::Fault;
 use callbox::call::event::Ending;
 use callbox::call::record::{CallPlan, CallStatus, EndedBy};
-use callbox::eval::phone::{Answering, CallReport, Config, Phone};
+use callbox::eval::phone::{Answering, CallReport, Config, Line, Phone, Step, turns};
 use callbox::media::codec::g711;
 use callbox::media::{MediaEvent, MediaPlane, MediaStats};
 use callbox::sip::sdp::{self, Local};
@@ -425,7 +425,9 @@ async fn is_held_and_resumed(hold: &Hold) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_call_of_many_has_audio_both_ways() {
     const CALLS: u32 = 20;
-    let mut phone = listening().await;
+    let script = vec![Step::Say(Line::new("a tone", &tone(700.0, 80_000, 8_000)))];
+    let pace = turns::Config { greet: true, ..turns::Config::default() };
+    let mut phone = Phone::start(Config { script, pace, ..Config::default() }, None).await.unwrap();
     let port = (free_port() & !1).to_string();
     let more = ["-rtp_echo", "-mp", &port, "-r", "10"];
     let peer = Sipp::uac("uac_echo", phone.address(), free_port(), CALLS, &more);
@@ -433,6 +435,8 @@ async fn every_call_of_many_has_audio_both_ways() {
         let report = phone.next_call().await;
         let stats = report.media.unwrap();
         assert!(stats.packets_sent > 20 && stats.packets_received > 20, "{stats:?}");
+        let heard = report.audio.chunks_exact(800).filter(|part| purest(part) > 0.9).count();
+        assert!(heard >= 5, "{heard} tenths of a second of its own tone come back: {stats:?}");
     }
     peer.succeeds().await;
     phone.shutdown().await;

@@ -21,6 +21,8 @@ mod program;
 mod sound;
 mod swap;
 mod telephone;
+mod transfers;
+mod vouched;
 #[path = "../support/waiting.rs"]
 mod waiting;
 

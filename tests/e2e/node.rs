@@ -56,9 +56,18 @@ impl Node {
     }
 
     pub async fn with(telephone: SocketAddr, more: &str) -> Node {
+        Node::changed(telephone, more, &[]).await
+    }
+
+    /// With the latter of each pair in the place of the former, in its configuration.
+    pub async fn changed(telephone: SocketAddr, more: &str, changes: &[(&str, &str)]) -> Node {
         let dir = tempfile::tempdir().unwrap();
         let (http, sip) = (free_tcp(), (Ipv4Addr::LOCALHOST, free_port()).into());
-        fs::write(dir.path().join("callbox.toml"), config(http, sip, telephone, more)).unwrap();
+        let config = changes.iter().fold(config(http, sip, telephone, more), |config, (old, new)| {
+            assert!(config.contains(old), "{old} is not in the configuration");
+            config.replace(old, new)
+        });
+        fs::write(dir.path().join("callbox.toml"), config).unwrap();
         let process = serve(dir.path());
         let node = Node { process, dir, http, sip, client: reqwest::Client::new() };
         node.is_well().await;

@@ -114,6 +114,11 @@ pub const MUST_HAVES: &[MustHave] = &[
     must("relatch", "only a re-INVITE moves it", "livekit/sip#424"),
     must("media-address", "media comes from other addresses than signalling", "Bandwidth: 204138866"),
     must("noise", "noise at the ports of a live call is not heard and moves nothing", "issue: hostile input"),
+    must(
+        "quality",
+        "round trip, loss and a score of either direction are on the call's record",
+        "RFC 3550, ITU-T G.107; issue: media",
+    ),
     must("shared-port", "calls that share a port are told apart", "issue: density"),
     must("recording-opus", "a call is recorded as Opus in Ogg", "issue: media"),
     must("recording-pace", "a disk that stands still holds no packet up", "issue: media"),
@@ -176,6 +181,11 @@ pub const MUST_HAVES: &[MustHave] = &[
     ),
     must("bridge-refused", "so it is where the trunk refuses REFER", "issue: transfer"),
     must("bridge-hang-up", "either party of a bridged transfer ends it for both", "issue: transfer"),
+    must(
+        "transfer-rules",
+        "whom the rules refuse at the time of a transfer no trunk is asked for",
+        "issue: transfer",
+    ),
     must("warm", "an agent introduces a caller before they are connected", "issue: transfer"),
 ];
 
@@ -272,6 +282,8 @@ pub const ROWS: &[Row] = &[
     row("relatch", &[SIPP], "call::trunk_media::only_a_reinvite_moves_latched_media"),
     row("media-address", &[SIPP], "call::trunk_media::media_may_come_from_another_address_than_signalling"),
     row("noise", &[], "hostile::noise::noise_at_the_ports_of_live_calls_is_not_heard_and_moves_nothing"),
+    row("quality", &[BARESIP], "call::line_quality::record_says_how_a_good_line_was_both_ways"),
+    row("quality", &[BARESIP], "call::line_quality::record_says_how_much_a_bad_line_lost_both_ways"),
     row("shared-port", &[BARESIP], "call::wideband::baresip_speaks_and_reports_to_a_port_that_calls_share"),
     row(
         "shared-port",
@@ -310,6 +322,7 @@ pub const ROWS: &[Row] = &[
         &[SIPP],
         "sip::inbound::invite_without_an_offer_gets_ours_and_brings_the_answer_in_its_ack",
     ),
+    row("late-offer-in", &[SIPP], "call::late_offer::answer_in_the_ack_is_spoken_and_heard"),
     row("late-offer-within", &[SIPP], "sip::dialogs::hold_in_every_form_is_mirrored"),
     row("prack-caller", &[SIPP], "sip::dialogs::reliable_responses_are_acknowledged_in_their_order"),
     row(
@@ -441,6 +454,16 @@ pub const ROWS: &[Row] = &[
     ),
     row("diversion", &[SIPP], "sip::identity::carriers_verdict_and_the_number_called_first_are_kept"),
     row("verstat", &[SIPP], "sip::identity::carriers_verdict_and_the_number_called_first_are_kept"),
+    row(
+        "verstat",
+        &[SIPP],
+        "e2e::vouched::record_says_what_the_carrier_vouches_for_and_who_was_called_first",
+    ),
+    row(
+        "diversion",
+        &[SIPP],
+        "e2e::vouched::record_says_what_the_carrier_vouches_for_and_who_was_called_first",
+    ),
     row("srtp", &[BARESIP], "call::secure::baresip_is_called_encrypted"),
     row("srtp", &[BARESIP], "call::secure::baresip_calls_encrypted"),
     row("srtp", &[BARESIP], "call::short_tags::baresip_is_called_with_short_tags"),
@@ -480,6 +503,7 @@ pub const ROWS: &[Row] = &[
         "call::transfer::a_caller_who_asks_for_a_person_is_connected_and_both_hear_each_other",
     ),
     row("bridge-hang-up", &[], "call::transfer::the_model_hands_over_by_its_tool_to_a_leg_of_another_codec"),
+    row("transfer-rules", &[SIPP], "e2e::transfers::number_that_the_rules_refuse_by_now_is_not_dialled"),
     row("warm", &[BARESIP, KAMAILIO], "call::warm_phones::telephone_that_says_yes_is_put_through"),
     row("warm", &[BARESIP, KAMAILIO], "call::warm_phones::telephone_that_presses_one_is_put_through"),
     row("warm", &[BARESIP, KAMAILIO], "call::warm_phones::telephone_that_says_no_is_let_go"),

@@ -1,10 +1,16 @@
 //! What many calls need of a rig that was made for single ones.
 
+use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 use callbox::call::event::CallChange;
+use rand::RngExt;
 
+use crate::eventually;
 use crate::rig::{Rig, Script, Story};
+
+/// Below what the system gives to whoever asks for any port.
+const PORTS: std::ops::Range<u16> = 10_000..30_000;
 
 impl Script {
     /// T1 of SIP's timers: on a lossy line a short one ends sooner what must be given up.
@@ -20,21 +26,36 @@ impl Script {
         self.rtp_timeout_ms = 5_000;
         self
     }
+
+    /// So many pairs of ports for RTP and no more; each rests for a while after a call.
+    pub fn with_ports(mut self, pairs: u16, rest: Duration) -> Self {
+        let is_free = |port| UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+        let first = std::iter::repeat_with(|| rand::rng().random_range(PORTS) & !1)
+            .find(|first| (*first..first + 2 * pairs).all(is_free))
+            .expect("looks on until there is one");
+        self.ports = (first, first + 2 * pairs - 1);
+        self.port_rest_ms = rest.as_millis() as u64;
+        self
+    }
 }
 
 impl Rig {
-    /// The stories of calls that have closed since the last look, with their recordings removed.
+    /// The stories of calls that have closed since the last look.
     pub fn take_closed(&self) -> Vec<Story> {
         let is_closed = |changes: &[CallChange]| matches!(changes.last(), Some(CallChange::Closed));
         let mut told = self.told.lock();
-        let closed: Vec<Story> =
-            told.extract_if(|_, changes| is_closed(changes)).map(|(_, changes)| Story(changes)).collect();
-        for story in &closed {
-            if let Some(file) = story.recording_file() {
-                let _ = std::fs::remove_file(self.recordings.path().join(file));
-            }
-        }
-        closed
+        told.extract_if(|_, changes| is_closed(changes)).map(|(_, changes)| Story(changes)).collect()
+    }
+
+    /// Of a rig with so many pairs of ports: every one can be had again.
+    pub async fn all_ports_are_free(&self, pairs: u16) {
+        // What is given back rests: what was had once is kept.
+        let mut legs = Vec::new();
+        eventually("every port is given back", || {
+            legs.extend(std::iter::from_fn(|| self.media.reserve().ok()));
+            legs.len() == usize::from(pairs)
+        })
+        .await;
     }
 
     /// Calls of which something is left: dialled or answered, in the media plane, or told of and not closed.

@@ -106,10 +106,17 @@ impl Rig {
             ..sip::Config::default()
         };
         let (sip, mut incoming) = SipNode::start(config).await.unwrap();
-        let (bind, sockets) = ([127, 0, 0, 1].into(), script.sockets);
-        let rtp_timeout_ms = script.rtp_timeout_ms;
-        let bind = media::Config { bind, sockets, rtp_timeout_ms, ..media::Config::default() };
-        let media = Arc::new(MediaPlane::start(bind).unwrap());
+        let (port_min, port_max) = script.ports;
+        let media = media::Config {
+            bind: [127, 0, 0, 1].into(),
+            sockets: script.sockets,
+            port_min,
+            port_max,
+            port_rest_ms: script.port_rest_ms,
+            rtp_timeout_ms: script.rtp_timeout_ms,
+            ..media::Config::default()
+        };
+        let media = Arc::new(MediaPlane::start(media).unwrap());
         let recordings = tempfile::tempdir().unwrap();
         let (events, inbox) = mpsc::channel(256);
         let engines = script.engines(&script.utterances);

@@ -31,6 +31,9 @@ pub struct Script {
     pub rtp_timeout_ms: u64,
     pub(super) opus: bool,
     pub(super) sockets: media::SocketMode,
+    /// Of RTP; 0 and 0 lets the system choose.
+    pub ports: (u16, u16),
+    pub port_rest_ms: u64,
 }
 
 impl Script {
@@ -54,6 +57,8 @@ impl Script {
             rtp_timeout_ms: media::Config::default().rtp_timeout_ms,
             opus: false,
             sockets: media::SocketMode::PerCall,
+            ports: (0, 0),
+            port_rest_ms: media::Config::default().port_rest_ms,
         }
     }
 
