@@ -98,7 +98,7 @@ impl Driver {
     pub(super) fn on_session_kept(&mut self, response: &Response) {
         let expires = session_expires(&response.headers);
         let agreed = self.core.config.terms().and_then(|terms| terms.accept(expires));
-        self.begin_session(agreed);
+        self.begin_session(agreed.or_else(|| self.session.as_ref()?.unnamed()));
         if let Some(sdp) = body_text(&response.body)
             && self.heard_description.as_ref() != Some(&sdp)
         {

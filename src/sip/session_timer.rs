@@ -226,6 +226,13 @@ impl Timer {
         self.min_se
     }
 
+    /// What holds on after a 2xx that names no interval, as one does of a peer that knows no timers. It needs
+    /// no more refreshes (section 7.2), but ours go on: they are how we learn that it vanished.
+    pub fn unnamed(&self) -> Option<Agreed> {
+        let Timer { interval, refresher, .. } = *self;
+        (refresher == Refresher::Us).then_some(Agreed { interval, refresher })
+    }
+
     pub fn poll_timeout(&self) -> Instant {
         self.refresh_at.map_or(self.expires_at, |refresh| refresh.min(self.expires_at))
     }
@@ -324,6 +331,13 @@ mod tests {
         let mut timer = Timer::new(start, agreed(90, Refresher::Peer));
         assert_eq!(timer.handle_timeout(start + seconds(59)), None);
         assert_eq!(timer.handle_timeout(start + seconds(60)), Some(Due::Expired));
+    }
+
+    #[test]
+    fn refreshes_of_ours_go_on_where_the_peer_names_no_interval() {
+        let timer = |refresher| Timer::new(Instant::now(), agreed(600, refresher));
+        assert_eq!(timer(Refresher::Us).unnamed(), Some(agreed(600, Refresher::Us)));
+        assert_eq!(timer(Refresher::Peer).unnamed(), None);
     }
 
     #[test]

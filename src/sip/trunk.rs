@@ -65,7 +65,7 @@ pub struct TrunkConfig {
     /// Trunks of the lowest priority are tried first.
     #[serde(default)]
     pub priority: u16,
-    /// Share of the calls among trunks of one priority.
+    /// Share of the calls among trunks of one priority; 0: those that no other of them can take.
     #[serde(default = "TrunkConfig::default_weight")]
     pub weight: u16,
     /// What numbers that it may call begin with, such as `+1`; none: any.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use callbox::media::comfort;
 use callbox::media::rtp::{HEADER_LEN, Header, SequenceNumber, Ssrc, Timestamp};
 
 const FILE_HEADER: usize = 24;
@@ -23,19 +24,34 @@ pub fn rewrite(from: &str, to: &Path, change: impl Fn(&mut [u8])) {
     fs::write(to, bytes).unwrap();
 }
 
-/// Writes a stream of `payloads`, one every `ms` milliseconds of 8 kHz audio.
-pub fn write(to: &Path, payload_type: u8, ms: u32, payloads: &[Vec<u8>]) {
+/// A packet of a stream of 8 kHz audio.
+pub struct Sent {
+    /// Milliseconds from the beginning of the stream.
+    pub at: u32,
+    pub payload_type: u8,
+    pub payload: Vec<u8>,
+}
+
+/// Sound cut into packets of `ms` milliseconds, the first of them at `at`; each sample is a byte.
+pub fn packets(payload_type: u8, at: u32, ms: u32, encoded: &[u8]) -> Vec<Sent> {
+    let cut = (0..).zip(encoded.chunks_exact(8 * ms as usize));
+    cut.map(|(n, part)| Sent { at: at + n * ms, payload_type, payload: part.to_vec() }).collect()
+}
+
+/// Writes a stream; SIPp sends each packet at its time. The first after silence is marked.
+pub fn write(to: &Path, packets: &[Sent]) {
     let mut file = [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 65_535, 1].map(u32::to_le_bytes).concat();
-    for (n, payload) in (0u32..).zip(payloads) {
+    for (n, Sent { at, payload_type, payload }) in packets.iter().enumerate() {
+        let noise = |packet: &Sent| packet.payload_type == comfort::PAYLOAD_TYPE;
         let header = Header {
-            marker: n == 0,
-            payload_type,
+            marker: !noise(&packets[n]) && packets[..n].last().is_none_or(noise),
+            payload_type: *payload_type,
             sequence: SequenceNumber(n as u16),
-            timestamp: Timestamp(n * ms * 8),
+            timestamp: Timestamp(at * 8),
             ssrc: Ssrc(7),
         };
         let length = (BELOW_RTP + HEADER_LEN + payload.len()) as u32;
-        let (seconds, micros) = (n * ms / 1_000, n * ms % 1_000 * 1_000);
+        let (seconds, micros) = (at / 1_000, at % 1_000 * 1_000);
         file.extend([seconds, micros, length, length].map(u32::to_le_bytes).concat());
         file.extend(below_rtp(HEADER_LEN + payload.len()));
         file.extend(header.to_bytes());

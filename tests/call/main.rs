@@ -13,6 +13,7 @@ mod certificates;
 mod condition;
 mod exchange;
 mod far_end;
+mod gateway;
 mod handing_over;
 #[path = "../support/kamailio.rs"]
 mod kamailio;
@@ -30,6 +31,7 @@ mod refer;
 mod rig;
 mod seams;
 mod secure;
+mod short_tags;
 mod srtp_nat;
 mod switchboard;
 mod tls_srtp;

@@ -27,7 +27,7 @@ pub const LIMIT: Duration = Duration::from_secs(30);
 /// What we play to baresip, which plays 700 Hz.
 const HZ: f64 = 440.0;
 
-async fn node(trunk: SocketAddr, srtp: Srtp) -> (SipNode, mpsc::Receiver<IncomingCall>) {
+pub async fn node(trunk: SocketAddr, srtp: Srtp) -> (SipNode, mpsc::Receiver<IncomingCall>) {
     let trunk = TrunkConfig { srtp, ..TrunkConfig::peer("baresip", trunk.into()) };
     let config =
         sip::Config { bind: ([127, 0, 0, 1], 0).into(), trunks: vec![trunk], ..sip::Config::default() };
@@ -62,7 +62,9 @@ pub struct Heard {
     /// What a listener on the wire makes of the RTP that came, and of what went.
     came: Vec<i16>,
     went: Vec<i16>,
-    stats: MediaStats,
+    /// Datagrams that came on RTCP's port.
+    pub reports: u64,
+    pub stats: MediaStats,
 }
 
 /// Seven seconds of a call, in which [`HZ`] is played.
@@ -72,7 +74,7 @@ pub async fn converse(sockets: &Sockets, agreed: &Negotiated) -> Heard {
     session.play(UtteranceId(1), tone(HZ, 6 * 8_000, 8_000), 8_000).unwrap();
     session.finish(UtteranceId(1));
     let (mut pcm, mut came, mut went) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut packet, mut report) = ([0; 2_048], [0; 2_048]);
+    let (mut packet, mut report, mut reports) = ([0; 2_048], [0; 2_048], 0);
     while pcm.len() < 7 * 8_000 {
         let due = session.poll_timeout().expect("a session always ticks");
         tokio::select! {
@@ -83,6 +85,7 @@ pub async fn converse(sockets: &Sockets, agreed: &Negotiated) -> Heard {
             }
             received = sockets.rtcp.recv_from(&mut report) => {
                 let (len, from) = received.unwrap();
+                reports += 1;
                 session.handle_rtcp(Instant::now(), from, &report[..len]);
             }
             () = tokio::time::sleep_until(due.into()) => session.handle_timeout(Instant::now()),
@@ -101,7 +104,7 @@ pub async fn converse(sockets: &Sockets, agreed: &Negotiated) -> Heard {
             }
         }
     }
-    Heard { pcm, came, went, stats: session.stats() }
+    Heard { pcm, came, went, reports, stats: session.stats() }
 }
 
 /// Decodes the payload of a packet as if it were plain μ-law.
@@ -129,9 +132,20 @@ pub async fn hang_up(mut call: SipCall, node: SipNode) {
     node.shutdown().await;
 }
 
-/// Both hear each other; whoever listens on the wire does if and only if it is plain.
+/// Both hear each other and read each other's reports; whoever listens on the wire hears if and only if it is
+/// plain.
 pub async fn check(baresip: &Baresip, heard: &Heard, encrypted: bool, what: &str) {
-    let Heard { pcm, came, went, stats } = heard;
+    hear_each_other(baresip, heard, encrypted, what).await;
+    let stats = &heard.stats;
+    assert_eq!((stats.unauthenticated, stats.replayed, stats.strangers), (0, 0, 0), "{what}: {stats:?}");
+    // Baresip opens a NAT with RTCP that is too short for a tag.
+    assert!(stats.malformed <= 1, "{what}: {stats:?}");
+    assert!(stats.rtcp > 0 && stats.far.is_some(), "{what}: reports are read both ways: {stats:?}");
+}
+
+/// Both sides, and whoever listens on the wire if and only if it is plain.
+pub async fn hear_each_other(baresip: &Baresip, heard: &Heard, encrypted: bool, what: &str) {
+    let Heard { pcm, came, went, stats, .. } = heard;
     assert!(level(pcm, 8_000, 700.0) > -20.0, "{what}: we hear baresip");
     eventually("baresip hears us", || baresip.heard(HZ) > -20.0).await;
     assert_eq!(stats.encrypted, encrypted, "{what}");
@@ -139,10 +153,6 @@ pub async fn check(baresip: &Baresip, heard: &Heard, encrypted: bool, what: &str
         let overheard = level(wire, 8_000, hz);
         assert_eq!(overheard > -20.0, !encrypted, "{what}: what {direction} is {overheard:.1} dB at {hz} Hz");
     }
-    assert_eq!((stats.unauthenticated, stats.replayed, stats.strangers), (0, 0, 0), "{what}: {stats:?}");
-    // Baresip opens a NAT with RTCP that is too short for a tag.
-    assert!(stats.malformed <= 1, "{what}: {stats:?}");
-    assert!(stats.rtcp > 0 && stats.far.is_some(), "{what}: reports are read both ways: {stats:?}");
 }
 
 /// We call a baresip; `Err` if that came to nothing.

@@ -113,6 +113,36 @@ async fn callers_refreshes_are_answered_and_begin_the_timer_anew() {
     settled(&node).await;
 }
 
+/// A call of SIPp's, in sessions of four seconds, which lives until SIPp hangs up.
+async fn is_called_by(scenario: &str) {
+    let port = peers::free_port();
+    let config = short_sessions(vec![trunk(([127, 0, 0, 1], port).into())], 1, 4);
+    let (node, mut calls) = SipNode::start(config).await.unwrap();
+    let peer = Sipp::uac(scenario, node.local_address(), port, 1, &[]);
+    let mut call = answer(take(&mut calls).await).await;
+    assert_eq!(end(&mut call).await, SipEnd::RemoteHangup);
+    peer.succeeds().await;
+    settled(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn session_that_the_caller_leaves_to_us_is_refreshed_again_and_again() {
+    is_called_by("uac_refreshed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn caller_that_knows_no_session_timers_is_refreshed_again_and_again() {
+    is_called_by("uac_refreshed_unaware").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn session_that_the_peer_refreshes_outlives_its_first_expiry() {
+    let (peer, node, mut call) = timed_call_of("uas_timer_refreshes", 4).await;
+    assert_eq!(end(&mut call).await, SipEnd::RemoteHangup);
+    peer.succeeds().await;
+    settled(&node).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn challenge_within_a_call_that_cannot_be_answered_leaves_the_call_as_it_was() {
     for password in [None, Some("wrong")] {
@@ -279,15 +309,14 @@ async fn options_are_answered_with_what_we_can() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn trunk_that_stops_answering_is_known_to_be_dead() {
-    let anyone = caller_at("127.0.0.0/8");
-    let (peer, _calls) = node(vec![anyone]).await;
-    let asked = TrunkConfig { options_interval_secs: 5, ..trunk(peer.local_address()) };
+    let nobody = ([127, 0, 0, 1], 9).into();
+    let carrier = Kamailio::start("proxy", "MD5", nobody).await;
+    let asked = TrunkConfig { options_interval_secs: 5, ..trunk(carrier.address) };
     let (node, _) = node(vec![asked]).await;
     let mut liveness = node.liveness("test").unwrap();
     let alive = |state: &Liveness| matches!(state, Liveness::Alive { .. });
     within("a first answer", liveness.wait_for(alive)).await.unwrap();
-    peer.shutdown().await;
-    drop(peer);
+    drop(carrier);
     let dead = |state: &Liveness| matches!(state, Liveness::Dead { .. });
     within("two missing answers", liveness.wait_for(dead)).await.unwrap();
 }

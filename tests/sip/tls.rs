@@ -33,6 +33,39 @@ async fn call_goes_out_over_tls_with_a_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn carrier_of_many_names_shows_the_certificate_of_the_one_that_is_asked_for() {
+    let authority = Authority::new();
+    let callee = Sipp::uas("uas_answer", 1, &[]).await;
+    let other = authority.sign_for("DNS:other.test", "20991231000000Z", "other");
+    let own = authority.sign_for("DNS:trunk.test", "20991231000000Z", "own");
+    let of_that_name = format!(
+        "[server:any]\nserver_name = trunk.test\nmethod = TLSv1.2+\ncertificate = {}\nprivate_key = {}",
+        own.certificate.display(),
+        own.key.display()
+    );
+    let carrier = Setup { server: of_that_name, ..Setup::new(&other, callee.address) }.start();
+    let as_named = |name: &str| {
+        let tls_name = Some(name.into());
+        config(vec![TrunkConfig { tls_name, ..tls_trunk(carrier.address, &authority) }])
+    };
+    // Whom the carrier knows no such name of sees its other certificate.
+    let (node, _) = SipNode::start(as_named("third.test")).await.unwrap();
+    let refused = async {
+        loop {
+            let error = node.options(None).await.unwrap_err().to_string();
+            // Until then nobody listens.
+            if error.contains("certificate") {
+                return error;
+            }
+        }
+    };
+    let refused = within("the refusal", refused).await;
+    assert!(refused.contains("not for third.test"), "{refused}");
+    let (node, _) = SipNode::start(as_named("trunk.test")).await.unwrap();
+    has_a_call(&node, callee).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn srv_target_by_tls_shows_the_certificate_of_the_name_that_was_asked_for() {
     let authority = Authority::new();
     let callee = Sipp::uas("uas_answer", 1, &[]).await;

@@ -18,11 +18,11 @@ async fn numbers_and_identity_are_written_as_trunks_want_them() {
     is_had("uas_identity").await;
 }
 
-/// What SIPp gets of a call by a trunk with these habits, which it answers.
-async fn messages_of(habits: impl FnOnce(TrunkConfig) -> TrunkConfig) -> String {
+/// What SIPp gets of a call to this number by a trunk with these habits, which it answers.
+async fn messages_of(to: &str, habits: impl FnOnce(TrunkConfig) -> TrunkConfig) -> String {
     let peer = Sipp::uas("uas_answer", 2, &[]).await;
     let (node, _) = node(vec![habits(trunk(peer.address))]).await;
-    let mut call = node.dial(dial()).await.unwrap();
+    let mut call = node.dial(Dial { to: number(to), ..dial() }).await.unwrap();
     answered(&mut call).await;
     call.handle.hang_up();
     assert_eq!(end(&mut call).await, SipEnd::LocalHangup);
@@ -33,13 +33,44 @@ async fn messages_of(habits: impl FnOnce(TrunkConfig) -> TrunkConfig) -> String 
 #[tokio::test(flavor = "multi_thread")]
 async fn caller_is_preferred_or_withheld_as_the_trunk_is_told() {
     let preferring = |trunk| TrunkConfig { identity: IdentityHeader::Ppi, ..trunk };
-    let messages = messages_of(preferring).await;
+    let messages = messages_of("+14155550123", preferring).await;
     assert!(messages.contains("\nP-Preferred-Identity: <sip:+14155550100@127.0.0.1>"), "{messages}");
     assert!(!messages.contains("P-Asserted-Identity"), "{messages}");
     let withholding = |trunk| TrunkConfig { withhold_caller_id: true, ..trunk };
-    let messages = messages_of(withholding).await;
+    let messages = messages_of("+14155550123", withholding).await;
     assert!(messages.contains("\nPrivacy: id"), "{messages}");
     assert!(messages.contains("\nFrom: \"Anonymous\" <sip:anonymous@anonymous.invalid>"), "{messages}");
+    // Who pays for the call sees who calls.
+    let messages = messages_of("+18005550123", withholding).await;
+    assert!(messages.contains("\nFrom: <sip:+14155550100@127.0.0.1>;tag="), "{messages}");
+    assert!(messages.contains("\nP-Asserted-Identity: <sip:+14155550100@127.0.0.1>"), "{messages}");
+    assert!(!messages.contains("Privacy") && !messages.to_lowercase().contains("anonymous"), "{messages}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_a_call_name_the_product_and_nothing_below_it() {
+    let messages = messages_of("+14155550123", |trunk| trunk).await;
+    let came: Vec<_> = messages.split("message received ").skip(1).collect();
+    assert!(came.len() >= 3, "INVITE, ACK and BYE: {messages}");
+    for message in came {
+        let message = message.split("message sent ").next().unwrap().to_lowercase();
+        assert!(message.contains("\nuser-agent: callbox\r\n"), "{message}");
+        assert!(!message.contains("rsip") && !message.contains("restsend"), "{message}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn message_that_is_shorter_than_it_says_is_refused_and_the_next_call_is_taken() {
+    let (node, mut calls, port) = called().await;
+    let lies = [("[len]", "9999"), ("486", "400")];
+    Sipp::uac_filled("uac_refused", &lies, node.local_address(), port, &[]).succeeds().await;
+    assert!(node.stats().dropped.malformed > 0);
+    assert_eq!(node.stats().transactions, 0, "it is refused unread");
+    let peer = Sipp::uac("uac_call", node.local_address(), port, 1, &[]);
+    let mut call = answer(take(&mut calls).await).await;
+    assert_eq!(end(&mut call).await, SipEnd::RemoteHangup);
+    peer.succeeds().await;
+    settled(&node).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,11 +39,16 @@ impl Authority {
 
     /// The same, valid from 2020 to `end`.
     pub fn sign_until(&self, end: &str, name: &str) -> Certificate {
+        self.sign_for("DNS:trunk.test,IP:127.0.0.1", end, name)
+    }
+
+    /// The same for other names than those.
+    pub fn sign_for(&self, names: &str, end: &str, name: &str) -> Certificate {
         let dir = self.dir.path();
         let config = "[ca]\ndefault_ca=own\n[own]\ndatabase=index\nserial=serial\nnew_certs_dir=.\n\
                       default_md=sha256\npolicy=any\nrand_serial=yes\nunique_subject=no\n[any]\ncommonName=supplied\n\
-                      [leaf]\nsubjectAltName=DNS:trunk.test,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n";
-        std::fs::write(dir.join("ca.cnf"), config).unwrap();
+                      [leaf]\nsubjectAltName=@NAMES@\nbasicConstraints=CA:FALSE\n";
+        std::fs::write(dir.join("ca.cnf"), config.replace("@NAMES@", names)).unwrap();
         std::fs::write(dir.join("index"), "").unwrap();
         openssl(
             dir,
