@@ -11,6 +11,8 @@
 //! * A source that no call claims is that of the only call that waits for media from its host (symmetric
 //!   NAT changes ports). From another host nothing is taken: on a port of its own a call may be found by
 //!   chance by the first that sends, on a port that never changes it would be by anybody who keeps sending.
+//! * That is a guess: a call's media may be here before its answer is, which names the source. The call whose SDP
+//!   does so soon after has it, and the one that was mistaken for it waits for its own again.
 //! * A report tells by itself whose it is where it speaks of a stream of ours, whose SSRC nobody guesses;
 //!   and so proves which stream of the far end belongs to it.
 //! * A stream whose call has ended rests: its last packets are nobody's.
@@ -27,6 +29,9 @@ use super::rtp::Ssrc;
 
 /// Streams of ended calls that are remembered; the oldest is forgotten first.
 const RESTING: usize = 4_096;
+
+/// How long a guess counts as one: longer than media is ahead of the answer.
+const GUESS: Duration = Duration::from_secs(10);
 
 /// What a call says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +50,11 @@ impl Claim {
     /// Where its media comes from, as far as is known.
     fn source(&self) -> SocketAddr {
         canonical(self.latched.unwrap_or(self.expected))
+    }
+
+    /// Whether its media comes from elsewhere than its SDP says.
+    fn is_elsewhere(&self) -> bool {
+        self.source() != canonical(self.expected)
     }
 }
 
@@ -78,6 +88,8 @@ pub struct Demux {
 
 struct Entry {
     claim: Claim,
+    /// When it first claimed its source.
+    since: Instant,
     /// The far end's stream, by its own report.
     proven: Option<Ssrc>,
 }
@@ -97,9 +109,14 @@ impl Demux {
         }
     }
 
-    /// A call begins, or claims something else than before.
-    pub fn claim(&mut self, call: Call, claim: Claim) {
-        let proven = self.remove(call).and_then(|before| before.proven);
+    /// A call begins, or claims something else than before. Gives the calls that were taken for those of the source
+    /// that it names: they are to wait for media again.
+    pub fn claim(&mut self, call: Call, claim: Claim, now: Instant) -> Vec<Call> {
+        let before = self.remove(call);
+        let proven = before.as_ref().and_then(|before| before.proven);
+        let since =
+            before.filter(|before| before.claim.source() == claim.source()).map(|before| before.since);
+        let mistaken = if claim.is_elsewhere() { Vec::new() } else { self.guessed(claim.source(), now) };
         self.by_source.entry(claim.source()).or_default().push(call);
         self.by_host.entry(claim.source().ip()).or_default().push(call);
         self.by_ours.insert(claim.ours, call);
@@ -107,7 +124,18 @@ impl Demux {
             self.by_heard.entry((claim.source().ip(), heard)).or_default().push(call);
             self.flows.entry((claim.source(), heard)).or_insert(call);
         }
-        self.calls.insert(call, Entry { claim, proven });
+        self.calls.insert(call, Entry { claim, since: since.unwrap_or(now), proven });
+        mistaken
+    }
+
+    /// The calls of which it was guessed lately, and not proven since, that this is their source.
+    fn guessed(&self, source: SocketAddr, now: Instant) -> Vec<Call> {
+        let is_guess = |call: &&Call| {
+            let Entry { claim, since, proven } = &self.calls[*call];
+            let is_proven = proven.is_some() && *proven == claim.heard;
+            claim.is_elsewhere() && !is_proven && now.saturating_duration_since(*since) < GUESS
+        };
+        self.by_source.get(&source).into_iter().flatten().filter(is_guess).copied().collect()
     }
 
     /// A call ends.

@@ -107,6 +107,14 @@ impl Latch {
         self.latched.take().is_some()
     }
 
+    /// The latched source turns out to be another call's: the next plausible one is heard, and that one only once
+    /// it has kept on for a while.
+    pub fn forsake(&mut self) {
+        let before = self.latched;
+        self.open();
+        self.left = before.map(|left| (left, LEFT_BEHIND));
+    }
+
     /// A re-INVITE names `sdp`; `silent` says that the latched source has not been heard lately, and should
     /// be from now on.
     /// `true` if the latch is open again because of it. An SDP without an address keeps the latch:
@@ -115,9 +123,8 @@ impl Latch {
         let moved = !same(sdp, self.sdp) && !sdp.ip().is_unspecified() && !self.sdp.ip().is_unspecified();
         self.sdp = sdp;
         if moved {
-            let before = self.latched;
-            let opens = self.open();
-            self.left = before.map(|left| (left, LEFT_BEHIND));
+            let opens = self.latched.is_some();
+            self.forsake();
             return opens;
         }
         self.doubted = silent && self.latched.is_some() && !sdp.ip().is_unspecified();
@@ -152,6 +159,16 @@ mod tests {
 
     fn at(text: &str) -> SocketAddr {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn source_that_was_another_calls_is_heard_again_only_if_it_keeps_on() {
+        let mut latch = Latch::new(at("203.0.113.7:4000"));
+        latch.latch(at("203.0.113.7:4002"));
+        latch.forsake();
+        assert_eq!(latch.destination(), Some(at("203.0.113.7:4000")));
+        assert_eq!(latch.judge(at("203.0.113.7:4002")), Source::Left);
+        assert_eq!(latch.judge(at("203.0.113.7:4000")), Source::Plausible);
     }
 
     #[test]

@@ -330,6 +330,16 @@ impl Session {
         (self.receives, self.opus) = (update.terms.receives, update.terms.opus);
     }
 
+    /// The source that is latched is another session's: waits for the one that the SDP names, or another plausible
+    /// one, as at the beginning.
+    pub fn forsake(&mut self, now: Instant) {
+        self.latch.forsake();
+        self.reception.forget();
+        self.restart_inbound(now);
+        self.reporting.forsake();
+        (self.heard, self.left, self.timed_out) = (now, None, false);
+    }
+
     /// Whether [`Output::Tap`] is given.
     pub fn set_tap(&mut self, on: bool) {
         self.tapped = on;

@@ -18,7 +18,7 @@ fn hears(ours: u32, latched: &str, heard: u32) -> Claim {
 
 fn demux(calls: &[(Call, Claim)]) -> Demux {
     let mut demux = Demux::new(REST);
-    calls.iter().for_each(|(call, claim)| demux.claim(*call, *claim));
+    calls.iter().for_each(|(call, claim)| drop(demux.claim(*call, *claim, Instant::now())));
     demux
 }
 
@@ -38,14 +38,14 @@ fn before_the_latch_the_address_of_the_sdp_decides() {
 fn a_port_that_nat_changed_is_that_of_the_only_call_that_waits_for_its_host() {
     let mut demux = demux(&[(A, waits_for(1, "203.0.113.7:4000")), (B, hears(2, "203.0.113.7:4002", 72))]);
     assert_eq!(rtp(&demux, "203.0.113.7:50000", 71), Route::New(A));
-    demux.claim(3, waits_for(3, "203.0.113.7:4004"));
+    demux.claim(3, waits_for(3, "203.0.113.7:4004"), Instant::now());
     assert_eq!(rtp(&demux, "203.0.113.7:50000", 71), Route::Nobody, "two wait");
     let latched = Claim {
         latched: Some(at("203.0.113.7:50000")),
         heard: Some(Ssrc(71)),
         ..waits_for(1, "203.0.113.7:4000")
     };
-    demux.claim(A, latched);
+    demux.claim(A, latched, Instant::now());
     assert_eq!(rtp(&demux, "203.0.113.7:50000", 71), Route::Known(A));
     assert_eq!(rtp(&demux, "203.0.113.7:50001", 73), Route::New(3));
 }
@@ -55,7 +55,7 @@ fn a_gateway_with_one_port_for_all_calls_is_told_by_ssrc() {
     let mut demux = demux(&[(A, hears(1, "203.0.113.7:4000", 71)), (B, waits_for(2, "203.0.113.7:4000"))]);
     assert_eq!(rtp(&demux, "203.0.113.7:4000", 72), Route::New(B), "the only one that waits");
     assert_eq!(rtp(&demux, "203.0.113.7:4000", 71), Route::Known(A));
-    demux.claim(B, hears(2, "203.0.113.7:4000", 72));
+    demux.claim(B, hears(2, "203.0.113.7:4000", 72), Instant::now());
     assert_eq!(rtp(&demux, "203.0.113.7:4000", 72), Route::Known(B));
     assert_eq!(rtp(&demux, "203.0.113.7:4000", 73), Route::Nobody);
 }
@@ -65,7 +65,7 @@ fn a_stream_that_two_calls_hear_is_the_firsts_until_it_ends() {
     let source = "203.0.113.7:4000";
     let mut demux = demux(&[(A, hears(1, source, 71)), (B, hears(2, source, 71))]);
     assert_eq!(rtp(&demux, source, 71), Route::Known(A));
-    demux.claim(A, hears(1, "203.0.113.7:4002", 71));
+    demux.claim(A, hears(1, "203.0.113.7:4002", 71), Instant::now());
     assert_eq!(rtp(&demux, source, 71), Route::Known(B));
     assert_eq!(rtp(&demux, "203.0.113.7:4002", 71), Route::Known(A));
     demux.release(B, Instant::now());
@@ -79,7 +79,7 @@ fn two_that_wait_for_one_port_are_told_by_what_their_reports_speak_of() {
     assert_eq!(rtp(&demux, gateway, 72), Route::Nobody, "a guess could join strangers");
     assert_eq!(demux.rtcp(at("203.0.113.7:4001"), Ssrc(72), [Ssrc(2)]), Some(B));
     assert_eq!(rtp(&demux, gateway, 72), Route::New(B));
-    demux.claim(B, hears(2, gateway, 72));
+    demux.claim(B, hears(2, gateway, 72), Instant::now());
     assert_eq!(rtp(&demux, gateway, 71), Route::New(A));
 }
 
@@ -108,7 +108,7 @@ fn a_stream_whose_call_ended_is_nobodys_for_a_while() {
     let gateway = at("203.0.113.7:4000");
     let mut demux = demux(&[(A, hears(1, "203.0.113.7:4000", 71))]);
     demux.release(A, now);
-    demux.claim(B, waits_for(2, "203.0.113.7:4000"));
+    demux.claim(B, waits_for(2, "203.0.113.7:4000"), Instant::now());
     assert_eq!(demux.rtp(now + REST / 2, gateway, Ssrc(71)), Route::Nobody, "late packets");
     assert_eq!(demux.rtp(now + REST / 2, gateway, Ssrc(72)), Route::New(B));
     assert_eq!(demux.rtp(now + REST, gateway, Ssrc(71)), Route::New(B), "rested");
@@ -127,7 +127,7 @@ fn reports_are_told_by_their_sender_and_by_their_host() {
 #[test]
 fn a_call_that_moves_leaves_nothing_behind() {
     let mut demux = demux(&[(A, hears(1, "203.0.113.7:4000", 71))]);
-    demux.claim(A, waits_for(1, "198.51.100.1:6000"));
+    demux.claim(A, waits_for(1, "198.51.100.1:6000"), Instant::now());
     assert_eq!(rtp(&demux, "203.0.113.7:4000", 71), Route::Nobody);
     assert_eq!(rtp(&demux, "198.51.100.1:6000", 71), Route::New(A));
     demux.release(A, Instant::now());
@@ -139,7 +139,7 @@ fn a_call_that_moves_leaves_nothing_behind() {
 fn what_rests_has_a_bound() {
     let (mut demux, now) = (Demux::new(REST), Instant::now());
     for n in 0..RESTING as u32 + 10 {
-        demux.claim(A, hears(n, "203.0.113.7:4000", n));
+        demux.claim(A, hears(n, "203.0.113.7:4000", n), Instant::now());
         demux.release(A, now);
     }
     assert_eq!(demux.resting.len(), RESTING);
@@ -171,6 +171,40 @@ fn of_two_calls_that_hear_one_stream_the_other_stays_when_one_ends() {
     let gateway = "203.0.113.7:4000";
     let mut demux = demux(&[(A, hears(1, gateway, 71)), (B, hears(2, gateway, 71))]);
     assert_eq!(rtp(&demux, gateway, 71), Route::Known(A), "the first has it");
-    demux.claim(A, hears(1, gateway, 72));
+    demux.claim(A, hears(1, gateway, 72), Instant::now());
     assert_eq!((rtp(&demux, gateway, 71), rtp(&demux, gateway, 72)), (Route::Known(B), Route::Known(A)));
+}
+
+fn guesses(ours: u32, expected: &str, latched: &str, heard: u32) -> Claim {
+    Claim { latched: Some(at(latched)), heard: Some(Ssrc(heard)), ..waits_for(ours, expected) }
+}
+
+#[test]
+fn media_that_was_ahead_of_its_answer_is_that_of_the_call_whose_sdp_names_its_source() {
+    let (first, second, now) = ("203.0.113.7:4000", "203.0.113.7:4002", Instant::now());
+    let mut demux = demux(&[(A, waits_for(1, first))]);
+    assert_eq!(rtp(&demux, second, 72), Route::New(A), "of the only call that waits, as it seems");
+    assert!(demux.claim(A, guesses(1, first, second, 72), now).is_empty());
+    assert_eq!(demux.claim(B, waits_for(2, second), now), [A]);
+    assert!(demux.claim(A, waits_for(1, first), now).is_empty());
+    assert_eq!(rtp(&demux, second, 72), Route::New(B));
+    assert_eq!(rtp(&demux, first, 71), Route::New(A));
+}
+
+#[test]
+fn guess_stands_once_a_report_proves_it_or_time_does() {
+    let (first, second, now) = ("203.0.113.7:4000", "203.0.113.7:4002", Instant::now());
+    let mut proven = demux(&[(A, guesses(1, first, second, 72))]);
+    assert_eq!(proven.rtcp(at("203.0.113.7:4003"), Ssrc(72), [Ssrc(1)]), Some(A));
+    assert!(proven.claim(B, waits_for(2, second), now).is_empty());
+    let mut old = demux(&[(A, guesses(1, first, second, 72))]);
+    assert!(old.claim(A, guesses(1, first, second, 73), now + GUESS / 2).is_empty());
+    assert!(
+        old.claim(B, waits_for(2, second), now + GUESS * 2).is_empty(),
+        "another stream is no other source"
+    );
+    let mut named = demux(&[(A, hears(1, second, 72))]);
+    assert!(named.claim(B, waits_for(2, second), now).is_empty(), "both are right: a gateway with one port");
+    let mut two = demux(&[(A, guesses(1, first, second, 72))]);
+    assert!(two.claim(B, guesses(2, "203.0.113.7:4004", second, 73), now).is_empty(), "neither knows better");
 }

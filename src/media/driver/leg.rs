@@ -174,6 +174,11 @@ impl LiveLeg {
         self.session.claim()
     }
 
+    /// What it hears is another call's.
+    pub fn forsake(&mut self, now: Instant) {
+        self.session.forsake(now);
+    }
+
     /// A datagram of it could not be sent.
     pub fn refused(&mut self) {
         self.send_errors += 1;

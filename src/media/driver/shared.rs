@@ -41,6 +41,8 @@ pub struct SharedPort {
     /// One of that changed what is claimed.
     stale: bool,
     demux: Demux,
+    /// Calls that are to wait for media again.
+    mistaken: Vec<Call>,
     /// Datagrams that were nobody's.
     strays: Arc<AtomicU64>,
 }
@@ -48,13 +50,23 @@ pub struct SharedPort {
 impl SharedPort {
     pub fn new(sockets: Arc<Sockets>, rest: Duration, strays: Arc<AtomicU64>) -> Self {
         let (outbox, inbox) = (Outbox::default(), Inbox::default());
-        let routes = [Route::Nobody; BATCH];
-        SharedPort { sockets, outbox, inbox, routes, stale: false, demux: Demux::new(rest), strays }
+        let (routes, demux) = ([Route::Nobody; BATCH], Demux::new(rest));
+        SharedPort { sockets, outbox, inbox, routes, stale: false, demux, mistaken: Vec::new(), strays }
     }
 
-    /// A leg begins, or claims something else than before.
+    /// A leg begins, or claims something else than before; [`SharedPort::mend`] is to follow.
     pub fn claim(&mut self, call: Call, leg: &LiveLeg) {
-        self.demux.claim(call, leg.claim());
+        self.mistaken.extend(self.demux.claim(call, leg.claim(), Instant::now()));
+    }
+
+    /// Takes from legs what they were mistaken to be sent.
+    pub fn mend(&mut self, legs: &mut Legs) {
+        while let Some(call) = self.mistaken.pop() {
+            let Some(leg) = legs.get_mut(call) else { continue };
+            leg.forsake(Instant::now());
+            self.claim(call, leg);
+            self.stale = true;
+        }
     }
 
     pub fn release(&mut self, call: Call) {
@@ -126,8 +138,9 @@ impl SharedPort {
             return Err(call);
         }
         if route == Route::New(call) {
-            self.demux.claim(call, leg.claim());
+            self.claim(call, leg);
             self.stale = true;
+            self.mend(legs);
         }
         Ok(())
     }

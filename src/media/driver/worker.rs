@@ -115,7 +115,10 @@ impl Worker {
         self.phases[(phase + ahead) % PHASES].push(call);
         let Some(leg) = self.legs.get_mut(call) else { return };
         match &mut self.bench.line {
-            Line::Shared(port) => port.claim(call, leg),
+            Line::Shared(port) => {
+                port.claim(call, leg);
+                port.mend(&mut self.legs);
+            }
             Line::PerCall(readiness) => {
                 if let Some(Err(error)) = leg.reports_socket().map(|socket| readiness.watch(socket, call)) {
                     tracing::warn!(%error, "the reports of a call are not read");
@@ -168,6 +171,7 @@ impl Worker {
         }
         if let Line::Shared(port) = &mut self.bench.line {
             port.flush(&mut self.legs);
+            port.mend(&mut self.legs);
         }
         self.bench.wake();
         self.phases[phase] = due;

@@ -151,6 +151,11 @@ impl Reporting {
         self.path = path;
     }
 
+    /// What reported so far was of another call.
+    pub fn forsake(&mut self) {
+        self.latched = None;
+    }
+
     /// Takes what came on the port of RTCP alone. `false` for a stranger's.
     pub fn handle_own_port(
         &mut self,

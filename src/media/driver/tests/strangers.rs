@@ -114,6 +114,25 @@ async fn a_gateway_may_send_two_calls_from_one_port_to_one_port() {
 }
 
 #[tokio::test]
+async fn media_that_comes_before_its_answer_is_heard_in_its_own_call_then() {
+    let plane = plane(SocketMode::Shared);
+    let [(first, _), (second, _)] = [far_end(), far_end()];
+    let (a, mut heard_by_a) = plane.reserve().unwrap().start(config(first.local_addr().unwrap())).unwrap();
+    let (to, next) = (a.local_addr(), plane.reserve().unwrap());
+    // Nobody says yet where the far end of the next call is, and the first call waits for one.
+    while_it_sends(&second, to, (72, LOUD), until(&mut heard_by_a, level)).await;
+    let (_b, mut heard_by_b) = next.start(config(second.local_addr().unwrap())).unwrap();
+    let quiet = i16::from_le_bytes(crate::media::codec::g711::ULAW[usize::from(QUIET)].to_le_bytes());
+    let own = until(&mut heard_by_a, |event| level(event).filter(|level| *level == quiet));
+    let both = async { tokio::join!(own, until(&mut heard_by_b, level)) };
+    let both = while_it_sends(&first, to, (71, QUIET), both);
+    let (_, by_b) = while_it_sends(&second, to, (72, LOUD), both).await;
+    assert!(by_b > quiet, "{by_b}");
+    let stats = a.stats().await.unwrap();
+    assert_eq!(stats.strangers, 0, "{stats:?}");
+}
+
+#[tokio::test]
 async fn late_packets_of_a_call_are_not_heard_in_the_next_one_on_its_port() {
     let plane = plane(SocketMode::Shared);
     let (gateway, _) = far_end();
