@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 
+use crate::carrier::{self, Way};
 use crate::nat::with_media_at;
 
 /// One packet of so many is lost.
 pub const ONE_OF: u64 = 10;
-const LONGEST: usize = 9_000;
+/// A datagram of media.
+const LONGEST: usize = 2_048;
 
 pub struct LossyPath {
     /// Where the telephone is called.
@@ -34,7 +36,11 @@ impl LossyPath {
         let address = signalling.local_addr().unwrap();
         let (near, far) = (Arc::new(End::new().await), Arc::new(End::new().await));
         let mut tasks = JoinSet::new();
-        tasks.spawn(carry_signalling(signalling, telephone, near.clone(), far.clone()));
+        let (ours, theirs) = (near.clone(), far.clone());
+        tasks.spawn(carrier::pass(signalling, telephone, move |message, way| match way {
+            Way::ToTelephone => told(message, &ours, &theirs),
+            Way::ToCaller => told(message, &theirs, &ours),
+        }));
         for (from, to) in [(near.clone(), far.clone()), (far, near)] {
             tasks.spawn(carry_sound(from.clone(), to.clone()));
             tasks.spawn(carry_reports(from, to));
@@ -64,28 +70,12 @@ impl End {
 }
 
 /// Of a message from the side of `from` to that of `to`: says that media is awaited here.
-fn told(message: &[u8], from: &End, to: &End) -> String {
-    let (message, awaited) = with_media_at(&String::from_utf8_lossy(message), to.port());
+fn told(message: &str, from: &End, to: &End) -> String {
+    let (message, awaited) = with_media_at(message, to.port());
     if let Some(awaited) = awaited {
         from.awaited.store(awaited, Ordering::Relaxed);
     }
     message
-}
-
-async fn carry_signalling(socket: UdpSocket, telephone: SocketAddr, near: Arc<End>, far: Arc<End>) {
-    let (mut buffer, mut caller) = ([0; LONGEST], None);
-    while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
-        let message = &buffer[..length];
-        let (message, to) = if from == telephone {
-            (told(message, &far, &near), caller)
-        } else {
-            caller = Some(from);
-            (told(message, &near, &far), Some(telephone))
-        };
-        if let Some(to) = to {
-            socket.send_to(message.as_bytes(), to).await.unwrap();
-        }
-    }
 }
 
 async fn carry_sound(from: Arc<End>, to: Arc<End>) {

@@ -7,6 +7,7 @@ mod afterwards;
 mod baresip;
 mod callee;
 mod capture;
+mod carrier;
 #[path = "../support/certificates.rs"]
 mod certificates;
 #[path = "../support/condition.rs"]

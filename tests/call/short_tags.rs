@@ -12,12 +12,12 @@ use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 
 use crate::baresip::Baresip;
+use crate::carrier;
 use crate::secure::{Sockets, answer_of, converse, hang_up, hear_each_other, node};
 
 const LONG_TAGS: &str = "AES_CM_128_HMAC_SHA1_80";
-const LONGEST: usize = 9_000;
 
-/// Passes messages on, both ways, without the suite that it does not know. Those within the dialog pass it by.
+/// Passes messages on without the suite that it does not know.
 struct Carrier {
     address: SocketAddr,
     /// Lines that it has taken out.
@@ -26,29 +26,17 @@ struct Carrier {
 }
 
 impl Carrier {
-    /// Whoever else sends is the caller.
     async fn to(callee: SocketAddr) -> Carrier {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let (address, taken) = (socket.local_addr().unwrap(), Arc::default());
+        let (address, taken) = (socket.local_addr().unwrap(), Arc::<Mutex<usize>>::default());
         let mut passing = JoinSet::new();
-        passing.spawn(pass(socket, callee, Arc::clone(&taken)));
+        let count = Arc::clone(&taken);
+        passing.spawn(carrier::pass(socket, callee, move |message, _| {
+            let (message, lines) = without_long_tags(message);
+            *count.lock() += lines;
+            message
+        }));
         Carrier { address, taken, _passing: passing }
-    }
-}
-
-async fn pass(socket: UdpSocket, callee: SocketAddr, taken: Arc<Mutex<usize>>) {
-    let (mut message, mut caller) = ([0; LONGEST], None);
-    loop {
-        let (length, from) = socket.recv_from(&mut message).await.unwrap();
-        let to = if from == callee { caller } else { Some(callee) };
-        if from != callee {
-            caller = Some(from);
-        }
-        let (message, lines) = without_long_tags(&String::from_utf8_lossy(&message[..length]));
-        *taken.lock() += lines;
-        if let Some(to) = to {
-            socket.send_to(message.as_bytes(), to).await.unwrap();
-        }
     }
 }
 

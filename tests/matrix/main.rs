@@ -5,7 +5,8 @@
 // A failed `unwrap` is a failed test.
 #![allow(clippy::unwrap_used)]
 
-mod table;
+mod must_haves;
+mod rows;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,7 +15,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use table::{MUST_HAVES, NOT_OURS, ROWS, Row};
+use must_haves::{MUST_HAVES, NOT_OURS};
+use rows::{ROWS, Row};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -30,7 +32,7 @@ fn every_must_have_has_a_test() {
     let bare = MUST_HAVES.iter().filter(|must| !covered.contains(must.id));
     let lines = bare
         .map(|must| format!("    row({:?}, &[PEER], \"BINARY::MODULE::TEST\"), // {}", must.id, must.what));
-    none("must-haves without a test; add to ROWS in tests/matrix/table.rs", lines.collect());
+    none("must-haves without a test; add to ROWS in tests/matrix/rows.rs", lines.collect());
 }
 
 #[test]
@@ -114,7 +116,7 @@ fn page_says_what_the_table_does() {
 /// The table for people. A test's line number would change with every edit, so links lead to files.
 fn page() -> String {
     let mut page = "# What trunks require, and which test shows it\n\n\
-        Made of `tests/matrix/table.rs` by `MATRIX=write cargo test --test matrix`. Each test runs against the\n\
+        Made of `tests/matrix/must_haves.rs` and `rows.rs` by `MATRIX=write cargo test --test matrix`. Each test runs against the\n\
         peers named beside it; its traces lie in `target/traces` where it fails.\n\n\
         | must-have | known from | peers | test |\n|---|---|---|---|\n"
         .to_owned();

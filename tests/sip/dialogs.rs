@@ -35,6 +35,16 @@ async fn timed_call_of(scenario: &str, expires: u64) -> (Sipp, SipNode, SipCall)
     (peer, node, call)
 }
 
+/// A call from SIPp playing `scenario`, which we answer.
+async fn timed_call_from(scenario: &str, floor: u64, wanted: u64) -> (Sipp, SipNode, SipCall) {
+    let port = peers::free_port();
+    let config = short_sessions(vec![trunk(([127, 0, 0, 1], port).into())], floor, wanted);
+    let (node, mut calls) = SipNode::start(config).await.unwrap();
+    let peer = Sipp::uac(scenario, node.local_address(), port, 1, &[]);
+    let call = answer(take(&mut calls).await).await;
+    (peer, node, call)
+}
+
 /// Answers an offer within the call as asked, and says which direction was agreed, from our side.
 fn comply(reoffer: Reoffer) -> Option<Direction> {
     let Some(offer) = &reoffer.sdp else {
@@ -93,11 +103,7 @@ async fn too_short_a_session_is_asked_for_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_refreshes_are_answered_and_begin_the_timer_anew() {
-    let port = peers::free_port();
-    let config = short_sessions(vec![trunk(([127, 0, 0, 1], port).into())], 2, 3);
-    let (node, mut calls) = SipNode::start(config).await.unwrap();
-    let peer = Sipp::uac("uac_timer", node.local_address(), port, 1, &[]);
-    let mut call = answer(take(&mut calls).await).await;
+    let (peer, node, mut call) = timed_call_from("uac_timer", 2, 3).await;
     let mut offers = Vec::new();
     let end = loop {
         match signal(&mut call).await {
@@ -115,11 +121,7 @@ async fn callers_refreshes_are_answered_and_begin_the_timer_anew() {
 
 /// A call of SIPp's, in sessions of four seconds, which lives until SIPp hangs up.
 async fn is_called_by(scenario: &str) {
-    let port = peers::free_port();
-    let config = short_sessions(vec![trunk(([127, 0, 0, 1], port).into())], 1, 4);
-    let (node, mut calls) = SipNode::start(config).await.unwrap();
-    let peer = Sipp::uac(scenario, node.local_address(), port, 1, &[]);
-    let mut call = answer(take(&mut calls).await).await;
+    let (peer, node, mut call) = timed_call_from(scenario, 1, 4).await;
     assert_eq!(end(&mut call).await, SipEnd::RemoteHangup);
     peer.succeeds().await;
     settled(&node).await;

@@ -7,8 +7,6 @@ use tokio::{
     net::{TcpSocket, TcpStream, UdpSocket},
 };
 
-use callbox::sip::RateLimit;
-
 use super::*;
 
 fn request(method: &str, from: SocketAddr, to: SocketAddr, extra: &str, body: &str) -> String {
@@ -135,10 +133,9 @@ pub async fn still_takes_calls(node: &SipNode, calls: &mut mpsc::Receiver<Incomi
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_over_a_connection_are_limited_as_datagrams_are() {
     const SENT: u64 = 60;
-    let allow = vec!["127.0.0.1".parse().unwrap()];
-    let friend = TrunkConfig { allow, ..trunk(([127, 0, 0, 1], 9).into()) };
-    let rate_limit = RateLimit { trunk_per_second: 1, trunk_burst: 5, ..RateLimit::default() };
-    let (node, _calls) = SipNode::start(Config { rate_limit, ..config(vec![friend]) }).await.unwrap();
+    let friend = caller_at("127.0.0.1");
+    let limits = Config { rate_limit: limited_to(5), ..config(vec![friend]) };
+    let (node, _calls) = SipNode::start(limits).await.unwrap();
     let to = node.local_address();
     let mut stream = within("connecting", TcpStream::connect(to)).await.unwrap();
     let own = stream.local_addr().unwrap();
@@ -180,10 +177,9 @@ async fn requests_over_a_connection_are_limited_as_datagrams_are() {
 async fn peer_that_does_not_read_its_answers_holds_up_nobody() {
     // Answers to so many do not fit into the buffers between.
     const SENT: usize = 20_000;
-    let allow = vec!["127.0.0.0/8".parse().unwrap()];
-    let friends = TrunkConfig { allow, ..trunk(([127, 0, 0, 1], 9).into()) };
-    let rate_limit = RateLimit { trunk_per_second: 1, trunk_burst: 5, ..RateLimit::default() };
-    let (node, _calls) = SipNode::start(Config { rate_limit, ..config(vec![friends]) }).await.unwrap();
+    let friends = caller_at("127.0.0.0/8");
+    let limits = Config { rate_limit: limited_to(5), ..config(vec![friends]) };
+    let (node, _calls) = SipNode::start(limits).await.unwrap();
     let to = node.local_address();
     let deaf = TcpSocket::new_v4().unwrap();
     deaf.set_recv_buffer_size(4_096).unwrap();

@@ -16,6 +16,7 @@ mod identity;
 mod inbound;
 #[path = "../support/kamailio.rs"]
 mod kamailio;
+mod names;
 mod nat;
 mod offers;
 mod ours;
@@ -43,8 +44,8 @@ use std::{net::SocketAddr, time::Duration};
 use callbox::{
     base::E164,
     sip::{
-        Config, Dial, IncomingCall, RegistrationState, Signal, SipCall, SipEnd, SipError, SipNode, Srtp,
-        TrunkConfig,
+        Config, Dial, IncomingCall, RateLimit, RegistrationState, Signal, SipCall, SipEnd, SipError, SipNode,
+        Srtp, TrunkConfig,
         sdp::{self, Local},
     },
 };
@@ -82,6 +83,11 @@ fn trunk(server: SocketAddr) -> TrunkConfig {
 /// A trunk that may call from these addresses, and that nobody calls.
 fn caller_at(addresses: &str) -> TrunkConfig {
     TrunkConfig { allow: vec![addresses.parse().unwrap()], ..trunk(([127, 0, 0, 9], 9).into()) }
+}
+
+/// So many messages of a trunk are heard at once, and no more in a time worth mention.
+fn limited_to(trunk_burst: u32) -> RateLimit {
+    RateLimit { trunk_per_second: 1, trunk_burst, ..RateLimit::default() }
 }
 
 fn trunk_with_password(server: SocketAddr, password: &str) -> TrunkConfig {

@@ -2,7 +2,7 @@
 
 use callbox::{
     base::audio::{Codec, Direction},
-    sip::{Party, RateLimit, SipError, Transport},
+    sip::{Party, SipError, Transport},
 };
 
 use super::*;
@@ -44,10 +44,9 @@ async fn call_is_answered_and_hung_up_and_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_belongs_to_a_live_call_is_not_counted_against_its_connection() {
-    // No rate worth mention: what passes is the burst.
-    let rate_limit = RateLimit { trunk_per_second: 1, trunk_burst: 3, ..RateLimit::default() };
     let anyone = caller_at("127.0.0.0/8");
-    let (callee, mut calls) = SipNode::start(Config { rate_limit, ..config(vec![anyone]) }).await.unwrap();
+    let limits = Config { rate_limit: limited_to(3), ..config(vec![anyone]) };
+    let (callee, mut calls) = SipNode::start(limits).await.unwrap();
     let server = callee.local_address();
     let over_tcp = TrunkConfig { transport: Transport::Tcp, options_interval_secs: 0, ..trunk(server) };
     let (caller, _) = node(vec![over_tcp]).await;

@@ -16,7 +16,7 @@ use super::{
     dnsmasq::{Dnsmasq, srv},
     kamailio::Kamailio,
     peers::{Sipp, free_port},
-    trunks::{received, response},
+    trunks::{hunter, received, response},
     *,
 };
 
@@ -75,12 +75,8 @@ async fn address_that_left_a_registration_unanswered_is_not_asked_first_again() 
     let dns = Dnsmasq::start(None, 60, records.as_flattened()).await;
     let password = trunk_with_password(registrar.address, "secret");
     let trunk = TrunkConfig { register: true, server: "carrier.test".parse().unwrap(), ..password };
-    let (setup_timeout, nameservers) = (Duration::from_secs(1), vec![dns.address]);
-    let (node, _) =
-        SipNode::start(Config { setup_timeout, nameservers, ..config(vec![trunk]) }).await.unwrap();
-    let mut state = node.registration("test").unwrap();
-    within("registration", state.wait_for(is_registered)).await.unwrap();
-    state.mark_unchanged();
+    let node = hunter(vec![trunk], vec![dns.address]).await;
+    let mut state = registered(&node).await;
     within("the refresh", state.changed()).await.unwrap();
     within("the shutdown", node.shutdown()).await;
     registrar.succeeds().await;
@@ -166,12 +162,8 @@ async fn address_that_registers_us_after_a_silence_is_called_in_its_turn_again()
     let dns = Dnsmasq::start(None, 60, records.as_flattened()).await;
     let server = "carrier.test".parse().unwrap();
     let trunk = TrunkConfig { server, options_interval_secs: 0, ..registered_at(first.address) };
-    let (setup_timeout, nameservers) = (Duration::from_secs(1), vec![dns.address]);
-    let (node, _) =
-        SipNode::start(Config { setup_timeout, nameservers, ..config(vec![trunk]) }).await.unwrap();
-    let mut state = node.registration("test").unwrap();
-    within("registration", state.wait_for(is_registered)).await.unwrap();
-    state.mark_unchanged();
+    let node = hunter(vec![trunk], vec![dns.address]).await;
+    let mut state = registered(&node).await;
     within("the refresh", state.changed()).await.unwrap();
     assert!(is_registered(&state.borrow()), "by the first, since the second is busy");
     let mut call = node.dial(dial()).await.unwrap();
