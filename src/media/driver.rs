@@ -17,7 +17,7 @@
 //! (60 s; [`MediaError::PlayoutFull`]), frames between bridged legs (8; lost beyond that), blocks to record ([`Config::recording_queue`]; dropped and
 //! counted), a socket's buffer (the kernel drops what it does not hold).
 
-mod batch;
+pub mod batch;
 mod config;
 mod crossing;
 mod events;
@@ -49,7 +49,7 @@ pub use self::{
     config::{Config, SocketMode},
     events::MediaEvents,
     handle::{MediaHandle, Recorded},
-    sockets::raise_limit,
+    sockets::{Sockets, raise_limit},
     worker::{PHASES, wake_on_time},
 };
 use self::{
@@ -57,7 +57,6 @@ use self::{
     load::{Load, Presence, Timesheet},
     readiness::Readiness,
     shared::SharedPort,
-    sockets::Sockets,
     worker::{Line, ToWorker, Worker},
 };
 use super::{
@@ -74,6 +73,8 @@ pub enum MediaError {
     Config { field: &'static str, reason: &'static str },
     #[error("media threads cannot start: {0}")]
     Start(io::Error),
+    #[error("every media thread has ended by an error of ours; restart the node")]
+    Ended,
     #[error(transparent)]
     Ports(#[from] PortError),
     #[error("RTP socket {addr} cannot be opened: {source}; check media.bind and what else uses the range")]
@@ -109,6 +110,12 @@ struct WorkerThread {
     thread: Option<JoinHandle<()>>,
 }
 
+impl WorkerThread {
+    fn is_alive(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+}
+
 impl MediaPlane {
     pub fn start(config: Config) -> Result<Self, MediaError> {
         config.check()?;
@@ -136,8 +143,9 @@ impl MediaPlane {
 
     /// Opens the sockets of a leg, so that its address can go into an SDP. Dropping the leg gives the port back.
     pub fn reserve(&self) -> Result<Leg, MediaError> {
-        let worker = load::choose(&self.workers, |w| &w.load, self.config.legs_per_thread);
-        let worker = worker.expect("a plane has at least one thread");
+        let alive = self.workers.iter().filter(|worker| worker.is_alive());
+        let worker = load::choose(alive, |worker| &worker.load, self.config.legs_per_thread);
+        let worker = worker.ok_or(MediaError::Ended)?;
         let seat = match &worker.shared {
             Some(sockets) => Seat::Shared(sockets.clone()),
             None => {
@@ -157,6 +165,11 @@ impl MediaPlane {
     /// Threads that legs are dealt to.
     pub fn threads(&self) -> usize {
         self.workers.len()
+    }
+
+    /// Of those, the ones that run: fewer only after an error of ours.
+    pub fn running_threads(&self) -> usize {
+        self.workers.iter().filter(|worker| worker.is_alive()).count()
     }
 
     /// Datagrams on shared ports that were of no leg.

@@ -65,7 +65,7 @@ impl Node {
             config: config.call.clone(),
             voice: config.voice.clone(),
             sip: sip.clone(),
-            media,
+            media: media.clone(),
             advertise: advertised_address(&config, &sip),
             engines: Arc::new(move |wanted| source.voices(wanted)),
             voices: Arc::new(move |asked, language| picker.pick_voice(asked, language)),
@@ -79,6 +79,7 @@ impl Node {
         warn_of_silence(&config);
         let health = HealthBoard::default();
         EngineRoom::watch(&room, &health);
+        watch_media(&media, &health);
         watch_trunks(&config, &sip, &health);
         let backend = Backend {
             gate,
@@ -168,6 +169,23 @@ fn warn_of_silence(config: &NodeConfig) {
              many places asks for"
         );
     }
+}
+
+fn watch_media(media: &Arc<MediaPlane>, health: &HealthBoard) {
+    // Whoever asks does not keep it alive: it completes its recordings when it is dropped.
+    let media = Arc::downgrade(media);
+    health.add("media", move || {
+        let threads = media.upgrade().map(|media| (media.running_threads(), media.threads()));
+        async move {
+            match threads {
+                Some((running, threads)) if running == threads => Ok(format!("{threads} threads")),
+                Some((running, threads)) => {
+                    Err(format!("{running} of {threads} threads run after an error; restart the node"))
+                }
+                None => Err("has shut down".to_owned()),
+            }
+        }
+    });
 }
 
 fn watch_trunks(config: &NodeConfig, sip: &SipNode, health: &HealthBoard) {

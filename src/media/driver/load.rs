@@ -44,9 +44,13 @@ impl Load {
 }
 
 /// The first that has room for another leg where `full` are enough; where none has, the least busy.
-pub fn choose<T>(threads: &[T], load: impl Fn(&T) -> &Load, full: usize) -> Option<&T> {
+pub fn choose<'a, T>(
+    threads: impl Iterator<Item = &'a T> + Clone,
+    load: impl Fn(&T) -> &Load,
+    full: usize,
+) -> Option<&'a T> {
     let least = |thread: &&T| (load(thread).expected(), load(thread).legs());
-    threads.iter().find(|thread| load(thread).has_room(full)).or_else(|| threads.iter().min_by_key(least))
+    threads.clone().find(|thread| load(thread).has_room(full)).or_else(|| threads.min_by_key(least))
 }
 
 /// Counts a leg on its thread.
@@ -115,7 +119,7 @@ mod tests {
 
     fn chosen(loads: [(usize, u32); 3]) -> usize {
         let loads = loads.map(|(legs, busy)| load(legs, busy));
-        let chosen = choose(&loads, |load| load, 1_000).unwrap();
+        let chosen = choose(loads.iter(), |load| load, 1_000).unwrap();
         loads.iter().position(|load| std::ptr::eq(load, chosen)).unwrap()
     }
 

@@ -7,8 +7,8 @@ use tokio::time::timeout;
 use self::{
     closing::{
         a_leg_that_closes_says_goodbye, a_leg_that_is_closed_does_first_what_it_was_told_before,
-        a_plane_that_shuts_down_says_goodbye, dropping_every_handle_closes_the_leg,
-        dropping_the_plane_completes_recordings,
+        a_plane_that_shuts_down_says_goodbye, a_thread_that_has_ended_takes_no_more_legs,
+        dropping_every_handle_closes_the_leg, dropping_the_plane_completes_recordings,
     },
     strangers::{a_flood_to_one_leg_silences_no_other, an_attacker_who_knows_the_stream_is_not_heard},
 };
@@ -50,6 +50,7 @@ contract!(
     a_leg_that_closes_says_goodbye,
     a_leg_that_is_closed_does_first_what_it_was_told_before,
     a_plane_that_shuts_down_says_goodbye,
+    a_thread_that_has_ended_takes_no_more_legs,
     dropping_every_handle_closes_the_leg,
     dropping_the_plane_completes_recordings,
     a_listener_that_sleeps_disturbs_nobody,

@@ -79,3 +79,24 @@ pub async fn dropping_the_plane_completes_recordings(sockets: SocketMode) {
     assert_eq!(summary.path, path);
     assert!(matches!(alice.record(path), Err(MediaError::Closed)));
 }
+
+pub async fn a_thread_that_has_ended_takes_no_more_legs(sockets: SocketMode) {
+    let plane = threaded(sockets, 2);
+    let end = async |n: usize| {
+        let worker: &WorkerThread = &plane.workers[n];
+        worker.inbox.send(ToWorker::Shutdown).unwrap();
+        let ended = async {
+            while worker.is_alive() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(LIMIT, ended).await.expect("the thread ends");
+    };
+    end(0).await;
+    assert_eq!((plane.running_threads(), plane.threads()), (1, 2));
+    let [(alice, _from_bob), (_bob, mut from_alice)] = pair(&plane);
+    alice.play(A, vec![9_000; 8_000]).unwrap();
+    assert!(received(&mut from_alice, 20).await.iter().any(|sample| *sample > 5_000));
+    end(1).await;
+    assert!(matches!(plane.reserve(), Err(MediaError::Ended)));
+}
