@@ -1,7 +1,9 @@
-//! A bare RTP peer: the far ends of many calls, a socket each, which do nothing with a packet but count
-//! it. It runs in a process of its own, so that its cost is not the node's; its own use of processor
-//! time is the reference, since a call over a socket of its own can cost no less than to receive and to
-//! send its packets.
+//! A bare RTP peer: the far ends of many calls, with a socket each or one for all, which do nothing with a
+//! packet but count it. It runs in a process of its own, so that its cost is not the node's; its own use of
+//! processor time is the reference, since a call can cost no less than to receive and to send its packets over
+//! sockets of the same kind.
+
+mod wire;
 
 use std::collections::HashMap;
 use std::io;
@@ -14,12 +16,13 @@ use serde::{Deserialize, Serialize};
 
 use super::figures::Spread;
 use super::machine::{Meter, Usage};
-use super::stamped::StampedSocket;
 use crate::base::audio::{FRAME, NARROWBAND_HZ};
-use crate::media::FRAME_SAMPLES;
 use crate::media::codec::g711::encode_ulaw;
-use crate::media::driver::{PHASES, raise_limit, wake_on_time};
-use crate::media::rtp::{HEADER_LEN, Header, Packet, SequenceNumber, Ssrc, Timestamp};
+use crate::media::driver::{PHASES, wake_on_time};
+use crate::media::rtp::{Header, Packet, SequenceNumber, Ssrc, Timestamp};
+use crate::media::session::Datagram;
+use crate::media::{FRAME_SAMPLES, SocketMode};
+use wire::Wire;
 
 /// Figures begin after this long: sockets open and streams start until then.
 pub const WARM_UP: Duration = Duration::from_secs(2);
@@ -38,28 +41,26 @@ pub struct Seen {
 }
 
 pub struct BarePeer {
-    sockets: Vec<StampedSocket>,
+    wire: Wire,
 }
 
 impl BarePeer {
-    pub fn bind(streams: usize) -> io::Result<Self> {
-        raise_limit();
-        let sockets = (0..streams).map(|_| StampedSocket::bind()).collect::<Result<_, _>>()?;
-        Ok(BarePeer { sockets })
+    pub fn bind(streams: usize, mode: SocketMode) -> io::Result<Self> {
+        Ok(BarePeer { wire: Wire::open(streams, mode)? })
     }
 
     /// Of the streams, in order.
     pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        self.sockets.iter().map(StampedSocket::address).collect()
+        self.wire.addresses()
     }
 
     /// Sends each stream to its leg for the warm-up and `lasting`, and counts what comes.
-    pub fn run(self, legs: &[SocketAddr], lasting: Duration) -> io::Result<Seen> {
+    pub fn run(mut self, legs: &[SocketAddr], lasting: Duration) -> io::Result<Seen> {
         let begins = SystemTime::now() + WARM_UP;
         let begins = begins.duration_since(SystemTime::UNIX_EPOCH).map_err(io::Error::other)?;
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
-            let exchange = scope.spawn(|| exchange(&self.sockets, legs, begins, &over));
+            let exchange = scope.spawn(|| exchange(&mut self.wire, legs, begins, &over));
             thread::sleep(WARM_UP);
             let meter = Meter::start();
             thread::sleep(lasting);
@@ -72,16 +73,11 @@ impl BarePeer {
     }
 }
 
-/// Every stream once a frame: reads what has come, and sends a packet, in as many bursts as the media plane does.
-fn exchange(
-    sockets: &[StampedSocket],
-    legs: &[SocketAddr],
-    begins: Duration,
-    over: &AtomicBool,
-) -> (u64, Arrivals) {
+/// Every stream once a frame, in as many bursts as the media plane does it.
+fn exchange(wire: &mut Wire, legs: &[SocketAddr], begins: Duration, over: &AtomicBool) -> (u64, Arrivals) {
     wake_on_time();
     let speech = second_of_sound();
-    let (mut arrivals, mut datagram) = (Arrivals::new(begins), [0u8; 1_500]);
+    let mut arrivals = Arrivals::new(begins);
     let began = Instant::now();
     let mut sent = 0;
     for burst in 0u32.. {
@@ -91,17 +87,14 @@ fn exchange(
             break;
         }
         let (frame, phase) = (burst / PHASES as u32, burst as usize % PHASES);
-        for (stream, (socket, leg)) in sockets.iter().zip(legs).enumerate().skip(phase).step_by(PHASES) {
-            // An error means that nothing is left to read, or that a leg is closed already.
-            while let Ok((length, at)) = socket.recv(&mut datagram) {
-                if let Ok(packet) = Packet::parse(&datagram[..length]) {
-                    arrivals.handle(at, packet.header);
-                }
+        let payload = &speech[frame as usize % speech.len()];
+        let streams = legs.iter().enumerate().skip(phase).step_by(PHASES);
+        let packets = streams.map(|(stream, leg)| (stream, *leg, packet(stream, frame, payload)));
+        sent += wire.burst(packets, |at, datagram| {
+            if let Ok(packet) = Packet::parse(datagram) {
+                arrivals.handle(at, packet.header);
             }
-            let payload = &speech[frame as usize % speech.len()];
-            // A full socket buffer loses the packet, as a network does.
-            sent += u64::from(socket.send_to(&packet(stream, frame, payload), *leg).is_ok());
-        }
+        });
     }
     (sent, arrivals)
 }
@@ -119,7 +112,7 @@ fn second_of_sound() -> Vec<Payload> {
     (0..NARROWBAND_HZ as usize / FRAME_SAMPLES).map(frame).collect()
 }
 
-fn packet(stream: usize, frame: u32, payload: &Payload) -> [u8; HEADER_LEN + FRAME_SAMPLES] {
+fn packet(stream: usize, frame: u32, payload: &Payload) -> Datagram {
     let header = Header {
         marker: frame == 0,
         payload_type: 0,
@@ -127,10 +120,10 @@ fn packet(stream: usize, frame: u32, payload: &Payload) -> [u8; HEADER_LEN + FRA
         timestamp: Timestamp(frame.wrapping_mul(FRAME_SAMPLES as u32)),
         ssrc: Ssrc(stream as u32 + 1),
     };
-    let mut bytes = [0; HEADER_LEN + FRAME_SAMPLES];
-    bytes[..HEADER_LEN].copy_from_slice(&header.to_bytes());
-    bytes[HEADER_LEN..].copy_from_slice(payload);
-    bytes
+    Datagram::new(header, |place| {
+        place[..payload.len()].copy_from_slice(payload);
+        payload.len()
+    })
 }
 
 /// Counts packets by stream. Takes the time, reads no clock.
@@ -195,13 +188,19 @@ mod tests {
     }
 
     #[test]
-    fn two_peers_hear_each_other() {
-        let (one, two) = (BarePeer::bind(3).unwrap(), BarePeer::bind(3).unwrap());
-        let (to_one, to_two) = (one.addresses().unwrap(), two.addresses().unwrap());
-        let lasting = Duration::from_millis(300);
-        let other = thread::spawn(move || two.run(&to_one, lasting).unwrap());
-        let seen = one.run(&to_two, lasting).unwrap();
-        assert!(seen.received > 0 && other.join().unwrap().received > 0);
-        assert_eq!(seen.streams, 3);
+    fn peers_hear_each_other_over_either_kind_of_sockets() {
+        for mode in [SocketMode::PerCall, SocketMode::Shared] {
+            let (one, two) =
+                (BarePeer::bind(3, mode).unwrap(), BarePeer::bind(3, SocketMode::PerCall).unwrap());
+            let (to_one, to_two) = (one.addresses().unwrap(), two.addresses().unwrap());
+            let lasting = Duration::from_millis(300);
+            let other = thread::spawn(move || two.run(&to_one, lasting).unwrap());
+            let (one, two) = (one.run(&to_two, lasting).unwrap(), other.join().unwrap());
+            for seen in [one, two] {
+                let gaps = seen.gap_ms.map_or(0, |gap| gap.count);
+                assert!(seen.sent > seen.received && seen.received >= 10 && gaps > 0, "{mode:?}: {seen:?}");
+                assert_eq!((seen.streams, seen.lost), (3, 0), "{mode:?}");
+            }
+        }
     }
 }

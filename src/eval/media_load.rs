@@ -161,7 +161,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn calls_and_peer_hear_each_other_over_either_kind_of_sockets() {
         for sockets in [SocketMode::PerCall, SocketMode::Shared] {
-            let (load, peer) = (MediaLoad::reserve(3, sockets, 2).unwrap(), BarePeer::bind(3).unwrap());
+            let (load, peer) =
+                (MediaLoad::reserve(3, sockets, 2).unwrap(), BarePeer::bind(3, SocketMode::PerCall).unwrap());
             let (legs, addresses) = (load.addresses(), peer.addresses().unwrap());
             let lasting = Duration::from_millis(500);
             let peer = tokio::task::spawn_blocking(move || peer.run(&legs, lasting).unwrap());

@@ -27,7 +27,13 @@ fn the_bench_loads_media_and_counts_every_call() {
         assert_eq!(call["peer"]["lost"], 0, "{figures}");
         assert!(call["peer"]["gap_ms"]["p50"].as_f64().is_some_and(|gap| gap > 0.0), "{figures}");
     }
-    assert_eq!(figures["media"]["bare"][0]["streams"], 2, "{figures}");
+    let bare = figures["media"]["bare"].as_array().unwrap();
+    let kinds: Vec<_> = bare.iter().map(|pair| pair["sockets"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["own", "shared"], "{figures}");
+    for end in bare.iter().flat_map(|pair| [&pair["used"], &pair["peer"]]) {
+        assert_eq!(end["streams"], 2, "{figures}");
+        assert!(end["received"].as_u64() > Some(0), "{figures}");
+    }
 }
 
 #[test]

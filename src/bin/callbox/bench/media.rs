@@ -1,4 +1,4 @@
-//! The media section: calls in one process, their far ends in another, and a pair of bare peers as
+//! The media section: calls in one process, their far ends in another, and pairs of bare peers as
 //! reference. Each figure comes from fresh processes of this program.
 
 use std::net::SocketAddr;
@@ -33,8 +33,10 @@ pub struct Load {
 /// side, runs, and prints its figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Role {
-    /// The far ends.
+    /// The far ends, a socket each.
     Peer,
+    /// The same over one port.
+    SharedPeer,
     /// The media plane, with sockets for each call.
     Node,
     /// The media plane, with ports that calls share.
@@ -57,15 +59,15 @@ pub async fn play(part: Part) -> anyhow::Result<()> {
     let Part { role, legs, threads, seconds } = part;
     let lasting = Duration::from_secs(seconds);
     let sockets = match role {
-        Role::Peer => {
-            let peer = BarePeer::bind(legs)?;
-            tell(&peer.addresses()?)?;
-            let others = hear_others()?;
-            return tell(&tokio::task::spawn_blocking(move || peer.run(&others, lasting)).await??);
-        }
-        Role::Node => SocketMode::PerCall,
-        Role::SharedNode => SocketMode::Shared,
+        Role::Peer | Role::Node => SocketMode::PerCall,
+        Role::SharedPeer | Role::SharedNode => SocketMode::Shared,
     };
+    if matches!(role, Role::Peer | Role::SharedPeer) {
+        let peer = BarePeer::bind(legs, sockets)?;
+        tell(&peer.addresses()?)?;
+        let others = hear_others()?;
+        return tell(&tokio::task::spawn_blocking(move || peer.run(&others, lasting)).await??);
+    }
     let calls = MediaLoad::reserve(legs, sockets, threads)?;
     tell(&calls.addresses())?;
     tell(&calls.run(&hear_others()?, lasting).await?)
@@ -99,15 +101,16 @@ pub async fn run(load: &Load, seconds: u64) -> anyhow::Result<Value> {
             rows.push(line(&cost, &seen));
             figures.push(json!({ "cost": cost, "peer": seen }));
         }
-        let reference = echo(calls, seconds).await?;
-        rows.push(bare_line(&reference));
-        bare.push(reference);
+        for (sockets, role) in [("own", Role::Peer), ("shared", Role::SharedPeer)] {
+            let (used, seen) = exchange::<Seen, Seen>([role, Role::Peer], calls, 0, seconds).await?;
+            rows.push(bare_line(sockets, &used, &seen));
+            bare.push(json!({ "sockets": sockets, "used": used, "peer": seen }));
+        }
     }
     print!("{}", table(&rows));
     println!(
-        "over {seconds} s each; own: sockets for each call, shared: ports that calls share, bare: the load \
-         generator against itself, which receives and sends the same packets over a socket for each stream and \
-         does nothing else; core %: of one core, user and system, of the process with the calls alone; of that, \
+        "over {seconds} s each; own: sockets for each call, shared: ports that calls share, bare: a program that \
+         receives and sends the same packets over the same kind of sockets and does nothing else; core %: of one core, user and system, of the process with the calls (or the bare one) alone; of that, \
          for each call: all, the kernel's part, the media threads' part; KiB: memory a call, without the \
          kernel's; gaps between two packets in ms as they reach the far end, 20 is even; lost: packets that \
          never did; skipped: 20 ms frames in which the node stood still; set-up: from the start of a call to \
@@ -145,13 +148,15 @@ fn line(cost: &Cost, seen: &Seen) -> Vec<String> {
     ]
 }
 
-fn bare_line(seen: &Seen) -> Vec<String> {
+/// What a bare peer used, and what its far end saw of it.
+fn bare_line(sockets: &str, used: &Seen, seen: &Seen) -> Vec<String> {
     let [p50, p99, max] = gaps(seen.gap_ms);
+    let Seen { streams, usage, .. } = used;
     row![
-        format!("{} bare", seen.streams),
-        percent(seen.usage.cores),
-        each(seen.usage.cores, seen.streams),
-        each(seen.usage.kernel_cores, seen.streams),
+        format!("{streams} bare {sockets}"),
+        percent(usage.cores),
+        each(usage.cores, *streams),
+        each(usage.kernel_cores, *streams),
         "–",
         "–",
         p50,
@@ -172,12 +177,6 @@ fn gaps(gap: Option<Spread>) -> [String; 3] {
 
 async fn measure(role: Role, calls: usize, threads: usize, seconds: u64) -> anyhow::Result<(Cost, Seen)> {
     exchange([role, Role::Peer], calls, threads, seconds).await
-}
-
-/// A peer against another peer.
-async fn echo(streams: usize, seconds: u64) -> anyhow::Result<Seen> {
-    let (one, _) = exchange::<Seen, Seen>([Role::Peer, Role::Peer], streams, 0, seconds).await?;
-    Ok(one)
 }
 
 /// Runs two processes against each other.
@@ -201,6 +200,7 @@ async fn exchange<A: DeserializeOwned, B: DeserializeOwned>(
 fn start(role: Role, legs: usize, threads: usize, seconds: u64) -> anyhow::Result<Process> {
     let role = match role {
         Role::Peer => "peer",
+        Role::SharedPeer => "shared-peer",
         Role::Node => "node",
         Role::SharedNode => "shared-node",
     };
