@@ -18,6 +18,8 @@ use crate::sip::{CallHandle, Reoffer, Srtp};
 pub(super) struct Leg {
     line: Line,
     local: Local,
+    /// The far end makes the offer, though we call.
+    late_offer: bool,
     jitter: media::jitter::Config,
     rtp_timeout: Duration,
 }
@@ -43,6 +45,7 @@ impl Leg {
         Ok(Leg {
             line: Line::Reserved(reserved),
             local,
+            late_offer: false,
             jitter: config.jitter,
             rtp_timeout: config.rtp_timeout(),
         })
@@ -56,6 +59,7 @@ impl Leg {
     /// From here on descriptions of a call of ours are those of the trunk that it goes by.
     pub(super) fn fit(&mut self, call: &CallHandle) {
         call.fit(&mut self.local);
+        self.late_offer = call.late_offer();
     }
 
     /// From here on descriptions are made and judged as the call's trunk wants.
@@ -71,8 +75,12 @@ impl Leg {
         sdp::answer(&self.local, offer)
     }
 
-    pub(super) fn accept(&self, answer: &str) -> Result<Negotiated, SdpError> {
-        sdp::accept(&self.local, answer)
+    /// What the far end's description agrees to: its answer, or the offer that has its answer already.
+    pub(super) fn accept(&self, described: &str) -> Result<Negotiated, SdpError> {
+        if self.late_offer {
+            return self.answer(described).map(|(_, agreed)| agreed);
+        }
+        sdp::accept(&self.local, described)
     }
 
     /// What holds until a caller without an offer has answered ours.
@@ -116,7 +124,7 @@ impl Leg {
     fn renegotiate(&mut self, offer: &str) -> Result<String, SdpError> {
         let local = self.local.next(self.local.direction);
         let (answer, agreed) = sdp::answer(&local, offer)?;
-        self.local = local;
+        self.local = Local { beside: agreed.beside.clone(), ..local };
         if let Line::Early { handle, .. } = &self.line {
             follow(handle, &agreed);
         }
@@ -137,7 +145,8 @@ impl Leg {
     /// Media flows from here on.
     pub(super) fn start(self, agreed: &Negotiated) -> Result<(Audio, MediaEvents), MediaError> {
         let config = self.config(agreed);
-        let (local, direction) = (self.local, agreed.direction);
+        let local = Local { beside: agreed.beside.clone(), ..self.local };
+        let direction = agreed.direction;
         match self.line {
             Line::Reserved(reserved) => {
                 let (handle, events) = reserved.start(config)?;
@@ -217,6 +226,7 @@ impl Audio {
 
     fn follow(&mut self, agreed: &Negotiated) {
         self.direction = agreed.direction;
+        self.local.beside = agreed.beside.clone();
         follow(&self.handle, agreed);
     }
 }

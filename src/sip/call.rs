@@ -53,7 +53,8 @@ pub enum Signal {
     EarlyMedia {
         sdp: String,
     },
-    /// The peer answered our INVITE. The description may be empty if the peer sent none.
+    /// The peer answered our INVITE. The description may be empty if the peer sent none; it is an offer,
+    /// which has its answer already, where [`CallHandle::late_offer`] says so.
     Answered {
         sdp: String,
     },
@@ -128,7 +129,9 @@ pub struct CallHandle {
 #[derive(Debug, Default)]
 pub(super) struct Ours {
     pub srtp: Srtp,
-    /// Session id and keys of our offer, if it was ours.
+    /// Whether our INVITE had no offer.
+    pub late_offer: bool,
+    /// Session id and keys of our description, if the call is ours.
     pub offered: Option<(u64, Keys)>,
 }
 
@@ -169,8 +172,14 @@ impl CallHandle {
         self.ours.lock().srtp
     }
 
-    /// Makes `local` our side of the session that the call's trunk was offered: every trunk and address that is
-    /// tried is offered one with an id and keys of its own, and only the last can be answered.
+    /// Whether our INVITE left without an offer, as the trunk wants it: the peer's description with its answer is
+    /// one, and was answered by what [`sdp::answer`](super::sdp::answer) makes of it.
+    pub fn late_offer(&self) -> bool {
+        self.ours.lock().late_offer
+    }
+
+    /// Makes `local` our side of the session that the call's trunk has: every trunk and address that is
+    /// tried has one with an id and keys of its own, and only the last can be answered.
     pub fn fit(&self, local: &mut Local) {
         let ours = self.ours.lock();
         local.srtp = ours.srtp;

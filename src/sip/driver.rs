@@ -103,7 +103,7 @@ pub(super) struct Driver {
     /// Our answer while it waits for a PRACK.
     pub(super) held_answer: Option<HeldAnswer>,
     /// Whether the peer's INVITE had no offer.
-    pub(super) late_offer: bool,
+    pub(super) asked_for_offer: bool,
     /// Whether offer and answer were exchanged before the call is answered.
     pub(super) agreed_early: bool,
     pub(super) ours: Arc<Mutex<Ours>>,
@@ -158,7 +158,7 @@ impl Driver {
             prack: None,
             told: None,
             held_answer: None,
-            late_offer: false,
+            asked_for_offer: false,
             agreed_early: false,
             ours,
         };
@@ -211,7 +211,7 @@ impl Driver {
         if let Some(invite) = self.invite.take() {
             invite.abort();
             if let Ok(Ok((id, _))) = invite.await {
-                self.core.layer.remove_dialog(&id);
+                self.core.forget(&id);
             }
         }
         if let Some(bye) = self.bye.take() {
@@ -220,7 +220,7 @@ impl Driver {
         // What is under way still answers its peer; nobody waits for it here.
         self.inside.detach_all();
         if let Some(dialog) = &self.dialog {
-            self.core.layer.remove_dialog(&dialog.id());
+            self.core.forget(&dialog.id());
         }
     }
 
@@ -424,6 +424,10 @@ impl Driver {
         let before = || Some(self.described.by(&callee_of(response)?)?.to_owned());
         if let Some(sdp) = body_text(&response.body).or_else(before) {
             self.heard_description = Some(sdp);
+        }
+        if let (Some(dialog), Some(callee)) = (&self.dialog, callee_of(response)) {
+            let answered = self.core.late_offers.answered(&dialog.id(), &callee);
+            self.description = answered.or(self.description.take());
         }
         self.feed(Event::Answered { sdp: self.heard_description.clone().unwrap_or_default() });
     }

@@ -3,7 +3,7 @@
 //!
 //! Every attempt is a request of its own, with a branch, a From tag and a CSeq of its own and the Call-ID of
 //! the call (RFC 3261 section 8.1.3.5): the very same request by another way would be a merged one, which
-//! servers behind both ways refuse with 482. A late answer to an abandoned one is hung up. Each offers a session
+//! servers behind both ways refuse with 482. A late answer to an abandoned one is hung up. Each is of a session
 //! with an id and keys of its own, so that nobody who was tried before can listen.
 
 use std::{
@@ -129,17 +129,19 @@ impl Hunt {
         }
     }
 
-    /// Our offer as the trunk wants it.
-    fn offer(&self, trunk: &Trunk) -> String {
-        sdp::offer(&Local { srtp: trunk.config.srtp, ..self.dial.offer.clone() })
+    /// Our side of the session as the trunk wants it.
+    fn local(&self, trunk: &Trunk) -> Local {
+        Local { srtp: trunk.config.srtp, ..self.dial.offer.clone() }
     }
 
     /// The INVITE for the address that is being tried.
-    fn invite(&self, trunk: &Trunk, offer: &str) -> Result<InviteOption, SipError> {
+    fn invite(&self, trunk: &Trunk, offer: Option<&str>) -> Result<InviteOption, SipError> {
         let (core, dial) = (&self.core, &self.dial);
         let Identity { caller, caller_name, callee, headers: identity } =
             identity::written(trunk, &dial.to, dial.from.as_ref(), dial.diverted.as_ref())?;
-        let mut headers: Vec<Header> = vec![allow(), core.supported()];
+        let mut headers: Vec<Header> = vec![allow()];
+        let supported = if offer.is_some() { Some(core.supported()) } else { core.supported_late() };
+        headers.extend(supported);
         if let Some(terms) = core.config.terms() {
             headers.extend(session_headers(terms.ask(), terms.floor));
         }
@@ -149,8 +151,8 @@ impl Hunt {
             caller_display_name: caller_name,
             callee,
             contact: core.contact(trunk, self.address.as_ref())?,
-            content_type: Some(SDP.into()),
-            offer: Some(offer.into()),
+            content_type: offer.map(|_| SDP.into()),
+            offer: offer.map(Into::into),
             credential: trunk.credential(),
             headers: Some(headers),
             call_id: Some(self.call_id.clone()),
@@ -192,16 +194,17 @@ impl Driver {
         let wrong = |error: SipError| SipEnd::ProtocolError { detail: error.to_string() };
         let Some(trunk) = &hunt.trunk else { return Ok(()) };
         self.destination = hunt.address.as_ref().and_then(|address| address.get_socketaddr().ok());
-        let offer = hunt.offer(trunk);
-        let options = hunt.invite(trunk, &offer).map_err(wrong)?;
-        // Its answer is judged by what was offered.
-        let Local { session, keys, .. } = &hunt.dial.offer;
-        *self.ours.lock() = Ours { srtp: trunk.config.srtp, offered: Some((*session, keys.clone())) };
-        self.description = Some(offer);
+        let (local, late_offer) = (hunt.local(trunk), trunk.config.late_offer);
+        let offer = (!late_offer).then(|| sdp::offer(&local));
+        let options = hunt.invite(trunk, offer.as_deref()).map_err(wrong)?;
+        // The peer's description is judged by ours.
+        let offered = Some((local.session, local.keys.clone()));
+        *self.ours.lock() = Ours { srtp: local.srtp, late_offer, offered };
+        self.description = offer;
         // What an attempt before this one still says is not heard any more.
         let (states, receiver) = self.core.layer.new_dialog_state_channel();
         self.states = receiver;
-        self.send_invite(options, states).map_err(wrong)?;
+        self.send_invite(options, states, late_offer.then_some(local)).map_err(wrong)?;
         self.way.send_replace(Some(Way { trunk: trunk.config.name.clone(), taken: false }));
         Ok(())
     }
@@ -247,11 +250,11 @@ async fn forget(
     if let Some(invite) = invite {
         invite.abort();
         if let Ok(Ok((id, _))) = invite.await {
-            core.layer.remove_dialog(&id);
+            core.forget(&id);
         }
     }
     if let Some(id) = dialog {
-        core.layer.remove_dialog(&id);
+        core.forget(&id);
     }
 }
 

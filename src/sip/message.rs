@@ -27,6 +27,12 @@ pub(super) fn supported(timers: bool) -> Header {
     Header::Supported(if timers { format!("{RELIABLE}, {TIMER}") } else { RELIABLE.to_owned() }.into())
 }
 
+/// Those of a call that leaves without an offer: a reliable response would bring the peer's, and want our
+/// answer in its PRACK.
+pub(super) fn supported_late(timers: bool) -> Option<Header> {
+    timers.then(|| Header::Supported(TIMER.into()))
+}
+
 /// What a request requires and is not known here, as `Unsupported` says it.
 pub(super) fn unknown_extensions(headers: &Headers, timers: bool) -> Option<String> {
     let known = |tag: &str| {

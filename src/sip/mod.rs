@@ -62,6 +62,7 @@ mod hunt;
 mod identity;
 mod info;
 mod keepalive;
+mod late_offer;
 mod link;
 mod listener;
 mod message;

@@ -10,7 +10,7 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use rsipstack::{
     EndpointBuilder,
-    dialog::dialog_layer::DialogLayer,
+    dialog::{DialogId, dialog_layer::DialogLayer},
     sip::Header,
     transaction::{
         CallIdFormat,
@@ -39,9 +39,10 @@ use super::{
     flow::{self, Flows},
     guard::{Dropped, Gate, Sources},
     keepalive::{self, Liveness},
+    late_offer::{LATEST, LateOffers},
     link::{self, Trunk},
     listener,
-    message::{SDP, allow, supported},
+    message::{SDP, allow, supported, supported_late},
     nonce::NonceCounts,
     registration,
     resolver::Resolver,
@@ -135,6 +136,7 @@ pub(super) struct Core {
     pub sources: Sources,
     /// What Via, Contact and SDP say.
     pub addresses: Arc<Addresses>,
+    pub late_offers: Arc<LateOffers>,
     /// Connections to trunks.
     pub flows: Flows,
     /// No new calls; registrations are taken back.
@@ -184,12 +186,15 @@ impl SipNode {
         let known = config.public_address.is_some();
         let addresses = Arc::new(Addresses::new(advertised, known, local.port(), config.tcp, tls_port));
         let digest = DigestTranslator(NonceCounts::new(&config.trunks));
+        let late_offers = Arc::<LateOffers>::default();
+        let translator =
+            Translator { addresses: addresses.clone(), digest, late_offers: late_offers.clone() };
         let endpoint = EndpointBuilder::new()
             .with_user_agent(&config.user_agent)
             .with_transport_layer(transport)
             .with_cancel_token(stop.clone())
             .with_option(timers(config.t1))
-            .with_inspector(Box::new(Translator { addresses: addresses.clone(), digest }))
+            .with_inspector(Box::new(translator))
             .with_transport_inspector(Box::new(router::SourceFilter::new(sources.clone(), gate.clone())))
             .build();
         let requests = endpoint.incoming_transactions()?;
@@ -207,6 +212,7 @@ impl SipNode {
             endpoint,
             sources,
             addresses,
+            late_offers,
             flows: Flows::default(),
             unreachable,
             local,
@@ -378,6 +384,23 @@ impl Core {
     /// The extensions known here, as a message says it.
     pub fn supported(&self) -> Header {
         supported(self.config.terms().is_some())
+    }
+
+    /// Those of a call that leaves without an offer.
+    pub fn supported_late(&self) -> Option<Header> {
+        supported_late(self.config.terms().is_some())
+    }
+
+    /// Forgets a dialog: the stack keeps it until it is told to.
+    pub fn forget(&self, id: &DialogId) {
+        self.layer.remove_dialog(id);
+        if self.late_offers.is_expected(id) {
+            let (offers, id, longest) = (self.late_offers.clone(), id.clone(), self.config.t1 * LATEST);
+            self.spawn_until_stopped(async move {
+                tokio::time::sleep(longest).await;
+                offers.forget(&id);
+            });
+        }
     }
 
     /// What stands beside a description of ours.

@@ -44,12 +44,14 @@ impl Driver {
             self.acknowledge(&early, rseq, response);
         }
         let sdp = body_text(&response.body);
-        if response.status_code == StatusCode::Ringing {
+        // Where the peer is to make the offer, this is at best what it will offer: it plays, but not to us.
+        let unheard = sdp.is_some() && self.ours.lock().late_offer;
+        if response.status_code == StatusCode::Ringing || unheard {
             self.feed(Event::Ringing);
         } else if sdp.is_none() {
             self.feed(Event::Progressing);
         }
-        if let Some(sdp) = sdp {
+        if let Some(sdp) = sdp.filter(|_| !unheard) {
             self.agreed_early |= response.rseq_value().is_some();
             if let Some(callee) = callee {
                 self.described.hear(&callee, &sdp);
@@ -145,7 +147,7 @@ impl Driver {
             told.handle_answered();
         }
         // Our offer left before, and was answered by a PRACK: there is nothing to describe any more.
-        let described = self.late_offer && self.agreed_early;
+        let described = self.asked_for_offer && self.agreed_early;
         let mut headers =
             if described { vec![allow(), self.core.supported()] } else { self.core.sdp_headers() };
         if let Some(promised) = &self.promised {
@@ -171,7 +173,7 @@ impl Driver {
         self.agreed_early |= told.sdp.is_some();
         match body_text(request.original.body()) {
             // Our 183 was the offer.
-            Some(sdp) if told.sdp.is_some() && self.late_offer => {
+            Some(sdp) if told.sdp.is_some() && self.asked_for_offer => {
                 self.tell_late_answer(sdp);
                 reply(request, StatusCode::OK, vec![]);
             }

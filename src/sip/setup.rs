@@ -26,6 +26,7 @@ use super::{
     node::{Core, Dial},
     reliable::{RELIABLE, Told},
     router,
+    sdp::Local,
     session_timer::SessionExpires,
     vouched,
 };
@@ -34,6 +35,8 @@ use super::{
 pub(super) struct Invite {
     options: Box<InviteOption>,
     states: DialogStateSender,
+    /// What the peer's offer is answered by, where it is to make one.
+    answers: Option<Local>,
 }
 
 /// Starts an outbound call, which is tried by one of `trunks` after the other.
@@ -109,7 +112,7 @@ fn receive_dialog(
     driver.peer_refers = allows_refer(headers);
     driver.told =
         requires(headers, RELIABLE).then(|| Told::new(cseq, rand::random_range(1..1 << 31), core.config.t1));
-    driver.late_offer = invite.body().is_empty();
+    driver.asked_for_offer = invite.body().is_empty();
     driver.ours.lock().srtp = trunk.config.srtp;
     let peer = request.connection.as_ref().and_then(SipConnection::get_remote_addr);
     let contact = core.contact(trunk, peer)?;
@@ -151,8 +154,9 @@ impl Driver {
         &mut self,
         options: InviteOption,
         states: DialogStateSender,
+        answers: Option<Local>,
     ) -> Result<(), SipError> {
-        let invite = Invite { options: Box::new(options), states };
+        let invite = Invite { options: Box::new(options), states, answers };
         self.send(&invite)?;
         self.again = Some(invite);
         Ok(())
@@ -160,9 +164,15 @@ impl Driver {
 
     fn send(&mut self, invite: &Invite) -> Result<(), SipError> {
         let options = (*invite.options).clone();
-        let (dialog, task) = self.core.layer.do_invite_async(options, invite.states.clone())?;
+        let send = || Ok::<_, SipError>(self.core.layer.do_invite_async(options, invite.states.clone())?);
+        let (dialog, task) = match invite.answers.clone() {
+            Some(local) => self.core.late_offers.expect(local, send)?,
+            None => send()?,
+        };
         self.place.name(dialog.id().local_tag);
-        self.dialog = Some(dialog);
+        if let Some(before) = self.dialog.replace(dialog) {
+            self.core.late_offers.forget(&before.id());
+        }
         self.invite = Some(task);
         Ok(())
     }

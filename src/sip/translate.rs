@@ -12,12 +12,14 @@ use rsipstack::{
 };
 
 use super::{
-    addresses::Addresses, challenge, digest::DigestTranslator, early, next_hop, registrar, reliable::RELIABLE,
+    addresses::Addresses, challenge, digest::DigestTranslator, early, late_offer::LateOffers, next_hop,
+    registrar, reliable::RELIABLE,
 };
 
 pub(super) struct Translator {
     pub addresses: Arc<Addresses>,
     pub digest: DigestTranslator,
+    pub late_offers: Arc<LateOffers>,
 }
 
 impl MessageInspector for Translator {
@@ -28,6 +30,14 @@ impl MessageInspector for Translator {
             registrar::write_contact(request);
             self.addresses.sign(request);
             challenge::mark_last(request);
+            match request.method {
+                Method::Ack => self.late_offers.answer(request),
+                // The stack writes the type of an offer that is not there.
+                Method::Invite if request.body.is_empty() => {
+                    request.headers.retain(|header| !matches!(header, Header::ContentType(_)));
+                }
+                _ => {}
+            }
         }
         self.digest.before_send(message, to)
     }
@@ -44,7 +54,10 @@ impl MessageInspector for Translator {
         {
             match response.status_code.kind() {
                 StatusCodeKind::Provisional => take_over_reliability(response),
-                StatusCodeKind::Successful => response.status_code = StatusCode::OK,
+                StatusCodeKind::Successful => {
+                    response.status_code = StatusCode::OK;
+                    self.late_offers.hear(response);
+                }
                 _ => {}
             }
         }
@@ -98,7 +111,8 @@ mod tests {
         let message = SipMessage::Response(Response::try_from(text.as_bytes()).unwrap());
         let addresses = Arc::new(Addresses::new(([192, 0, 2, 1], 5060).into(), false, 5060, true, None));
         let digest = DigestTranslator(NonceCounts::new(&[]));
-        match (Translator { addresses, digest }).after_received(message, None) {
+        let late_offers = Arc::default();
+        match (Translator { addresses, digest, late_offers }).after_received(message, None) {
             SipMessage::Response(response) => response,
             SipMessage::Request(_) => panic!("a response stays one"),
         }

@@ -113,6 +113,10 @@ pub struct TrunkConfig {
     /// Whether audio is encrypted.
     #[serde(default)]
     pub srtp: Srtp,
+    /// Whether calls leave without an offer: the trunk makes one in its 200, and the ACK has our answer
+    /// (RFC 3261 section 13.2.1). What it plays before the answer is not heard then.
+    #[serde(default)]
+    pub late_offer: bool,
 }
 
 /// Where the number is asserted that a call shows, beside From.
@@ -251,6 +255,7 @@ impl TrunkConfig {
             tls_ca: None,
             tls_name: None,
             srtp: Srtp::Off,
+            late_offer: false,
         }
     }
 

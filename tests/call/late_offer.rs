@@ -1,14 +1,17 @@
-//! A caller without an offer: its answer, in the ACK, says what is spoken.
+//! Calls without an offer, in and out: the answer, in the ACK, says what is spoken.
 
+use callbox::base::Fault;
 use callbox::base::audio::Codec;
-use callbox::call::record::{CallStatus, EndedBy};
+use callbox::call::record::{CallPlan, CallStatus, EndedBy};
 use callbox::media::codec::g711;
+use callbox::sip::Srtp;
 
+use crate::baresip::{Baresip, Plays};
 use crate::eventually;
 use crate::far_end::FarEnd;
 use crate::handing_over::outcome;
 use crate::peers::{Sipp, free_port};
-use crate::rig::{Rig, Script};
+use crate::rig::{Rig, Script, Story, plan};
 use crate::tones::share;
 
 /// Tenths of a second that are a tone of `hz` and little else.
@@ -36,5 +39,50 @@ async fn answer_in_the_ack_is_spoken_and_heard() {
     assert!(far.came().iter().all(|came| came.header.payload_type == 8), "we speak what was not agreed on");
     let heard = tenths_of(700.0, &rig.recording(&story).channel(0));
     assert!(heard >= 5, "{heard} tenths of a second of the caller's tone are heard");
+    rig.is_clean().await;
+}
+
+/// The agent calls baresip, which is to make the offer, and both are heard.
+async fn baresip_makes_the_offer(baresip: Baresip, script: Script) -> Story {
+    let rig = Rig::start(baresip.address, script.awaits_offers()).await;
+    let story = rig.story(rig.place(CallPlan { max_duration_secs: 5, ..plan() })).await;
+    assert_eq!(story.ending().ended_by, EndedBy::Limit);
+    let log = baresip.log();
+    let (_, invite) = log.split_once("INVITE sip:").expect("baresip traces what comes");
+    let head = invite.split("\r\n\r\n").next().unwrap_or_default();
+    assert!(head.contains("Content-Length: 0"), "nothing is offered: {head}");
+    eventually("baresip hears the agent", || baresip.heard(440.0) > -25.0).await;
+    let heard = tenths_of(700.0, &rig.recording(&story).channel(0));
+    assert!(heard >= 10, "{heard} tenths of a second of baresip's tone are heard");
+    rig.is_clean().await;
+    story
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callee_that_makes_the_offer_is_spoken_to_and_heard() {
+    // We would rather speak μ-law.
+    let plays = Plays { silence: 0, hz: 700.0, seconds: 30 };
+    let baresip = Baresip::start("+14155550123", Codec::Pcma, plays).await;
+    baresip_makes_the_offer(baresip, Script::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callees_keys_in_its_offer_are_used() {
+    let baresip = Baresip::encrypting(Some("srtp-mand"), None).await;
+    let story = baresip_makes_the_offer(baresip, Script::new().encrypts(Srtp::Required)).await;
+    let quality = story.quality().expect("the line was measured");
+    assert!(quality.encrypted, "{quality:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callee_whose_offer_nothing_can_be_agreed_on_is_hung_up() {
+    let filled = [("@FORMATS@", "18"), ("@ANSWER@", "0 RTP/AVP 18")];
+    let peer = Sipp::uas_filled("uas_late", &filled, 1, &[]).await;
+    let rig = Rig::start(peer.address, Script::new().awaits_offers()).await;
+    let ending = rig.story(rig.place(plan())).await.ending();
+    assert_eq!((ending.status, ending.fault), (CallStatus::Failed, Some(Fault::Carrier)));
+    assert!(ending.reason.contains("no codec"), "{}", ending.reason);
+    // It was told so in the ACK, and got its BYE.
+    peer.succeeds().await;
     rig.is_clean().await;
 }

@@ -127,6 +127,11 @@ pub const MUST_HAVES: &[MustHave] = &[
     must("forks", "of several answers one is kept", "RFC 3261 section 13.2.2.4"),
     must("late-offer-in", "an INVITE without an offer gets ours", "livekit/sip#402, #820"),
     must("late-offer-within", "so does a re-INVITE", "livekit/sip#402"),
+    must(
+        "late-offer-out",
+        "an INVITE of ours without an offer gets the callee's, and the ACK has our answer",
+        "RFC 3261 section 13.2.1; issue: dialogs",
+    ),
     must("prack-caller", "reliable responses are acknowledged", "RFC 3262"),
     must("prack-callee", "and asked to be", "RFC 3262; livekit/sip#438"),
     must(
@@ -188,5 +193,4 @@ pub const NOT_OURS: &[(&str, &str)] = &[
         "it signs the number that was called first, so every verifier would reject it for another (RFC 8224)",
     ),
     ("calls to emergency numbers", "they are refused, and no setting allows them"),
-    ("calling without an offer", "late offers are answered, never made"),
 ];

@@ -133,6 +133,9 @@ pub const ROWS: &[Row] = &[
     ),
     row("late-offer-in", &[SIPP], "call::late_offer::answer_in_the_ack_is_spoken_and_heard"),
     row("late-offer-within", &[SIPP], "sip::dialogs::hold_in_every_form_is_mirrored"),
+    row("late-offer-out", &[SIPP], "sip::late::callees_offer_is_answered_in_the_ack"),
+    row("late-offer-out", &[BARESIP], "call::late_offer::callee_that_makes_the_offer_is_spoken_to_and_heard"),
+    row("late-offer-out", &[BARESIP], "call::late_offer::callees_keys_in_its_offer_are_used"),
     row("prack-caller", &[SIPP], "sip::dialogs::reliable_responses_are_acknowledged_in_their_order"),
     row(
         "prack-caller",

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Sessions of seconds, which no configuration file can ask for.
-fn short_sessions(trunks: Vec<TrunkConfig>, floor: u64, wanted: u64) -> Config {
+pub fn short_sessions(trunks: Vec<TrunkConfig>, floor: u64, wanted: u64) -> Config {
     Config {
         session_expires: Duration::from_secs(wanted),
         session_floor: Duration::from_secs(floor),

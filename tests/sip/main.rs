@@ -16,6 +16,7 @@ mod identity;
 mod inbound;
 #[path = "../support/kamailio.rs"]
 mod kamailio;
+mod late;
 mod names;
 mod nat;
 mod offers;

@@ -88,6 +88,7 @@ impl Rig {
         carrier.caller_id = TRUNKS_OWN.parse().ok();
         carrier.diversion = DiversionHeader::Diversion;
         carrier.srtp = script.srtp;
+        carrier.late_offer = script.late_offer;
         carrier.transfer = script.transfer_by;
         if let Some(password) = &script.password {
             carrier.username = Some("callbox".into());

@@ -21,6 +21,7 @@ pub struct Script {
     pub(super) rules_wait: bool,
     pub(super) transfer_ring_secs: u64,
     pub(super) srtp: Srtp,
+    pub(super) late_offer: bool,
     /// A trunk that is tried first.
     pub(super) before: Option<SocketAddr>,
     pub(super) transfer_by: TransferBy,
@@ -49,6 +50,7 @@ impl Script {
             rules_wait: false,
             transfer_ring_secs: 20,
             srtp: Srtp::Off,
+            late_offer: false,
             before: None,
             transfer_by: TransferBy::Bridge,
             target: None,
@@ -135,6 +137,12 @@ impl Script {
     /// The trunk wants its audio so.
     pub fn encrypts(mut self, srtp: Srtp) -> Self {
         self.srtp = srtp;
+        self
+    }
+
+    /// Calls leave without an offer.
+    pub fn awaits_offers(mut self) -> Self {
+        self.late_offer = true;
         self
     }
 

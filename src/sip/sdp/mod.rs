@@ -45,6 +45,15 @@ pub struct Local {
     pub srtp: Srtp,
     /// Of this call alone; told only as `srtp` allows.
     pub keys: Keys,
+    /// Of [`Negotiated::beside`]: a session keeps all its streams in every description (RFC 3264 section 8).
+    pub beside: Beside,
+}
+
+/// The streams beside the audio, which are refused, as lines of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Beside {
+    before: String,
+    after: String,
 }
 
 impl Local {
@@ -59,6 +68,7 @@ impl Local {
             version: 1,
             srtp: Srtp::Off,
             keys: Keys::draw(),
+            beside: Beside::default(),
         }
     }
 
@@ -87,6 +97,7 @@ impl Local {
             direction: Direction::RecvOnly,
             ptime: PTIME,
             terms: Terms { srtp: (self.srtp == Srtp::Required).then_some(deaf), ..Terms::default() },
+            beside: Beside::default(),
         }
     }
 }
@@ -107,6 +118,8 @@ pub struct Negotiated {
     /// Milliseconds per packet the peer asked for; what it sends may still differ.
     pub ptime: u16,
     pub terms: Terms,
+    /// What the session has beside the audio.
+    pub beside: Beside,
 }
 
 impl Negotiated {
@@ -159,28 +172,29 @@ pub fn offer(local: &Local) -> String {
     let events: Vec<_> = events_of(local).map(|payload_type| (payload_type, "0-16")).collect();
     let stream = (local.address.port(), security::profile(local.srtp));
     let keys = security::offer_lines(local);
-    session_lines(local) + &audio_lines(stream, &codecs, &events, local.direction) + &keys
+    let audio = audio_lines(stream, &codecs, &events, local.direction) + &keys;
+    session_lines(local) + &local.beside.before + &audio + &local.beside.after
 }
 
 /// Answers `offer` with the first of our codecs that it has, its payload types, and every other
 /// stream refused in place (RFC 3264 section 6).
 pub fn answer(local: &Local, offer: &str) -> Result<(String, Negotiated), SdpError> {
     let description = parse::parse(offer)?;
-    let (chosen, negotiated) = negotiate(local, &description, Offered::ByThem)?;
-    let mut sdp = session_lines(local);
-    for (index, media) in description.media.iter().enumerate() {
-        sdp += &if index == chosen {
-            let events = negotiated.telephone_event.map(|pt| (pt, events_taken(media, pt)));
-            let codec = (negotiated.payload_type, negotiated.codec);
-            let mux = if negotiated.terms.rtcp == Rtcp::Mux { "a=rtcp-mux\r\n" } else { "" };
-            let stream = (local.address.port(), media.profile.as_str());
-            let key = security::answer_line(local, media, negotiated.terms.srtp);
-            audio_lines(stream, &[codec], events.as_slice(), negotiated.direction) + mux + &key
-        } else {
-            format!("m={} 0 {} {}\r\n", media.kind, media.profile, media.formats.join(" "))
-        };
-    }
-    Ok((sdp, negotiated))
+    let (media, negotiated) = negotiate(local, &description, Offered::ByThem)?;
+    let events = negotiated.telephone_event.map(|pt| (pt, events_taken(media, pt)));
+    let codec = (negotiated.payload_type, negotiated.codec);
+    let mux = if negotiated.terms.rtcp == Rtcp::Mux { "a=rtcp-mux\r\n" } else { "" };
+    let stream = (local.address.port(), media.profile.as_str());
+    let key = security::answer_line(local, media, negotiated.terms.srtp);
+    let audio = audio_lines(stream, &[codec], events.as_slice(), negotiated.direction) + mux + &key;
+    let Beside { before, after } = &negotiated.beside;
+    Ok((session_lines(local) + before + &audio + after, negotiated))
+}
+
+/// Answers `offer` with every stream refused: where nothing can be agreed on, and an answer is owed.
+pub fn refuse(local: &Local, offer: &str) -> Result<String, SdpError> {
+    let description = parse::parse(offer)?;
+    Ok(session_lines(local) + &refused(&description.media))
 }
 
 /// Reads the peer's answer to the offer made from `local`.
@@ -188,18 +202,24 @@ pub fn accept(local: &Local, answer: &str) -> Result<Negotiated, SdpError> {
     negotiate(local, &parse::parse(answer)?, Offered::ByUs).map(|(_, negotiated)| negotiated)
 }
 
+fn refused(streams: &[Media]) -> String {
+    let line =
+        |media: &Media| format!("m={} 0 {} {}\r\n", media.kind, media.profile, media.formats.join(" "));
+    streams.iter().map(line).collect()
+}
+
 /// Takes the first stream that can be had; of an offer, an encrypted one before one that is not.
-fn negotiate(
+fn negotiate<'a>(
     local: &Local,
-    description: &Description,
+    description: &'a Description,
     offered: Offered,
-) -> Result<(usize, Negotiated), SdpError> {
+) -> Result<(&'a Media, Negotiated), SdpError> {
     let mut problem = SdpError::NoAudio;
     let mut plain = None;
     for (index, media) in description.media.iter().enumerate().filter(|(_, m)| m.kind == "audio") {
-        match negotiate_stream(local, description, media, offered) {
-            Ok(agreed) if agreed.terms.srtp.is_some() => return Ok((index, agreed)),
-            Ok(agreed) => plain = plain.or(Some((index, agreed))),
+        match negotiate_stream(local, description, index, offered) {
+            Ok(agreed) if agreed.terms.srtp.is_some() => return Ok((media, agreed)),
+            Ok(agreed) => plain = plain.or(Some((media, agreed))),
             // The first stream's problem is the one to tell: it is the one the peer meant.
             Err(e) if problem == SdpError::NoAudio => problem = e,
             Err(_) => {}
@@ -211,9 +231,10 @@ fn negotiate(
 fn negotiate_stream(
     local: &Local,
     session: &Description,
-    media: &Media,
+    index: usize,
     offered: Offered,
 ) -> Result<Negotiated, SdpError> {
+    let media = &session.media[index];
     if media.port == 0 {
         return Err(SdpError::Refused);
     }
@@ -231,13 +252,20 @@ fn negotiate_stream(
         direction: our_direction(local.direction, peer, address),
         ptime: media.ptime.unwrap_or(PTIME),
         terms: Terms {
-            rtcp: rtcp(media, address, offered),
+            rtcp: rtcp(media, address),
             receives: match offered {
                 Offered::ByUs => formats_of(local),
                 Offered::ByThem => formats(payload_type, codec, telephone_event),
             },
             opus: opus_terms(media, payload_type),
             srtp,
+        },
+        beside: match offered {
+            Offered::ByUs => local.beside.clone(),
+            Offered::ByThem => Beside {
+                before: refused(&session.media[..index]),
+                after: refused(&session.media[index + 1..]),
+            },
         },
     })
 }
@@ -291,9 +319,10 @@ fn opus_terms(media: &Media, payload_type: u8) -> OpusTerms {
     terms
 }
 
-fn rtcp(media: &Media, address: IpAddr, offered: Offered) -> Rtcp {
+/// An answer has RTP's port for both only where the offer had: one that repeats what we answered before.
+fn rtcp(media: &Media, address: IpAddr) -> Rtcp {
     match media.rtcp {
-        _ if media.rtcp_mux && offered == Offered::ByThem => Rtcp::Mux,
+        _ if media.rtcp_mux => Rtcp::Mux,
         Some((port, host)) => Rtcp::At(SocketAddr::new(host.unwrap_or(address), port)),
         None => Rtcp::NextPort,
     }

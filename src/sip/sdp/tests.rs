@@ -117,7 +117,8 @@ fn rtcp_shares_the_port_where_that_is_offered_and_only_there() {
     assert_eq!(n.terms.rtcp, Rtcp::Mux);
     assert!(sdp.contains("a=rtcp-mux\r\n"), "{sdp}");
     assert!(!offer(&local()).contains("rtcp"));
-    assert_eq!(accept(&local(), &described_with("a=rtcp-mux\r\n")).unwrap().terms.rtcp, Rtcp::NextPort);
+    let repeated = accept(&local(), &described_with("a=rtcp-mux\r\n")).unwrap();
+    assert_eq!(repeated.terms.rtcp, Rtcp::Mux, "what we answered before was offered again");
     let at = |lines| answer(&local(), &described_with(lines)).unwrap().1.terms.rtcp;
     assert_eq!(at("a=rtcp:4009\r\n"), Rtcp::At("198.51.100.7:4009".parse().unwrap()));
     let elsewhere = Rtcp::At("203.0.113.9:4009".parse().unwrap());
@@ -125,6 +126,37 @@ fn rtcp_shares_the_port_where_that_is_offered_and_only_there() {
     for unreadable in ["", "a=rtcp:x\r\n", "a=rtcp:0\r\n", "a=rtcp\r\n"] {
         assert_eq!(at(unreadable), Rtcp::NextPort, "{unreadable:?}");
     }
+}
+
+#[test]
+fn session_keeps_all_its_streams_in_every_description() {
+    let streams = "m=video 5000 RTP/AVP 96\r\nm=audio 4000 RTP/AVP 0\r\nm=text 6000 RTP/AVP 98\r\n";
+    let (_, agreed) = answered(&format!("c=IN IP4 198.51.100.7\r\n{streams}"));
+    let again = Local { beside: agreed.beside.clone(), ..local().next(Direction::SendRecv) };
+    let lines =
+        |sdp: &str| sdp.lines().filter(|line| line.starts_with("m=")).map(str::to_owned).collect::<Vec<_>>();
+    let offered = lines(&offer(&again));
+    assert_eq!((offered[0].as_str(), offered[2].as_str()), ("m=video 0 RTP/AVP 96", "m=text 0 RTP/AVP 98"));
+    assert!(offered[1].starts_with("m=audio 40000 RTP/AVP 0 8"), "{offered:?}");
+    // Its answer, and what is described after it.
+    let (theirs, _) = answer(&local(), &offer(&again)).unwrap();
+    let kept = accept(&again, &theirs).unwrap();
+    assert_eq!((kept.beside, lines(&theirs).len()), (agreed.beside, 3));
+}
+
+#[test]
+fn our_answer_may_be_offered_again_and_its_answer_is_understood() {
+    let peer = Local { srtp: Srtp::Required, ..local() };
+    let mut theirs = offer(&peer).replace("crypto:1", "crypto:3").replace("crypto:2", "crypto:9");
+    theirs = theirs.replace("101", "96") + "a=rtcp-mux\r\n";
+    let ours = Local { srtp: Srtp::Required, ..local() };
+    let (first, agreed) = answer(&ours, &theirs).unwrap();
+    let (again, _) = answer(&peer, &first).unwrap();
+    let kept = accept(&ours, &again).unwrap();
+    let of =
+        |n: &Negotiated| (n.terms.srtp.map(|keys| (keys.suite, keys.sends)), n.terms.rtcp, n.telephone_event);
+    assert_eq!(of(&kept), of(&agreed));
+    assert_eq!((kept.terms.rtcp, kept.telephone_event), (Rtcp::Mux, Some(96)));
 }
 
 #[test]
