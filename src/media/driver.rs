@@ -143,8 +143,7 @@ impl MediaPlane {
 
     /// Opens the sockets of a leg, so that its address can go into an SDP. Dropping the leg gives the port back.
     pub fn reserve(&self) -> Result<Leg, MediaError> {
-        let alive = self.workers.iter().filter(|worker| worker.is_alive());
-        let worker = load::choose(alive, |worker| &worker.load, self.config.legs_per_thread);
+        let worker = load::choose(self.running(), |worker| &worker.load, self.config.legs_per_thread);
         let worker = worker.ok_or(MediaError::Ended)?;
         let seat = match &worker.shared {
             Some(sockets) => Seat::Shared(sockets.clone()),
@@ -169,7 +168,11 @@ impl MediaPlane {
 
     /// Of those, the ones that run: fewer only after an error of ours.
     pub fn running_threads(&self) -> usize {
-        self.workers.iter().filter(|worker| worker.is_alive()).count()
+        self.running().count()
+    }
+
+    fn running(&self) -> impl Iterator<Item = &WorkerThread> + Clone {
+        self.workers.iter().filter(|worker| worker.is_alive())
     }
 
     /// Datagrams on shared ports that were of no leg.

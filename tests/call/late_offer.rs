@@ -6,7 +6,7 @@ use callbox::call::record::{CallPlan, CallStatus, EndedBy};
 use callbox::media::codec::g711;
 use callbox::sip::Srtp;
 
-use crate::baresip::{Baresip, Plays};
+use crate::baresip::Baresip;
 use crate::eventually;
 use crate::far_end::FarEnd;
 use crate::handing_over::outcome;
@@ -61,8 +61,7 @@ async fn baresip_makes_the_offer(baresip: Baresip, script: Script) -> Story {
 #[tokio::test(flavor = "multi_thread")]
 async fn callee_that_makes_the_offer_is_spoken_to_and_heard() {
     // We would rather speak μ-law.
-    let plays = Plays { silence: 0, hz: 700.0, seconds: 30 };
-    let baresip = Baresip::start("+14155550123", Codec::Pcma, plays).await;
+    let baresip = Baresip::answering(Codec::Pcma).await;
     baresip_makes_the_offer(baresip, Script::new()).await;
 }
 

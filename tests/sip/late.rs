@@ -128,9 +128,7 @@ async fn offer_is_answered_after_the_session_was_too_short() {
 #[tokio::test(flavor = "multi_thread")]
 async fn offer_that_crosses_our_cancel_is_answered_before_the_call_is_hung_up() {
     let (peer, node, mut call) = late_call_to("uas_race").await;
-    while !matches!(signal(&mut call).await, Signal::Ringing) {}
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::Cancelled);
+    is_given_up_while_it_rings(&mut call).await;
     eventually("the ACK comes", || !acknowledged(&peer).is_empty()).await;
     assert_eq!(acknowledged(&peer), [Some(40_000)]);
     peer.succeeds().await;

@@ -172,6 +172,13 @@ async fn has_a_call(node: &SipNode, peer: Sipp) {
     hangs_up(node, call, peer).await;
 }
 
+/// Hangs up before the answer.
+async fn is_given_up_while_it_rings(call: &mut SipCall) {
+    while !matches!(signal(call).await, Signal::Ringing) {}
+    call.handle.hang_up();
+    assert_eq!(end(call).await, SipEnd::Cancelled);
+}
+
 /// Ends a call with `peer`, whose scenario ends, too; nothing is left.
 async fn hangs_up(node: &SipNode, mut call: SipCall, peer: Sipp) {
     call.handle.hang_up();

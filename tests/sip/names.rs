@@ -9,15 +9,21 @@ use super::{
     *,
 };
 
-#[tokio::test(flavor = "multi_thread")]
-async fn srv_target_that_is_dead_is_passed_over_for_the_next() {
-    let alive = Sipp::uas("uas_answer", 2, &[]).await;
+/// Names `peer` after a target that is dead, and starts a node that calls by that name.
+async fn named_after_a_dead_one(peer: &Sipp) -> (Dnsmasq, SipNode) {
     let records = [
         srv("carrier.test", "dead.carrier.test", free_port(), 10, 100),
-        srv("carrier.test", "alive.carrier.test", alive.address.port(), 20, 0),
+        srv("carrier.test", "alive.carrier.test", peer.address.port(), 20, 0),
     ];
     let dns = Dnsmasq::start(None, 0, records.as_flattened()).await;
     let node = hunter(vec![carrier("carrier.test")], vec![dns.address]).await;
+    (dns, node)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn srv_target_that_is_dead_is_passed_over_for_the_next() {
+    let alive = Sipp::uas("uas_answer", 2, &[]).await;
+    let (_dns, node) = named_after_a_dead_one(&alive).await;
     for _ in 0..2 {
         assert_eq!(answered_and_hung_up(&node).await.as_deref(), Some("carrier"));
     }
@@ -54,16 +60,9 @@ async fn name_of_two_addresses_is_called_whichever_of_them_is_dead() {
 #[tokio::test(flavor = "multi_thread")]
 async fn call_is_taken_back_where_it_went_and_not_where_the_name_leads() {
     let ringing = Sipp::uas("uas_ring", 1, &[]).await;
-    let records = [
-        srv("carrier.test", "dead.carrier.test", free_port(), 10, 100),
-        srv("carrier.test", "rings.carrier.test", ringing.address.port(), 20, 0),
-    ];
-    let dns = Dnsmasq::start(None, 0, records.as_flattened()).await;
-    let node = hunter(vec![carrier("carrier.test")], vec![dns.address]).await;
+    let (_dns, node) = named_after_a_dead_one(&ringing).await;
     let mut call = node.dial(dial()).await.unwrap();
-    while !matches!(signal(&mut call).await, Signal::Ringing) {}
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::Cancelled);
+    is_given_up_while_it_rings(&mut call).await;
     ringing.succeeds().await;
     settled(&node).await;
 }

@@ -56,9 +56,7 @@ async fn hanging_up_while_it_rings_cancels() {
     let peer = Sipp::uas("uas_ring", 1, &[]).await;
     let (node, _) = node(vec![trunk(peer.address)]).await;
     let mut call = node.dial(dial()).await.unwrap();
-    while !matches!(signal(&mut call).await, Signal::Ringing) {}
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::Cancelled);
+    is_given_up_while_it_rings(&mut call).await;
     peer.succeeds().await;
     settled(&node).await;
 }
@@ -96,9 +94,7 @@ async fn answer_that_crosses_our_cancel_is_acknowledged_and_hung_up() {
     let peer = Sipp::uas("uas_race", 1, &[]).await;
     let (node, _) = node(vec![trunk(peer.address)]).await;
     let mut call = node.dial(dial()).await.unwrap();
-    while !matches!(signal(&mut call).await, Signal::Ringing) {}
-    call.handle.hang_up();
-    assert_eq!(end(&mut call).await, SipEnd::Cancelled);
+    is_given_up_while_it_rings(&mut call).await;
     peer.succeeds().await;
     settled(&node).await;
 }

@@ -58,7 +58,7 @@ impl Wire {
         match self {
             Wire::Own(sockets) => {
                 let mut buffer = [0; 1_500];
-                let mut turn = |(stream, to, packet): (usize, SocketAddr, Datagram)| {
+                let turn = |(stream, to, packet): (usize, SocketAddr, Datagram)| {
                     let socket = &sockets[stream];
                     // An error means that nothing is left to read, or that a leg is closed already.
                     while let Ok((length, at)) = socket.recv(&mut buffer) {
@@ -66,7 +66,7 @@ impl Wire {
                     }
                     u64::from(socket.send_to(&packet, to).is_ok())
                 };
-                packets.map(&mut turn).sum()
+                packets.map(turn).sum()
             }
             Wire::Shared(shared) => shared.burst(packets, take),
         }

@@ -110,7 +110,8 @@ pub async fn run(load: &Load, seconds: u64) -> anyhow::Result<Value> {
     print!("{}", table(&rows));
     println!(
         "over {seconds} s each; own: sockets for each call, shared: ports that calls share, bare: a program that \
-         receives and sends the same packets over the same kind of sockets and does nothing else; core %: of one core, user and system, of the process with the calls (or the bare one) alone; of that, \
+         receives and sends the same packets over the same kind of sockets and does nothing else; core %: of one \
+         core, user and system, of the process with the calls (or the bare one) alone; of that, \
          for each call: all, the kernel's part, the media threads' part; KiB: memory a call, without the \
          kernel's; gaps between two packets in ms as they reach the far end, 20 is even; lost: packets that \
          never did; skipped: 20 ms frames in which the node stood still; set-up: from the start of a call to \
