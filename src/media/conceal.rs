@@ -28,7 +28,7 @@ pub struct Concealer {
     /// In a circle: the oldest sample is at `oldest`.
     past: Box<[i16]>,
     oldest: usize,
-    hole: Option<Hole>,
+    hole: Option<Box<Hole>>,
 }
 
 /// State of a hole that is being filled.
@@ -70,7 +70,7 @@ impl Concealer {
     /// Fills a hole. `false` once nothing but silence is left to give.
     pub fn conceal(&mut self, out: &mut [i16]) -> bool {
         if self.hole.is_none() {
-            self.hole = Some(Hole::begin(self.past().into(), self.scale));
+            self.hole = Some(Hole::begin(self.past().into(), self.scale).into());
         }
         let Some(hole) = &mut self.hole else { return false };
         let audible = !hole.is_silent();

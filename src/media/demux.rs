@@ -81,9 +81,20 @@ pub struct Demux {
     by_heard: HashMap<(IpAddr, Ssrc), Vec<Call>>,
     /// Of these, the first by the whole source: nearly all packets are told by one look here, however many
     /// calls a gateway has.
-    flows: HashMap<(SocketAddr, Ssrc), Call, RandomState>,
+    flows: HashMap<Flow, Call, RandomState>,
     /// Oldest first, with the time when it may be heard again.
     resting: VecDeque<(Instant, SocketAddr, Ssrc)>,
+}
+
+/// A source and a stream of it as two numbers: with its call it fills half a line of a cache.
+type Flow = (u128, u64);
+
+fn flow(from: SocketAddr, ssrc: Ssrc) -> Flow {
+    let ip = match from.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    (ip.to_bits(), u64::from(from.port()) << 32 | u64::from(ssrc.0))
 }
 
 struct Entry {
@@ -122,7 +133,7 @@ impl Demux {
         self.by_ours.insert(claim.ours, call);
         if let Some(heard) = claim.heard {
             self.by_heard.entry((claim.source().ip(), heard)).or_default().push(call);
-            self.flows.entry((claim.source(), heard)).or_insert(call);
+            self.flows.entry(flow(claim.source(), heard)).or_insert(call);
         }
         self.calls.insert(call, Entry { claim, since: since.unwrap_or(now), proven });
         mistaken
@@ -153,10 +164,10 @@ impl Demux {
 
     /// Whose RTP it is.
     pub fn rtp(&self, now: Instant, from: SocketAddr, ssrc: Ssrc) -> Route {
-        let from = canonical(from);
-        if let Some(call) = self.flows.get(&(from, ssrc)) {
+        if let Some(call) = self.flows.get(&flow(from, ssrc)) {
             return Route::Known(*call);
         }
+        let from = canonical(from);
         let claimants = self.by_source.get(&from).map_or(&[][..], Vec::as_slice);
         let proven = |call: &&Call| self.calls[*call].proven == Some(ssrc);
         let found = match claimants {
@@ -208,13 +219,14 @@ impl Demux {
 
     /// A flow that was a call's is that of another one that hears the same, if there is one.
     fn hand_on(&mut self, call: Call, source: SocketAddr, heard: Ssrc) {
-        if self.flows.get(&(source, heard)) != Some(&call) {
+        let flow = flow(source, heard);
+        if self.flows.get(&flow) != Some(&call) {
             return;
         }
         let other = self.hearing(source.ip(), heard).find(|other| self.source(*other) == source);
         match other {
-            Some(other) => self.flows.insert((source, heard), other),
-            None => self.flows.remove(&(source, heard)),
+            Some(other) => self.flows.insert(flow, other),
+            None => self.flows.remove(&flow),
         };
     }
 

@@ -186,11 +186,15 @@ impl JitterBuffer {
         }
     }
 
-    /// Brings nearer what the next packet and the next frame touch.
+    /// Brings nearer what the next frame is made with.
     pub fn prefetch(&self) {
         self.ring.prefetch(self.cursor, self.frame_length());
-        self.ring.prefetch(self.end, self.frame_length());
         self.concealer.prefetch();
+    }
+
+    /// Brings nearer what the next packet is written to.
+    pub fn prefetch_inbound(&self) {
+        self.ring.prefetch(self.end, self.frame_length());
     }
 
     /// Counters, in samples of 8 kHz.

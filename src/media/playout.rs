@@ -42,16 +42,41 @@ pub enum Progress {
 
 struct Utterance {
     id: UtteranceId,
-    chunks: VecDeque<Box<[i16]>>,
+    /// What is sent next. Empty: nothing waits.
+    chunk: Box<[i16]>,
+    /// What comes after it.
+    later: VecDeque<Box<[i16]>>,
     /// Samples sent, at the line's rate.
     sent: u64,
     /// No more audio will come.
     finished: bool,
 }
 
+impl Utterance {
+    fn new(id: UtteranceId) -> Self {
+        Utterance { id, chunk: Box::default(), later: VecDeque::new(), sent: 0, finished: false }
+    }
+
+    fn push(&mut self, chunk: Box<[i16]>) {
+        if self.chunk.is_empty() {
+            self.chunk = chunk;
+        } else if !chunk.is_empty() {
+            self.later.push_back(chunk);
+        }
+    }
+
+    fn chunks(&mut self) -> impl Iterator<Item = &mut Box<[i16]>> {
+        std::iter::once(&mut self.chunk).chain(&mut self.later)
+    }
+}
+
 pub struct Playout {
     rate: u32,
-    utterances: VecDeque<Utterance>,
+    /// The first utterance and its first chunk are here and not in a queue: every tick looks at them, and the memory
+    /// of a queue would have to be fetched each time.
+    first: Option<Utterance>,
+    /// Those after it. Empty while there is no first.
+    later: VecDeque<Utterance>,
     /// Samples of the first chunk that were sent.
     offset: usize,
     queued: usize,
@@ -62,7 +87,7 @@ pub struct Playout {
 impl Playout {
     /// For a line at `rate` Hz.
     pub fn new(rate: u32) -> Self {
-        Playout { rate, utterances: VecDeque::new(), offset: 0, queued: 0, stopped: None }
+        Playout { rate, first: None, later: VecDeque::new(), offset: 0, queued: 0, stopped: None }
     }
 
     /// Adds audio at the line's rate to the end. Audio for a new utterance finishes the one before.
@@ -75,7 +100,7 @@ impl Playout {
 
     /// Whether there is room for so many samples of 8 kHz.
     pub fn admit(&self, samples: usize) -> Result<(), PlayoutFull> {
-        if self.queued() + samples > CAPACITY || self.utterances.len() >= MAX_UTTERANCES {
+        if self.queued() + samples > CAPACITY || self.later.len() + 1 >= MAX_UTTERANCES {
             let of = |samples| duration_of(samples as u64, NARROWBAND_HZ);
             return Err(PlayoutFull { queued: of(self.queued()), offered: of(samples) });
         }
@@ -88,15 +113,12 @@ impl Playout {
             return;
         }
         self.queued += pcm.len();
-        let utterance = self.entry(id);
-        if !pcm.is_empty() {
-            utterance.chunks.push_back(pcm.into_boxed_slice());
-        }
+        self.entry(id).push(pcm.into_boxed_slice());
     }
 
     /// No more audio will come for the utterance. One that never had any is played at once.
     pub fn finish(&mut self, id: UtteranceId) {
-        if !self.is_stopped(id) && self.utterances.len() < MAX_UTTERANCES {
+        if !self.is_stopped(id) && self.later.len() + 1 < MAX_UTTERANCES {
             self.entry(id).finished = true;
         }
     }
@@ -104,10 +126,10 @@ impl Playout {
     /// Drops all that waits. Gives the utterances cut short, and how much of each went on the wire, in
     /// samples of 8 kHz.
     pub fn stop(&mut self) -> Vec<(UtteranceId, u64)> {
-        self.stopped = self.utterances.iter().map(|u| u.id).chain(self.stopped).max();
         self.queued = 0;
         self.offset = 0;
-        let cut = std::mem::take(&mut self.utterances);
+        let cut: Vec<_> = self.first.take().into_iter().chain(std::mem::take(&mut self.later)).collect();
+        self.stopped = cut.iter().map(|u| u.id).chain(self.stopped).max();
         cut.into_iter().map(|u| (u.id, self.narrow(u.sent))).collect()
     }
 
@@ -115,12 +137,12 @@ impl Playout {
     /// unfinished utterance waits for more.
     pub fn frame(&mut self, out: &mut [i16], progress: &mut Vec<Progress>) -> usize {
         let mut filled = 0;
-        if self.queued < out.len() && self.utterances.front().is_some_and(|u| !u.finished) {
+        if self.queued < out.len() && self.first.as_ref().is_some_and(|u| !u.finished) {
             return 0;
         }
-        while let Some(utterance) = self.utterances.front_mut() {
-            while let Some(chunk) = utterance.chunks.front().filter(|_| filled < out.len()) {
-                let part = &chunk[self.offset..];
+        while let Some(utterance) = &mut self.first {
+            while filled < out.len() && !utterance.chunk.is_empty() {
+                let part = &utterance.chunk[self.offset..];
                 let taken = part.len().min(out.len() - filled);
                 out[filled..filled + taken].copy_from_slice(&part[..taken]);
                 if utterance.sent == 0 {
@@ -129,17 +151,17 @@ impl Playout {
                 filled += taken;
                 utterance.sent += taken as u64;
                 self.offset += taken;
-                if self.offset == chunk.len() {
-                    utterance.chunks.pop_front();
+                if self.offset == utterance.chunk.len() {
+                    utterance.chunk = utterance.later.pop_front().unwrap_or_default();
                     self.offset = 0;
                 }
             }
-            if !utterance.chunks.is_empty() || !utterance.finished {
+            if !utterance.chunk.is_empty() || !utterance.finished {
                 break;
             }
             let (utterance, sent) = (utterance.id, utterance.sent);
             progress.push(Progress::Played { utterance, samples: self.narrow(sent) });
-            self.utterances.pop_front();
+            self.first = self.later.pop_front();
         }
         self.queued -= filled;
         filled
@@ -152,21 +174,23 @@ impl Playout {
             return;
         }
         let offset = std::mem::take(&mut self.offset);
-        if let Some(first) = self.utterances.front_mut().and_then(|u| u.chunks.front_mut()) {
-            *first = first[offset..].into();
+        if let Some(first) = &mut self.first {
+            first.chunk = first.chunk[offset..].into();
         }
-        for utterance in &mut self.utterances {
+        let mut queued = 0;
+        for utterance in self.first.iter_mut().chain(&mut self.later) {
             utterance.sent = utterance.sent * u64::from(rate) / u64::from(from);
-            for chunk in &mut utterance.chunks {
+            for chunk in utterance.chunks() {
                 *chunk = stretched(chunk, from, rate).into();
+                queued += chunk.len();
             }
         }
-        self.queued = self.utterances.iter().flat_map(|u| &u.chunks).map(|chunk| chunk.len()).sum();
+        self.queued = queued;
     }
 
     /// Brings nearer what the next frame is filled from.
     pub fn prefetch(&self) {
-        if let Some(chunk) = self.utterances.front().and_then(|utterance| utterance.chunks.front()) {
+        if let Some(Utterance { chunk, .. }) = &self.first {
             let next = self.offset..chunk.len().min(self.offset + frame_samples(self.rate));
             chunk.get(next).into_iter().for_each(prefetch);
         }
@@ -186,14 +210,20 @@ impl Playout {
         self.stopped.is_some_and(|stopped| id <= stopped)
     }
 
+    /// The utterance of that id; a new one comes last, and finishes those before it.
     fn entry(&mut self, id: UtteranceId) -> &mut Utterance {
-        let known = self.utterances.iter().position(|u| u.id == id);
-        let at = known.unwrap_or_else(|| {
-            self.utterances.iter_mut().for_each(|u| u.finished = true);
-            self.utterances.push_back(Utterance { id, chunks: VecDeque::new(), sent: 0, finished: false });
-            self.utterances.len() - 1
+        let Playout { first, later, .. } = self;
+        let first = first.get_or_insert_with(|| Utterance::new(id));
+        if first.id == id {
+            return first;
+        }
+        let at = later.iter().position(|u| u.id == id).unwrap_or_else(|| {
+            first.finished = true;
+            later.iter_mut().for_each(|u| u.finished = true);
+            later.push_back(Utterance::new(id));
+            later.len() - 1
         });
-        &mut self.utterances[at]
+        &mut later[at]
     }
 }
 

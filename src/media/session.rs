@@ -54,6 +54,7 @@ use super::{
     latching::{Latch, Source},
     pacer::{Pacer, frames},
     playout::{PlayoutFull, Progress, UtteranceId, narrow},
+    prefetch::prefetch,
     reception::{Reception, Verdict},
     relay::Frame,
     rtp::{Packet, RtpError, SequenceNumber},
@@ -102,8 +103,8 @@ pub struct Session {
     jitter: JitterBuffer,
     comfort: ComfortNoise,
     dtmf: DtmfReceiver,
-    /// Listens where events were not agreed on.
-    tones: ToneReceiver,
+    /// Listens where events were not agreed on; made when it is needed.
+    tones: Option<Box<ToneReceiver>>,
     inlet: Inlet,
     outbound: Outbound,
     reporting: Reporting,
@@ -117,7 +118,6 @@ pub struct Session {
     left: Option<Instant>,
     timed_out: bool,
     tapped: bool,
-    scratch: Vec<i16>,
     outputs: VecDeque<Output>,
     stats: MediaStats,
 }
@@ -148,7 +148,7 @@ impl Session {
             jitter: JitterBuffer::new(jitter, agreed.codec.sample_rate(), now),
             comfort: ComfortNoise::default(),
             dtmf: DtmfReceiver::default(),
-            tones: ToneReceiver::default(),
+            tones: None,
             inlet: Inlet::default(),
             outbound,
             reporting,
@@ -158,7 +158,6 @@ impl Session {
             left: None,
             timed_out: false,
             tapped: false,
-            scratch: Vec::new(),
             outputs: VecDeque::new(),
             stats: MediaStats::default(),
         }
@@ -236,6 +235,12 @@ impl Session {
     pub fn prefetch(&self) {
         self.jitter.prefetch();
         self.outbound.playout.prefetch();
+    }
+
+    /// Brings nearer what [`Session::handle_datagram`] touches, beside the session itself.
+    pub fn prefetch_inbound(&self) {
+        self.jitter.prefetch_inbound();
+        prefetch(&self.decoders[..]);
     }
 
     /// When [`Session::handle_timeout`] is due.
@@ -404,7 +409,7 @@ impl Session {
         self.emit_digit(digit);
         // Where sound passes on to another session, its tones do.
         if self.telephone_event.is_none() && !matches!(self.outbound.feed, Feed::Relay(_)) {
-            let digit = self.tones.hear(&heard);
+            let digit = self.tones.get_or_insert_default().hear(&heard);
             self.emit_digit(digit);
         }
         let mut said = [0; LONGEST_FRAME];

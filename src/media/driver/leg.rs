@@ -23,7 +23,6 @@ use crate::media::{
     playout::narrow,
     prefetch::prefetch,
     recording::Recorder,
-    relay::Relay,
     ringback::Ringing,
     session::{Feed, MediaEvent, MediaStats, Output, Session, SessionConfig},
     tap::Tap,
@@ -80,7 +79,7 @@ pub struct LiveLeg {
     session: Session,
     commands: Commands,
     events: EventSink,
-    recording: Option<(Tap, Reply)>,
+    recording: Option<Box<(Tap, Reply)>>,
     /// To the leg that this one is bridged with.
     crossing: Option<Crossing>,
     reading: Reading,
@@ -113,6 +112,14 @@ impl LiveLeg {
     pub fn prefetch(&self) {
         prefetch(&*self.commands.shared);
         self.session.prefetch();
+        if let Seat::Own(..) = self.seat {
+            self.prefetch_inbound();
+        }
+    }
+
+    /// Brings nearer what a datagram is taken with, beside the leg itself.
+    pub fn prefetch_inbound(&self) {
+        self.session.prefetch_inbound();
     }
 
     /// Everything that a tick does, but for [`Workbench::wake`]. `false` once the leg is to be closed.
@@ -186,7 +193,7 @@ impl LiveLeg {
 
     /// Ends the leg in order: the far end's media plane is told, the recording is completed.
     pub fn close(mut self: Box<Self>, call: Call, bench: &mut Workbench) {
-        if let Some((tap, reply)) = self.recording.take() {
+        if let Some((tap, reply)) = self.recording.take().map(|recording| *recording) {
             bench.recorder.finish(tap, Some(reply));
         }
         self.session.close(Instant::now());
@@ -223,7 +230,7 @@ impl LiveLeg {
                 }
                 bench.told.extend(self.events.send(event));
             }
-            Output::Tap(frame) => self.recording.iter_mut().for_each(|(tap, _)| tap.push(&frame)),
+            Output::Tap(frame) => self.recording.iter_mut().for_each(|recording| recording.0.push(&frame)),
         }
     }
 
@@ -261,8 +268,8 @@ impl LiveLeg {
             Command::SendFrom(source) => {
                 let (feed, crossing) = match source {
                     Source::Playout => (Feed::Playout, None),
-                    Source::Ringback(tone) => (Feed::Ringing(Ringing::new(tone)), None),
-                    Source::Bridge(crossing) => (Feed::Relay(Relay::default()), Some(crossing)),
+                    Source::Ringback(tone) => (Feed::Ringing(Ringing::new(tone).into()), None),
+                    Source::Bridge(crossing) => (Feed::Relay(Box::default()), Some(crossing)),
                 };
                 session.send_from(feed);
                 self.crossing = crossing;
@@ -277,8 +284,9 @@ impl LiveLeg {
             Command::Record(path, reply) => {
                 session.set_tap(true);
                 let begun = (recorder.begin(path, session.rate()), reply);
-                if let Some((previous, reply)) = self.recording.replace(begun) {
-                    recorder.finish(previous, Some(reply));
+                if let Some(previous) = self.recording.replace(begun.into()) {
+                    let (tap, reply) = *previous;
+                    recorder.finish(tap, Some(reply));
                 }
             }
             Command::Stats(reply) => drop(reply.send(self.stats())),

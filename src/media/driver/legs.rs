@@ -20,13 +20,17 @@ impl Legs {
         call
     }
 
+    pub fn get(&self, call: Call) -> Option<&LiveLeg> {
+        self.places.get(call)?.as_deref()
+    }
+
     pub fn get_mut(&mut self, call: Call) -> Option<&mut LiveLeg> {
         self.places.get_mut(call)?.as_deref_mut()
     }
 
     /// Brings a leg nearer to the core.
     pub fn prefetch(&self, call: Call) {
-        self.places.get(call).into_iter().flatten().for_each(|leg| prefetch(&**leg));
+        self.get(call).into_iter().for_each(prefetch);
     }
 
     pub fn remove(&mut self, call: Call) -> Option<Box<LiveLeg>> {

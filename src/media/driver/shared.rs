@@ -13,7 +13,7 @@ use super::{
     leg::LiveLeg,
     legs::Legs,
     sockets::Sockets,
-    worker::guarded,
+    worker::{AHEAD, guarded},
 };
 use crate::media::{
     demux::{Call, Demux, Route},
@@ -83,8 +83,12 @@ impl SharedPort {
                     Port::Rtcp => self.inbox.fill(&self.sockets.rtcp),
                 };
                 let now = Instant::now();
-                self.look_ahead(now, port, count, legs);
+                self.stale = false;
                 for n in 0..count {
+                    self.routes[n] = self.route(now, port, n);
+                }
+                for n in 0..count {
+                    self.prefetch(&self.routes[n + 1..count], legs);
                     broken.extend(self.hand_over(now, port, n, legs).err());
                 }
                 if count < BATCH {
@@ -101,14 +105,13 @@ impl SharedPort {
             .flush(&self.sockets.rtp, |call| legs.get_mut(call).into_iter().for_each(LiveLeg::refused));
     }
 
-    /// Finds out whose the datagrams are, and brings those legs nearer to the core.
-    fn look_ahead(&mut self, now: Instant, port: Port, count: usize, legs: &Legs) {
-        self.stale = false;
-        for n in 0..count {
-            self.routes[n] = self.route(now, port, n);
-            if let Route::Known(call) = self.routes[n] {
-                legs.prefetch(call);
-            }
+    /// Brings nearer what the next datagrams are taken with: first the leg, then what it points to.
+    fn prefetch(&self, next: &[Route], legs: &Legs) {
+        if let Some(Route::Known(call)) = next.get(AHEAD) {
+            legs.prefetch(*call);
+        }
+        if let Some(Route::Known(call)) = next.get(AHEAD / 2) {
+            legs.get(*call).into_iter().for_each(LiveLeg::prefetch_inbound);
         }
     }
 

@@ -26,8 +26,8 @@ use crate::{
 pub const PHASES: usize = 5;
 const STEP: Duration = Duration::from_millis(20 / PHASES as u64);
 
-/// Legs between the one that is ticked and the one that is brought near.
-const AHEAD: usize = 3;
+/// Legs between the one that is worked on and the one that is brought near.
+pub const AHEAD: usize = 3;
 
 /// Nice value of a media thread: models that take every core leave it its 20 ms.
 const NICE: i32 = -10;
@@ -179,9 +179,9 @@ impl Worker {
     }
 
     /// Brings nearer what the next legs are ticked with: first the leg, then what it points to.
-    fn prefetch(&mut self, next: &[Call]) {
+    fn prefetch(&self, next: &[Call]) {
         next.get(AHEAD).into_iter().for_each(|&call| self.legs.prefetch(call));
-        let near = next.get(AHEAD / 2).and_then(|&call| self.legs.get_mut(call));
+        let near = next.get(AHEAD / 2).and_then(|&call| self.legs.get(call));
         near.into_iter().for_each(|leg| leg.prefetch());
     }
 

@@ -1,6 +1,6 @@
 //! From a packet of the far end to the jitter buffer, or to a digit.
 
-use std::{borrow::Cow, time::Instant};
+use std::{borrow::Cow, cell::Cell, time::Instant};
 
 use super::Session;
 use crate::{
@@ -16,6 +16,11 @@ use crate::{
 
 /// The longest payload that is read: 60 ms of G.711 are 480 bytes.
 const LONGEST_READ: usize = 1_500;
+
+thread_local! {
+    /// What a packet is decoded into: one for all sessions of a thread, so that its memory is always near.
+    static SCRATCH: Cell<Vec<i16>> = const { Cell::new(Vec::new()) };
+}
 
 impl Session {
     /// Numbers from 96 on mean what we said they do, whatever the far end calls the same thing; below,
@@ -80,26 +85,27 @@ impl Session {
             self.decoders.len() - 1
         });
         let decoder = &mut self.decoders[at].1;
-        self.scratch.clear();
+        let mut scratch = SCRATCH.take();
+        scratch.clear();
         if self.reception.follows_a_loss(&header) {
-            decoder.recover(payload, &mut self.scratch);
-            let units =
-                self.scratch.len() as u32 * (codec.clock_rate() / 1_000) / (codec.sample_rate() / 1_000);
+            decoder.recover(payload, &mut scratch);
+            let units = scratch.len() as u32 * (codec.clock_rate() / 1_000) / (codec.sample_rate() / 1_000);
             let before = Timestamp(header.timestamp.0.wrapping_sub(units));
-            if !self.scratch.is_empty() {
+            if !scratch.is_empty() {
                 self.stats.recovered += 1;
-                let pcm = fitted(&self.scratch, codec, self.codec);
+                let pcm = fitted(&scratch, codec, self.codec);
                 self.jitter.push(now, before, false, &pcm);
-                self.scratch.clear();
+                scratch.clear();
             }
         }
-        match decoder.decode(payload, &mut self.scratch) {
+        match decoder.decode(payload, &mut scratch) {
             Ok(()) => {
-                let pcm = fitted(&self.scratch, codec, self.codec);
+                let pcm = fitted(&scratch, codec, self.codec);
                 self.jitter.push(now, header.timestamp, header.marker, &pcm);
             }
             Err(_) => self.stats.malformed += 1,
         }
+        SCRATCH.set(scratch);
     }
 }
 

@@ -9,7 +9,7 @@ use crate::media::{
 
 /// Fits one utterance at a time; seams inside it are not heard.
 #[derive(Default)]
-pub struct Inlet(Option<Fitting>);
+pub struct Inlet(Option<Box<Fitting>>);
 
 struct Fitting {
     utterance: UtteranceId,
@@ -25,9 +25,9 @@ impl Inlet {
             return pcm.into_owned();
         }
         let fits = |kept: &Fitting| (kept.utterance, kept.from, kept.to) == (utterance, from, to);
-        if !self.0.as_ref().is_some_and(fits) {
+        if !self.0.as_deref().is_some_and(fits) {
             let made = Resampler::new(from, to).ok();
-            self.0 = made.map(|resampler| Fitting { utterance, from, to, resampler });
+            self.0 = made.map(|resampler| Fitting { utterance, from, to, resampler }.into());
         }
         let Some(kept) = &mut self.0 else { return stretched(&pcm, from, to) };
         let mut out = Vec::with_capacity(pcm.len() * to as usize / from as usize + 1);

@@ -69,9 +69,9 @@ pub enum Feed {
     #[default]
     Playout,
     /// The far end hears that a phone rings; what plays waits.
-    Ringing(Ringing),
+    Ringing(Box<Ringing>),
     /// Another session's far end; what plays waits.
-    Relay(Relay),
+    Relay(Box<Relay>),
 }
 
 impl Feed {

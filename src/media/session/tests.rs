@@ -15,7 +15,6 @@ use crate::{
         conceal::signals::{rms, speech_like},
         jitter,
         netem::Link,
-        relay::Relay,
         ringback::{Ringback, Ringing},
         rtp::{Header, SequenceNumber, Ssrc, Timestamp},
     },

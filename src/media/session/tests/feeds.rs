@@ -30,7 +30,7 @@ fn levels(
 fn relayed_frames_go_out_at_the_next_tick() {
     let now = Instant::now();
     let mut session = Session::new(config(BOB, 1), now);
-    session.send_from(Feed::Relay(Relay::default()));
+    session.send_from(Feed::Relay(Box::default()));
     let sent = levels(&mut session, now, 40, |tick, session| {
         if tick % 2 == 0 {
             session.relay(vec![if tick % 4 == 0 { 4_000 } else { 400 }; FRAME_SAMPLES]);
@@ -46,7 +46,7 @@ fn relayed_frames_go_out_at_the_next_tick() {
 fn a_digit_between_relayed_frames_leaves_no_delay() {
     let now = Instant::now();
     let mut session = Session::new(config(BOB, 1), now);
-    session.send_from(Feed::Relay(Relay::default()));
+    session.send_from(Feed::Relay(Box::default()));
     session.send_dtmf("5").unwrap();
     let sent = levels(&mut session, now, 60, |tick, session| {
         session.relay(vec![if tick == 50 { 4_000 } else { 0 }; FRAME_SAMPLES]);
@@ -60,7 +60,7 @@ fn a_digit_between_relayed_frames_leaves_no_delay() {
 fn what_plays_waits_while_it_rings_and_goes_on_afterwards() {
     let now = Instant::now();
     let mut session = Session::new(config(BOB, 1), now);
-    session.send_from(Feed::Ringing(Ringing::new(Ringback::NorthAmerican)));
+    session.send_from(Feed::Ringing(Ringing::new(Ringback::NorthAmerican).into()));
     session.play(A, &[6_000; 1_600], 8_000).unwrap();
     session.finish(A);
     let sent = levels(&mut session, now, 30, |tick, session| {
