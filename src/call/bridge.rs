@@ -242,7 +242,7 @@ impl Bridge<'_> {
         second.target.introduce(|Lent { mut heard, mut pressed }| async move {
             if let Some(notice) = notice {
                 let Introducer { engines, voice, .. } = introducer;
-                return (announce(notice, engines.tts, voice, media, &mut heard).await, heard);
+                return (announce(notice, engines.tts, voice, media, &mut heard, true).await, heard);
             }
             let briefed = match briefing {
                 Some(briefing) => briefing.await.ok().flatten(),
@@ -322,7 +322,8 @@ async fn at(moment: Option<Instant>) {
     }
 }
 
-fn tone_of(number: Option<&E164>) -> Ringback {
+/// Of the telephone network of that number.
+pub(super) fn tone_of(number: Option<&E164>) -> Ringback {
     let north_american = number.is_some_and(E164::is_nanp);
     if north_american { Ringback::NorthAmerican } else { Ringback::European }
 }

@@ -20,7 +20,7 @@ use crate::call::record::{
 use crate::call::summary::summarise;
 use crate::call::teller::Teller;
 use crate::call::{quality, recording};
-use crate::engine::worker::LlmHandle;
+use crate::engine::worker::{LlmHandle, TtsHandle};
 use crate::sip::sdp::Negotiated;
 use crate::sip::{Referral, Reoffer, Signal, SipCall, SipEnd, SipError};
 use crate::voice::conversation::Setup;
@@ -39,6 +39,8 @@ pub(super) struct Prepared {
     talk: Talk,
     notices: mpsc::Receiver<Notice>,
     llm: LlmHandle,
+    /// For what is said before it begins.
+    pub(super) tts: TtsHandle,
 }
 
 pub(super) fn prepare(
@@ -64,8 +66,8 @@ pub(super) fn prepare(
         config.activity.sustained_ms = threshold;
     }
     let engines = (parts.engines)(Wanted { model: &plan.model, language: &plan.language });
-    let llm = engines.llm.clone();
-    Prepared { talk: Talk::prepare(config, setup, engines, voice.clone(), sender), notices, llm }
+    let (llm, tts) = (engines.llm.clone(), engines.tts.clone());
+    Prepared { talk: Talk::prepare(config, setup, engines, voice.clone(), sender), notices, llm, tts }
 }
 
 /// Who answers is found out on every call that goes out; the plan says what follows from it.
@@ -105,7 +107,7 @@ pub(super) async fn run(parts: &Parts, plan: &CallPlan, place: &Place, session: 
     if plan.record {
         audio.record(recording::path_of(parts, place.call));
     }
-    let Prepared { talk, mut notices, llm } = prepared;
+    let Prepared { talk, mut notices, llm, .. } = prepared;
     let over = CancellationToken::new();
     let (wishes, wished) = mpsc::channel(bridge::WISHES);
     let (referrals, referred) = mpsc::channel(bridge::REFERRALS);

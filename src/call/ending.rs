@@ -27,6 +27,11 @@ impl Circumstances {
     pub const fn unanswered(direction: CallDirection, signalled: Option<SipEnd>) -> Self {
         Circumstances { direction, talked_secs: None, closing: None, stopped_by: None, signalled, rang: true }
     }
+
+    /// By whoever called in.
+    fn is_given_up(&self) -> bool {
+        self.direction == CallDirection::Inbound && self.signalled == Some(SipEnd::Cancelled)
+    }
 }
 
 pub fn ending(known: Circumstances) -> Ending {
@@ -34,6 +39,9 @@ pub fn ending(known: Circumstances) -> Ending {
     let (status, ended_by, fault, reason) = match (length_secs, known.stopped_by) {
         (Some(_), _) => had(&known),
         (None, Some(by)) => taken_back(by),
+        (None, None) if known.is_given_up() => {
+            verdict(CallStatus::NoAnswer, EndedBy::Caller, None, "the caller hung up before the answer")
+        }
         (None, None) => never_had(known.signalled, known.rang),
     };
     Ending { status, ended_by, fault, reason, length_secs }
@@ -182,6 +190,15 @@ mod tests {
         assert_eq!((unknown.status, unknown.fault), (CallStatus::Failed, Some(Fault::Caller)));
         assert_eq!(rejected(480, "Temporarily Unavailable").status, CallStatus::NoAnswer);
         assert_eq!(rejected(503, "Service Unavailable").fault, Some(Fault::Carrier));
+    }
+
+    #[test]
+    fn a_caller_who_does_not_wait_for_the_answer_has_hung_up() {
+        let given_up = Circumstances::unanswered(CallDirection::Inbound, Some(SipEnd::Cancelled));
+        let Ending { status, ended_by, fault, .. } = ending(given_up.clone());
+        assert_eq!((status, ended_by, fault), (CallStatus::NoAnswer, EndedBy::Caller, None));
+        let stopped = Circumstances { stopped_by: Some(EndedBy::Node), ..given_up };
+        assert_eq!(ending(stopped).ended_by, EndedBy::Node);
     }
 
     #[test]

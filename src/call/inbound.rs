@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use crate::base::E164;
+use crate::call::before_answer::{self, Described, Prelude};
+use crate::call::bridge::tone_of;
 use crate::call::conversing;
-use crate::call::directory::{OwnNumbers, Parts, Place};
+use crate::call::directory::{OwnNumbers, Parts, Place, Stop};
 use crate::call::ending::Circumstances;
 use crate::call::event::CallChange;
 use crate::call::leg::Leg;
 use crate::call::persona::Persona;
 use crate::call::record::{CallDirection, CallStatus};
-use crate::sip::{IncomingCall, Party, SipCall, SipEnd, sdp::Negotiated};
+use crate::sip::{IncomingCall, Party, SipCall, SipEnd};
 
 /// Refuses: nobody is there to answer (404), or all lines are in use (486).
 pub(super) async fn refuse(incoming: IncomingCall, nobody: bool) {
@@ -35,40 +37,59 @@ pub(super) async fn run(parts: &Parts, incoming: IncomingCall, persona: &Persona
     teller.status(CallStatus::Ringing).await;
     teller.tell(CallChange::Voice { name: voice.name.clone() }).await;
     let prepared = parts.talk(&plan, &voice, direction);
-    match answer(parts, incoming).await {
-        Ok((call, leg, agreed)) => {
+    let prelude = persona.plays_before_answer().then(|| Prelude {
+        tone: tone_of(plan.from.as_ref()),
+        rings: Duration::from_secs(persona.ring_secs),
+        announcement: persona.announcement.clone(),
+        tts: prepared.tts.clone(),
+        voice,
+    });
+    match answer(parts, incoming, prelude, &place.stop).await {
+        Ok((call, Described { leg, agreed, .. })) => {
             let session = conversing::Session { call, leg, agreed, prepared, direction };
             conversing::run(parts, &plan, place, session).await;
         }
-        Err(end) => teller.ended(Circumstances::unanswered(direction, end)).await,
+        Err(known) => teller.ended(known).await,
     }
     teller.tell(CallChange::Closed).await;
 }
 
-/// Rings, then answers. A caller without an offer gets ours and its answer follows later; until then
+/// Rings, or plays, then answers. A caller without an offer gets ours and its answer follows later; until then
 /// nothing is sent to it.
-async fn answer(parts: &Parts, incoming: IncomingCall) -> Result<(SipCall, Leg, Negotiated), Option<SipEnd>> {
+async fn answer(
+    parts: &Parts,
+    mut incoming: IncomingCall,
+    prelude: Option<Prelude>,
+    stop: &Stop,
+) -> Result<(SipCall, Described), Circumstances> {
+    let over = |end| Circumstances::unanswered(CallDirection::Inbound, end);
+    let gone = || over(Some(SipEnd::Cancelled));
     let mut leg = Leg::reserve(&parts.media, (parts.advertise)()).map_err(|error| {
         tracing::error!(%error, "no port for the audio of a call");
-        None
+        over(None)
     })?;
     leg.secure(incoming.srtp());
-    if incoming.ring().await.is_err() {
-        return Err(Some(SipEnd::Cancelled));
-    }
     let (sdp, agreed) = match &incoming.offer {
         Some(offer) => match leg.answer(offer) {
             Ok(answered) => answered,
             Err(error) => {
                 tracing::warn!(%error, "the caller's offer cannot be used");
                 let refused = incoming.reject(488).await;
-                return Err(refused.err().map(|_| SipEnd::Cancelled));
+                return Err(over(refused.err().map(|_| SipEnd::Cancelled)));
             }
         },
         None => (leg.offer(), leg.unanswered()),
     };
-    let call = incoming.answer(sdp).await.map_err(|_| Some(SipEnd::Cancelled))?;
-    Ok((call, leg, agreed))
+    let described = Described { leg, sdp, agreed };
+    let described = match prelude.filter(|_| incoming.offer.is_some()) {
+        Some(prelude) => before_answer::play(prelude, &mut incoming, described, stop).await?,
+        None => {
+            incoming.ring().await.map_err(|_| gone())?;
+            described
+        }
+    };
+    let call = incoming.answer(described.sdp.clone()).await.map_err(|_| gone())?;
+    Ok((call, described))
 }
 
 /// The caller hears nothing while the called number is looked up.

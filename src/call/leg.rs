@@ -113,22 +113,34 @@ impl Leg {
         Ok(Leg { line, ..self })
     }
 
-    /// Answers a new offer that came before the answer, or refuses it. Who asks for ours then is refused, too.
-    pub(super) fn reply(&mut self, reoffer: Reoffer) {
-        // Dropped, it is refused.
-        let Some(offer) = reoffer.sdp else { return };
-        // The far end may have hung up meanwhile.
-        let _ = reoffer.reply.send(self.renegotiate(&offer).map_err(|_| 488));
+    /// We play before we answer, as `agreed`.
+    pub(super) fn play_early(self, agreed: &Negotiated) -> Result<Self, MediaError> {
+        let config = self.config(agreed);
+        let local = Local { beside: agreed.beside.clone(), ..self.local };
+        let line = match self.line {
+            Line::Reserved(reserved) => {
+                let (handle, heard) = reserved.start(config)?;
+                Line::Early { handle, heard, recording: None }
+            }
+            early @ Line::Early { .. } => early,
+        };
+        Ok(Leg { line, local, ..self })
     }
 
-    fn renegotiate(&mut self, offer: &str) -> Result<String, SdpError> {
-        let local = self.local.next(self.local.direction);
-        let (answer, agreed) = sdp::answer(&local, offer)?;
-        self.local = Local { beside: agreed.beside.clone(), ..local };
-        if let Line::Early { handle, .. } = &self.line {
-            follow(handle, &agreed);
-        }
-        Ok(answer)
+    /// What plays before the answer, if anything does.
+    pub(super) fn early(&mut self) -> Option<Early<'_>> {
+        let Line::Early { handle, heard, .. } = &mut self.line else { return None };
+        let offers = Offers { local: &mut self.local, media: Some(handle) };
+        Some(Early { media: handle.clone(), offers, heard })
+    }
+
+    /// [`Offers::reply`].
+    pub(super) fn reply(&mut self, reoffer: Reoffer) {
+        let media = match &self.line {
+            Line::Reserved(_) => None,
+            Line::Early { handle, .. } => Some(handle),
+        };
+        Offers { local: &mut self.local, media }.reply(reoffer);
     }
 
     /// Nobody has answered: ends what was played before. Gives its recording.
@@ -163,6 +175,38 @@ impl Leg {
 
     fn config(&self, agreed: &Negotiated) -> SessionConfig {
         agreed.agreed().begin(self.jitter, self.rtp_timeout, rand::random())
+    }
+}
+
+/// Media before the answer.
+pub(super) struct Early<'a> {
+    pub(super) offers: Offers<'a>,
+    pub(super) media: MediaHandle,
+    pub(super) heard: &'a mut MediaEvents,
+}
+
+/// Takes the offers that come before the answer.
+pub(super) struct Offers<'a> {
+    local: &'a mut Local,
+    media: Option<&'a MediaHandle>,
+}
+
+impl Offers<'_> {
+    /// Answers a new offer, or refuses it; who asks for ours is refused, too. Gives our answer and what it agrees to.
+    pub(super) fn reply(&mut self, Reoffer { sdp, reply }: Reoffer) -> Option<(String, Negotiated)> {
+        // Dropped, it is refused.
+        let answered = self.renegotiate(&sdp?);
+        // The far end may have hung up meanwhile.
+        let _ = reply.send(answered.as_ref().map(|(answer, _)| answer.clone()).map_err(|_| 488));
+        answered.ok()
+    }
+
+    fn renegotiate(&mut self, offer: &str) -> Result<(String, Negotiated), SdpError> {
+        let local = self.local.next(self.local.direction);
+        let (answer, agreed) = sdp::answer(&local, offer)?;
+        *self.local = Local { beside: agreed.beside.clone(), ..local };
+        self.media.into_iter().for_each(|media| follow(media, &agreed));
+        Ok((answer, agreed))
     }
 }
 

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`directory`] | which calls are live; placing, ending, capacity, shutdown |
 //! | `outbound`, `inbound` | how a call comes to be answered |
+//! | `before_answer` | what a caller hears until then |
 //! | `leg` | signalling and media of one call as one thing |
 //! | `conversing` | from the answer to the end of the call |
 //! | `quality` | how the line was |
@@ -19,6 +20,7 @@
 //! | [`persona`] | who answers calls that come in |
 //! | [`record`], [`event`] | what is kept of a call, and what it tells while it lives |
 
+mod before_answer;
 mod bridge;
 mod briefing;
 mod conversing;

@@ -1,9 +1,12 @@
 //! Who answers calls that come in.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base::{E164, Pii};
 use crate::call::record::{CallPlan, VoicemailAction};
+use crate::voice::announcing;
 
 /// An entry of `[personas]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,6 +18,10 @@ pub struct Persona {
     pub first_sentence: String,
     pub voice: String,
     pub language: String,
+    /// How long the caller hears a phone ring before the answer. 0 with no announcement answers at once.
+    pub ring_secs: u64,
+    /// Said before the answer, in at most 20 seconds; empty: nothing.
+    pub announcement: String,
     pub max_duration_mins: u64,
     pub record: bool,
 }
@@ -26,6 +33,8 @@ impl Default for Persona {
             first_sentence: "How can I help you?".into(),
             voice: "nat".into(),
             language: "en".into(),
+            ring_secs: 0,
+            announcement: String::new(),
             max_duration_mins: 10,
             record: true,
         }
@@ -33,6 +42,16 @@ impl Default for Persona {
 }
 
 impl Persona {
+    pub fn plays_before_answer(&self) -> bool {
+        self.ring_secs > 0 || !self.announcement.is_empty()
+    }
+
+    /// The longest that a caller waits for the answer.
+    pub fn answers_within(&self) -> Duration {
+        let spoken = if self.announcement.is_empty() { Duration::ZERO } else { announcing::LONGEST };
+        Duration::from_secs(self.ring_secs).saturating_add(spoken)
+    }
+
     /// The plan of a call that came in: `to` is ours, `from` the caller's, where they are numbers.
     pub fn plan(&self, to: Option<E164>, from: Option<E164>) -> CallPlan {
         let first = Some(self.first_sentence.clone()).filter(|text| !text.is_empty());

@@ -290,13 +290,17 @@ impl IncomingCall {
         Ok(())
     }
 
-    /// How the call ends before it is answered: the caller gave up, or it rang too long. Cancel safe.
+    /// What comes from the caller before the answer: another offer, its answer to our early one, or the end, where
+    /// the caller gave up or it rang too long. Cancel safe.
+    pub async fn signal(&mut self) -> Signal {
+        self.call.signals.recv().await.unwrap_or(Signal::Ended(SipEnd::Cancelled))
+    }
+
+    /// How the call ends before it is answered. Cancel safe.
     pub async fn ended(&mut self) -> SipEnd {
         loop {
-            match self.call.signals.recv().await {
-                Some(Signal::Ended(end)) => return end,
-                Some(_) => {}
-                None => return SipEnd::Cancelled,
+            if let Signal::Ended(end) = self.signal().await {
+                return end;
             }
         }
     }

@@ -14,17 +14,19 @@ use crate::voice::{Event, ms};
 /// Progress of the sentence that may wait to be looked at; there is less.
 const EVENTS: usize = 8;
 /// Nothing takes longer than this.
-const LONGEST: Duration = ms(20_000);
-const CLAUSE: ClauseId = ClauseId(1);
+pub const LONGEST: Duration = ms(20_000);
+/// Before any of a conversation, which may follow on the same line.
+const CLAUSE: ClauseId = ClauseId(0);
 
 /// Says `text` on the leg `media`, whose events are `heard`. Accepted is who has heard it to its end; lost,
-/// where the line or the voice failed.
+/// where the voice failed or the line did: from `answered` on that is one on which nothing comes.
 pub async fn announce(
     text: String,
     tts: TtsHandle,
     voice: VoiceChoice,
     media: MediaHandle,
     heard: &mut MediaEvents,
+    answered: bool,
 ) -> Verdict {
     let (events, mut progress) = mpsc::channel(EVENTS);
     let mouth = Mouth::open(tts, voice, media, events);
@@ -37,11 +39,16 @@ pub async fn announce(
                 },
                 event = heard.recv() => match event {
                     Some(MediaEvent::Played { utterance, .. }) if utterance.0 == CLAUSE.0 => return Verdict::Accepted,
-                    Some(MediaEvent::RtpTimeout { .. }) | None => return Verdict::Lost,
+                    Some(MediaEvent::RtpTimeout { .. }) if answered => return Verdict::Lost,
+                    None => return Verdict::Lost,
                     Some(_) => {}
                 },
             }
         }
     };
-    tokio::time::timeout(LONGEST, said).await.unwrap_or(Verdict::Lost)
+    let verdict = tokio::time::timeout(LONGEST, said).await.unwrap_or(Verdict::Lost);
+    if verdict == Verdict::Lost {
+        mouth.stop();
+    }
+    verdict
 }

@@ -5,6 +5,7 @@
 
 mod afterwards;
 mod baresip;
+mod before_answer;
 mod callee;
 mod capture;
 mod carrier;

@@ -120,6 +120,12 @@ pub const ROWS: &[Row] = &[
     row("early-in", &[SIPP], "call::trunk_media::early_media_binds_neither_port_nor_codec_of_the_answer"),
     row("early-out", &[SIPP], "sip::dialogs::answer_waits_until_our_early_description_is_acknowledged"),
     row(
+        "early-out",
+        &[BARESIP],
+        "call::before_answer::caller_hears_ringing_and_an_announcement_and_then_the_answer",
+    ),
+    row("early-out", &[SIPP], "call::before_answer::offer_before_the_answer_moves_what_plays"),
+    row(
         "early-is-not-the-answer",
         &[SIPP],
         "call::trunk_media::early_media_binds_neither_port_nor_codec_of_the_answer",

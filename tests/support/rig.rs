@@ -10,7 +10,6 @@ use std::time::Duration;
 use callbox::base::{CallId, Pii};
 use callbox::call::directory::{Directory, Parts};
 use callbox::call::event::{CallChange, CallEvent};
-use callbox::call::persona::Persona;
 use callbox::call::record::{CallPlan, VoicemailAction};
 use callbox::call::{self, RecordingFormat, TransferManner};
 use callbox::engine::registry::Engines;
@@ -161,7 +160,7 @@ impl Rig {
                 Box::pin(async move { rules.say(script.leave).await })
             }),
             numbers: Arc::new(|_| Box::pin(async { false })),
-            personas: BTreeMap::from([("test".to_owned(), Persona::default())]),
+            personas: BTreeMap::from([("test".to_owned(), script.persona)]),
             recordings: recordings.path().to_owned(),
             events,
         });
@@ -200,18 +199,26 @@ impl Rig {
         Story(self.told.lock()[&call].clone())
     }
 
-    /// The story of the one call that comes in.
-    pub async fn next_story(&self) -> Story {
+    /// The one call that comes in.
+    pub async fn next_call(&self) -> CallId {
         eventually("a call comes in", || !self.told.lock().is_empty()).await;
-        let call = *self.told.lock().keys().next().unwrap();
-        self.story(call).await
+        *self.told.lock().keys().next().unwrap()
+    }
+
+    /// Its story.
+    pub async fn next_story(&self) -> Story {
+        self.story(self.next_call().await).await
+    }
+
+    /// Whether the call has told a change of some kind.
+    pub fn has_told(&self, call: CallId, wanted: impl Fn(&CallChange) -> bool) -> bool {
+        self.told.lock().get(&call).is_some_and(|changes| changes.iter().any(wanted))
     }
 
     /// Waits until the call has told a change of some kind.
     pub async fn until(&self, call: CallId, wanted: impl Fn(&CallChange) -> bool) {
         let mut news = self.news.clone();
-        let told = || self.told.lock().get(&call).is_some_and(|changes| changes.iter().any(&wanted));
-        let waiting = news.wait_for(|_| told());
+        let waiting = news.wait_for(|_| self.has_told(call, &wanted));
         let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
         assert!(waited.is_ok(), "not told within 60 s; so far: {:?}", self.told.lock().get(&call));
     }

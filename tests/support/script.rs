@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use callbox::call::persona::Persona;
 use callbox::engine::EngineError;
 use callbox::engine::registry::{self, EngineConfig, Engines, Surroundings};
 use callbox::media;
@@ -31,6 +32,7 @@ pub struct Script {
     pub summary: bool,
     pub rtp_timeout_ms: u64,
     pub(super) opus: bool,
+    pub(super) persona: Persona,
     pub(super) sockets: media::SocketMode,
     /// Of RTP; 0 and 0 lets the system choose.
     pub ports: (u16, u16),
@@ -58,10 +60,17 @@ impl Script {
             summary: true,
             rtp_timeout_ms: media::Config::default().rtp_timeout_ms,
             opus: false,
+            persona: Persona::default(),
             sockets: media::SocketMode::PerCall,
             ports: (0, 0),
             port_rest_ms: media::Config::default().port_rest_ms,
         }
+    }
+
+    /// Calls that come in are this persona's.
+    pub fn answered_by(mut self, persona: Persona) -> Self {
+        self.persona = persona;
+        self
     }
 
     /// All calls of a media thread share its ports.

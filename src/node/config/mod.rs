@@ -81,6 +81,26 @@ impl NodeConfig {
         })
     }
 
+    /// SIP gives up a call that is answered too late.
+    fn check_before_answers(&self) -> Result<(), ConfigError> {
+        let limit = self.sip.ring_timeout;
+        let Some((name, persona)) =
+            self.personas.iter().find(|(_, persona)| persona.answers_within() >= limit)
+        else {
+            return Ok(());
+        };
+        Err(ConfigError::Value {
+            key: format!("personas.{name}.ring_secs"),
+            origin: "the configuration".into(),
+            detail: format!(
+                "a call that comes in is given up after {} s (sip.ring_timeout_secs), and an answer after {} s, of \
+                 which the announcement may take 20, is too late; ring for less",
+                limit.as_secs(),
+                persona.answers_within().as_secs()
+            ),
+        })
+    }
+
     fn check_call(&self) -> Result<(), ConfigError> {
         self.call.check().map_err(|(field, detail)| ConfigError::Value {
             key: format!("call.{field}"),
@@ -126,6 +146,7 @@ impl Sources {
         }
         let config: NodeConfig = layers.extract().map_err(ConfigError::from_figment)?;
         config.check_persona()?;
+        config.check_before_answers()?;
         config.check_call()?;
         Ok(Loaded { config, layers, file: self.file.clone() })
     }

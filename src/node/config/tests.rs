@@ -52,6 +52,15 @@ fn a_list_replaces_the_list_before_it() {
 }
 
 #[test]
+fn an_answer_that_comes_after_sip_gives_up_is_refused_by_its_field() {
+    let (_dir, rings) = with_file("[personas.office]\nring_secs = 39\nannouncement = \"One moment.\"");
+    assert_eq!(rings.load().unwrap().config.personas["office"].ring_secs, 39);
+    let (_dir, too_long) = with_file("[personas.office]\nring_secs = 40\nannouncement = \"One moment.\"");
+    let error = error_of(&too_long);
+    assert!(error.contains("personas.office.ring_secs") && error.contains("60 s"), "{error}");
+}
+
+#[test]
 fn a_secret_of_digits_stays_text() {
     let config = sources(&[("CALLBOX__HTTP__API_KEY", "0123456789")], &[]).load().unwrap().config;
     assert_eq!(config.http.api_key.expose(), "0123456789");
