@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use crate::call::directory::Stop;
 use crate::call::ending::Circumstances;
-use crate::call::leg::{Early, Leg};
+use crate::call::leg::Leg;
 use crate::call::record::CallDirection;
 use crate::engine::worker::TtsHandle;
 use crate::media::{MediaError, MediaEvents, MediaHandle, Ringback};
 use crate::sip::sdp::Negotiated;
 use crate::sip::{IncomingCall, Signal, SipEnd};
-use crate::voice::announcing::announce;
+use crate::voice::announcing::{Line, announce};
 use crate::voice::introduction::Verdict;
 use crate::voice::mouth::VoiceChoice;
 
@@ -25,45 +25,59 @@ pub(super) struct Prelude {
     pub(super) voice: VoiceChoice,
 }
 
-/// A leg, what the caller was told of it, and what that agreed to.
+/// A leg, what its caller is told of it, and what that agrees to.
 pub(super) struct Described {
     pub(super) leg: Leg,
     pub(super) sdp: String,
     pub(super) agreed: Negotiated,
 }
 
-/// Plays all of it, as `described`. The caller may make other offers meanwhile, and the call may end.
+/// A call that came in is over before it was answered.
+pub(super) fn unanswered(end: SipEnd) -> Circumstances {
+    Circumstances::unanswered(CallDirection::Inbound, Some(end))
+}
+
+/// Who asked this node to end it.
+pub(super) fn stopped(stop: &Stop) -> Circumstances {
+    let stopped_by = stop.asked_by();
+    Circumstances { stopped_by, ..Circumstances::unanswered(CallDirection::Inbound, None) }
+}
+
+/// Plays all of it as `described`, where the caller has made an offer; else the caller's own telephone rings. The caller
+/// may make other offers meanwhile, and the call may end.
 pub(super) async fn play(
     prelude: Prelude,
     incoming: &mut IncomingCall,
     described: Described,
     stop: &Stop,
 ) -> Result<Described, Circumstances> {
-    let over = |end| Circumstances::unanswered(CallDirection::Inbound, end);
-    let Described { leg, mut sdp, mut agreed } = described;
-    let mut leg = leg.play_early(&agreed).map_err(|error| {
-        tracing::error!(%error, "the audio of a call cannot start");
-        over(None)
-    })?;
-    if incoming.play_early(sdp.clone()).await.is_err() {
-        return Err(over(Some(SipEnd::Cancelled)));
+    let Described { mut leg, sdp, mut agreed } = described;
+    let told = if incoming.offer.is_some() {
+        leg = leg.begin_early(&agreed, None).map_err(|error| {
+            tracing::error!(%error, "the audio of a call cannot start");
+            Circumstances::unanswered(CallDirection::Inbound, None)
+        })?;
+        incoming.play_early(sdp.clone()).await
+    } else {
+        incoming.ring().await
+    };
+    if told.is_err() {
+        return Err(unanswered(incoming.ended().await));
     }
-    if let Some(Early { mut offers, media, heard }) = leg.early() {
-        let playing = prelude.play(media, heard);
+    {
+        let (mut offers, media) = leg.early();
+        let playing = prelude.play(media);
         tokio::pin!(playing);
         loop {
             tokio::select! {
-                () = &mut playing => break,
-                () = stop.asked() => {
-                    return Err(Circumstances { stopped_by: stop.asked_by(), ..over(None) });
-                }
+                biased;
+                () = stop.asked() => return Err(stopped(stop)),
                 signal = incoming.signal() => match signal {
-                    Signal::Ended(end) => return Err(over(Some(end))),
-                    Signal::Reoffer(reoffer) => if let Some(again) = offers.reply(reoffer) {
-                        (sdp, agreed) = again;
-                    },
+                    Signal::Ended(end) => return Err(unanswered(end)),
+                    Signal::Reoffer(reoffer) => agreed = offers.reply(reoffer).unwrap_or(agreed),
                     _ => {}
                 },
+                () = &mut playing => break,
             }
         }
     }
@@ -72,7 +86,8 @@ pub(super) async fn play(
 
 impl Prelude {
     /// What fails is left out: the call is answered all the same.
-    async fn play(self, media: MediaHandle, heard: &mut MediaEvents) {
+    async fn play(self, media: Option<(MediaHandle, &mut MediaEvents)>) {
+        let Some((media, heard)) = media else { return tokio::time::sleep(self.rings).await };
         if let Err(error) = self.ring(&media, heard).await {
             tracing::warn!(%error, "a caller does not hear that it rings");
         }
@@ -80,7 +95,8 @@ impl Prelude {
         if announcement.is_empty() {
             return;
         }
-        if announce(announcement, tts, voice, media, heard, false).await != Verdict::Accepted {
+        let line = Line { media, heard, answered: false };
+        if announce(announcement, tts, voice, line).await != Verdict::Accepted {
             tracing::warn!("a caller has not heard the announcement to its end");
         }
     }

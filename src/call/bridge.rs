@@ -25,7 +25,7 @@ use crate::call::transfer::{Happening, Step, Transfer};
 use crate::engine::worker::LlmHandle;
 use crate::media::{MediaError, MediaHandle, Ringback};
 use crate::sip::{CallHandle, Dial, Refer, Referral, TransferBy};
-use crate::voice::announcing::announce;
+use crate::voice::announcing::{Line, announce};
 use crate::voice::introducing::Introducer;
 use crate::voice::{Event, Phrases};
 
@@ -242,7 +242,8 @@ impl Bridge<'_> {
         second.target.introduce(|Lent { mut heard, mut pressed }| async move {
             if let Some(notice) = notice {
                 let Introducer { engines, voice, .. } = introducer;
-                return (announce(notice, engines.tts, voice, media, &mut heard, true).await, heard);
+                let line = Line { media, heard: &mut heard, answered: true };
+                return (announce(notice, engines.tts, voice, line).await, heard);
             }
             let briefed = match briefing {
                 Some(briefing) => briefing.await.ok().flatten(),

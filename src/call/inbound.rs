@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::E164;
-use crate::call::before_answer::{self, Described, Prelude};
+use crate::call::before_answer::{self, Described, Prelude, stopped, unanswered};
 use crate::call::bridge::tone_of;
 use crate::call::conversing;
 use crate::call::directory::{OwnNumbers, Parts, Place, Stop};
@@ -38,7 +38,7 @@ pub(super) async fn run(parts: &Parts, incoming: IncomingCall, persona: &Persona
     teller.tell(CallChange::Voice { name: voice.name.clone() }).await;
     let prepared = parts.talk(&plan, &voice, direction);
     let prelude = persona.plays_before_answer().then(|| Prelude {
-        tone: tone_of(plan.from.as_ref()),
+        tone: tone_of(plan.to.as_ref().or(plan.from.as_ref())),
         rings: Duration::from_secs(persona.ring_secs),
         announcement: persona.announcement.clone(),
         tts: prepared.tts.clone(),
@@ -62,11 +62,9 @@ async fn answer(
     prelude: Option<Prelude>,
     stop: &Stop,
 ) -> Result<(SipCall, Described), Circumstances> {
-    let over = |end| Circumstances::unanswered(CallDirection::Inbound, end);
-    let gone = || over(Some(SipEnd::Cancelled));
     let mut leg = Leg::reserve(&parts.media, (parts.advertise)()).map_err(|error| {
         tracing::error!(%error, "no port for the audio of a call");
-        over(None)
+        Circumstances::unanswered(CallDirection::Inbound, None)
     })?;
     leg.secure(incoming.srtp());
     let (sdp, agreed) = match &incoming.offer {
@@ -75,21 +73,27 @@ async fn answer(
             Err(error) => {
                 tracing::warn!(%error, "the caller's offer cannot be used");
                 let refused = incoming.reject(488).await;
-                return Err(over(refused.err().map(|_| SipEnd::Cancelled)));
+                let end = refused.err().map(|_| SipEnd::Cancelled);
+                return Err(Circumstances::unanswered(CallDirection::Inbound, end));
             }
         },
         None => (leg.offer(), leg.unanswered()),
     };
     let described = Described { leg, sdp, agreed };
-    let described = match prelude.filter(|_| incoming.offer.is_some()) {
+    let described = match prelude {
         Some(prelude) => before_answer::play(prelude, &mut incoming, described, stop).await?,
-        None => {
-            incoming.ring().await.map_err(|_| gone())?;
-            described
-        }
+        None if incoming.ring().await.is_err() => return Err(unanswered(incoming.ended().await)),
+        None => described,
     };
-    let call = incoming.answer(described.sdp.clone()).await.map_err(|_| gone())?;
-    Ok((call, described))
+    // The caller may have yet to acknowledge what was played. Left alone, the call is refused.
+    tokio::select! {
+        biased;
+        () = stop.asked() => Err(stopped(stop)),
+        answered = incoming.answer(described.sdp.clone()) => match answered {
+            Ok(call) => Ok((call, described)),
+            Err(end) => Err(unanswered(end)),
+        },
+    }
 }
 
 /// The caller hears nothing while the called number is looked up.

@@ -98,7 +98,17 @@ impl Leg {
                 return Ok(self);
             }
         };
-        let config = self.config(&agreed);
+        self.begin_early(&agreed, record_to)
+    }
+
+    /// Media flows before the answer, as `agreed`.
+    pub(super) fn begin_early(
+        self,
+        agreed: &Negotiated,
+        record_to: Option<PathBuf>,
+    ) -> Result<Self, MediaError> {
+        let config = self.config(agreed);
+        let local = Local { beside: agreed.beside.clone(), ..self.local };
         let line = match self.line {
             Line::Reserved(reserved) => {
                 let (handle, heard) = reserved.start(config)?;
@@ -106,41 +116,27 @@ impl Leg {
                 Line::Early { handle, heard, recording }
             }
             Line::Early { handle, heard, recording } => {
-                follow(&handle, &agreed);
+                follow(&handle, agreed);
                 Line::Early { handle, heard, recording }
             }
-        };
-        Ok(Leg { line, ..self })
-    }
-
-    /// We play before we answer, as `agreed`.
-    pub(super) fn play_early(self, agreed: &Negotiated) -> Result<Self, MediaError> {
-        let config = self.config(agreed);
-        let local = Local { beside: agreed.beside.clone(), ..self.local };
-        let line = match self.line {
-            Line::Reserved(reserved) => {
-                let (handle, heard) = reserved.start(config)?;
-                Line::Early { handle, heard, recording: None }
-            }
-            early @ Line::Early { .. } => early,
         };
         Ok(Leg { line, local, ..self })
     }
 
-    /// What plays before the answer, if anything does.
-    pub(super) fn early(&mut self) -> Option<Early<'_>> {
-        let Line::Early { handle, heard, .. } = &mut self.line else { return None };
-        let offers = Offers { local: &mut self.local, media: Some(handle) };
-        Some(Early { media: handle.clone(), offers, heard })
+    /// What takes the offers that come before the answer, and the media that flows by then, if any does.
+    pub(super) fn early(&mut self) -> (Offers<'_>, Option<(MediaHandle, &mut MediaEvents)>) {
+        let local = &mut self.local;
+        match &mut self.line {
+            Line::Reserved(_) => (Offers { local, media: None }, None),
+            Line::Early { handle, heard, .. } => {
+                (Offers { local, media: Some(handle) }, Some((handle.clone(), heard)))
+            }
+        }
     }
 
     /// [`Offers::reply`].
     pub(super) fn reply(&mut self, reoffer: Reoffer) {
-        let media = match &self.line {
-            Line::Reserved(_) => None,
-            Line::Early { handle, .. } => Some(handle),
-        };
-        Offers { local: &mut self.local, media }.reply(reoffer);
+        self.early().0.reply(reoffer);
     }
 
     /// Nobody has answered: ends what was played before. Gives its recording.
@@ -178,13 +174,6 @@ impl Leg {
     }
 }
 
-/// Media before the answer.
-pub(super) struct Early<'a> {
-    pub(super) offers: Offers<'a>,
-    pub(super) media: MediaHandle,
-    pub(super) heard: &'a mut MediaEvents,
-}
-
 /// Takes the offers that come before the answer.
 pub(super) struct Offers<'a> {
     local: &'a mut Local,
@@ -192,13 +181,13 @@ pub(super) struct Offers<'a> {
 }
 
 impl Offers<'_> {
-    /// Answers a new offer, or refuses it; who asks for ours is refused, too. Gives our answer and what it agrees to.
-    pub(super) fn reply(&mut self, Reoffer { sdp, reply }: Reoffer) -> Option<(String, Negotiated)> {
+    /// Answers a new offer, or refuses it; who asks for ours is refused, too. Gives what is agreed on then.
+    pub(super) fn reply(&mut self, Reoffer { sdp, reply }: Reoffer) -> Option<Negotiated> {
         // Dropped, it is refused.
-        let answered = self.renegotiate(&sdp?);
+        let (answer, agreed) = self.renegotiate(&sdp?).map_or((Err(488), None), |(a, b)| (Ok(a), Some(b)));
         // The far end may have hung up meanwhile.
-        let _ = reply.send(answered.as_ref().map(|(answer, _)| answer.clone()).map_err(|_| 488));
-        answered.ok()
+        let _ = reply.send(answer);
+        agreed
     }
 
     fn renegotiate(&mut self, offer: &str) -> Result<(String, Negotiated), SdpError> {

@@ -46,8 +46,8 @@ impl Persona {
         self.ring_secs > 0 || !self.announcement.is_empty()
     }
 
-    /// The longest that a caller waits for the answer.
-    pub fn answers_within(&self) -> Duration {
+    /// The longest that is played before the answer.
+    pub fn longest_prelude(&self) -> Duration {
         let spoken = if self.announcement.is_empty() { Duration::ZERO } else { announcing::LONGEST };
         Duration::from_secs(self.ring_secs).saturating_add(spoken)
     }

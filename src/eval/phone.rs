@@ -239,8 +239,10 @@ impl Handset {
         let local = self.local(&leg);
         let offer = call.offer.clone().ok_or("the INVITE has no SDP; the phone answers offers only")?;
         let (answer, agreed) = sdp::answer(&local, &offer).map_err(|error| error.to_string())?;
-        let call = call.answer(answer).await.map_err(|error| error.to_string())?;
-        self.converse(call, leg, local, agreed).await
+        match call.answer(answer).await {
+            Ok(call) => self.converse(call, leg, local, agreed).await,
+            Err(end) => Ok(CallReport::unanswered(end)),
+        }
     }
 
     async fn place(&self, to: E164) -> CallReport {

@@ -70,6 +70,12 @@ pub enum Route {
     Nobody,
 }
 
+impl Route {
+    pub const fn known(&self) -> Option<Call> {
+        if let Route::Known(call) = self { Some(*call) } else { None }
+    }
+}
+
 /// The calls on one port. Takes the time, reads no clock.
 pub struct Demux {
     rest: Duration,
@@ -86,15 +92,16 @@ pub struct Demux {
     resting: VecDeque<(Instant, SocketAddr, Ssrc)>,
 }
 
-/// A source and a stream of it as two numbers: with its call it fills half a line of a cache.
-type Flow = (u128, u64);
+/// A source and a stream of it in numbers: with its call it fills half a line of a cache.
+type Flow = [u64; 3];
 
 fn flow(from: SocketAddr, ssrc: Ssrc) -> Flow {
     let ip = match from.ip() {
         IpAddr::V4(ip) => ip.to_ipv6_mapped(),
         IpAddr::V6(ip) => ip,
     };
-    (ip.to_bits(), u64::from(from.port()) << 32 | u64::from(ssrc.0))
+    let ip = ip.to_bits();
+    [(ip >> 64) as u64, ip as u64, u64::from(from.port()) << 32 | u64::from(ssrc.0)]
 }
 
 struct Entry {

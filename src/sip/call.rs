@@ -274,12 +274,14 @@ impl IncomingCall {
 
     /// Answers with our answer, or with our offer if the caller made none; the caller's answer then
     /// comes as [`Signal::LateAnswer`]. Waits while the caller has yet to acknowledge
-    /// [`IncomingCall::play_early`].
-    pub async fn answer(self, sdp: String) -> Result<SipCall, SipError> {
+    /// [`IncomingCall::play_early`]. Fails where the call has ended, and says how.
+    pub async fn answer(mut self, sdp: String) -> Result<SipCall, SipEnd> {
         let (done, answered) = oneshot::channel();
-        self.send(Command::Answer { sdp, done }).await?;
-        answered.await.map_err(|_| SipError::CallOver)??;
-        Ok(self.call)
+        let sent = self.send(Command::Answer { sdp, done }).await;
+        match (sent, answered.await) {
+            (Ok(()), Ok(Ok(()))) => Ok(self.call),
+            _ => Err(self.ended().await),
+        }
     }
 
     /// Refuses with a final status: 486 busy, 603 declined, 488 not acceptable.

@@ -283,7 +283,8 @@ impl Call {
                 self.refuse(504, SipEnd::Unreachable { detail })
             }
             Event::PeerCancelled => self.close(SipEnd::Cancelled),
-            Event::PeerHungUp => self.close(SipEnd::RemoteHangup),
+            // A BYE in the early dialog: its INVITE gets an answer, too (RFC 3261 section 15.1.2).
+            Event::PeerHungUp => self.refuse(487, SipEnd::Cancelled),
             Event::Failed(end) | Event::Broke(end) => self.close(end),
             _ => Vec::new(),
         }

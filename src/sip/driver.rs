@@ -106,6 +106,8 @@ pub(super) struct Driver {
     pub(super) asked_for_offer: bool,
     /// Whether offer and answer were exchanged before the call is answered.
     pub(super) agreed_early: bool,
+    /// What was agreed on then was changed by another offer.
+    pub(super) changed_early: bool,
     pub(super) ours: Arc<Mutex<Ours>>,
 }
 
@@ -160,6 +162,7 @@ impl Driver {
             held_answer: None,
             asked_for_offer: false,
             agreed_early: false,
+            changed_early: false,
             ours,
         };
         Ok((driver, SipCall { id: call_id, signals: receiver, handle, way: goes }))

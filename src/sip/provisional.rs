@@ -146,8 +146,9 @@ impl Driver {
         if let Some(told) = &mut self.told {
             told.handle_answered();
         }
-        // Our offer left before, and was answered by a PRACK: there is nothing to describe any more.
-        let described = self.asked_for_offer && self.agreed_early;
+        // Our offer left before, and was answered by a PRACK, or the session is another one by now: there is
+        // nothing to describe any more.
+        let described = self.agreed_early && (self.asked_for_offer || self.changed_early);
         let mut headers =
             if described { vec![allow(), self.core.supported()] } else { self.core.sdp_headers() };
         if let Some(promised) = &self.promised {
@@ -155,7 +156,9 @@ impl Driver {
             headers.extend(promised.require.then(|| Header::Require(TIMER.into())));
         }
         let body = (!described).then(|| sdp.clone().into_bytes());
-        self.description = Some(sdp);
+        if !described {
+            self.description = Some(sdp);
+        }
         if let Err(error) = dialog.accept(Some(headers), body) {
             self.feed(Event::Broke(SipEnd::ProtocolError { detail: describe(&error) }));
         }
@@ -192,7 +195,7 @@ impl Driver {
 
 /// Requests in the early dialog.
 impl Driver {
-    /// A NOTIFY, a PRACK, or an UPDATE that came before the call was confirmed.
+    /// A NOTIFY, a PRACK, or an UPDATE or a BYE that came before the call was confirmed.
     pub(super) fn on_early_request(&mut self, request: Box<Transaction>) {
         use State::{Inviting, Offered, Proceeding, Trying};
         // An answer that came before it may wait to be told.
@@ -205,6 +208,10 @@ impl Driver {
             Method::Notify => self.on_notify(request),
             Method::Update if matches!(self.call.state(), Inviting | Trying | Proceeding | Offered) => {
                 self.on_early_update(request);
+            }
+            Method::Bye if self.call.state() == Offered => {
+                reply(request, StatusCode::OK, vec![]);
+                self.feed(Event::PeerHungUp);
             }
             // The answer is on its way to the stack's list of dialogs.
             _ => drop(tokio::spawn(router::deliver(self.core.clone(), *request))),

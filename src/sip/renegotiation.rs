@@ -130,6 +130,7 @@ impl Driver {
             }
             Done::AnsweredEarly { description, heard, peer } => {
                 self.description = Some(description);
+                self.changed_early = true;
                 if let Some(peer) = peer {
                     self.described.hear(&peer, &heard);
                 }

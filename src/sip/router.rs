@@ -218,11 +218,13 @@ fn handle_in_dialog(core: &Arc<Core>, request: Transaction) {
         let unsupported = vec![Header::Unsupported(unknown.into())];
         return drop(tokio::spawn(refuse(request, StatusCode::BadExtension, unsupported)));
     }
-    // The stack answers a PRACK whatever it says, and leaves an UPDATE before the answer and a NOTIFY after
-    // the BYE unanswered.
+    // The stack answers a PRACK whatever it says, leaves an UPDATE before the answer and a NOTIFY after the BYE
+    // unanswered, and the INVITE that a BYE before the answer ends.
     let early = match request.original.method {
         Method::PRack | Method::Notify => true,
-        Method::Update => !core.layer.match_dialog(&request).is_some_and(|d| d.state().is_confirmed()),
+        Method::Update | Method::Bye => {
+            !core.layer.match_dialog(&request).is_some_and(|d| d.state().is_confirmed())
+        }
         _ => false,
     };
     if !early {

@@ -18,16 +18,17 @@ pub const LONGEST: Duration = ms(20_000);
 /// Before any of a conversation, which may follow on the same line.
 const CLAUSE: ClauseId = ClauseId(0);
 
-/// Says `text` on the leg `media`, whose events are `heard`. Accepted is who has heard it to its end; lost,
-/// where the voice failed or the line did: from `answered` on that is one on which nothing comes.
-pub async fn announce(
-    text: String,
-    tts: TtsHandle,
-    voice: VoiceChoice,
-    media: MediaHandle,
-    heard: &mut MediaEvents,
-    answered: bool,
-) -> Verdict {
+/// The line of whoever it is said to.
+pub struct Line<'a> {
+    pub media: MediaHandle,
+    pub heard: &'a mut MediaEvents,
+    /// Something is to come from it: silence means that it is lost.
+    pub answered: bool,
+}
+
+/// Says `text`. Accepted is who has heard it to its end; lost, where the voice or the line failed.
+pub async fn announce(text: String, tts: TtsHandle, voice: VoiceChoice, line: Line<'_>) -> Verdict {
+    let Line { media, heard, answered } = line;
     let (events, mut progress) = mpsc::channel(EVENTS);
     let mouth = Mouth::open(tts, voice, media, events);
     mouth.speak(CLAUSE, text);

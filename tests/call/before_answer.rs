@@ -1,11 +1,12 @@
 //! What callers hear before they are answered: a phone that rings, and an announcement. Baresip and SIPp call.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use callbox::base::audio::Codec;
 use callbox::call::event::CallChange;
 use callbox::call::persona::Persona;
 use callbox::call::record::{CallStatus, EndedBy, Speaker};
+use callbox::sip::Srtp;
 
 use crate::baresip::{Baresip, Plays, Setup};
 use crate::eventually;
@@ -16,7 +17,6 @@ use crate::rig::{Rig, Script};
 /// The higher tone of a North American phone that rings; the scripted voice has 440 Hz, as the lower tone has.
 const RINGING_HZ: f64 = 480.0;
 const VOICE_HZ: f64 = 440.0;
-/// Of the announcement and of the conversation's opening, which the scripted voice says at the same rate.
 const ANNOUNCEMENT: &str = "All our lines are open, and this call costs you nothing until it is answered.";
 
 fn persona(ring_secs: u64, announcement: &str) -> Persona {
@@ -24,8 +24,12 @@ fn persona(ring_secs: u64, announcement: &str) -> Persona {
 }
 
 async fn rig(persona: Persona) -> Rig {
-    // Any port of this host may call.
-    Rig::start(([127, 0, 0, 1], 9).into(), Script::new().answered_by(persona)).await
+    rig_of(Script::new().answered_by(persona)).await
+}
+
+/// Any port of this host may call it.
+async fn rig_of(script: Script) -> Rig {
+    Rig::start(([127, 0, 0, 1], 9).into(), script).await
 }
 
 /// A telephone of a North American number that calls it.
@@ -72,8 +76,95 @@ async fn caller_who_gives_up_before_the_answer_leaves_nothing_behind() {
     baresip.hangs_up().await;
     let story = rig.next_story().await;
     let ending = story.ending();
-    assert_eq!((ending.ended_by, ending.length_secs), (EndedBy::Caller, None), "{ending:?}");
+    assert_eq!((ending.status, ending.ended_by), (CallStatus::NoAnswer, EndedBy::Caller), "{ending:?}");
     assert_eq!(story.recording_file(), None);
+    rig.is_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bye_before_the_answer_ends_the_call_and_its_invite() {
+    let rig = rig(persona(15, "")).await;
+    let peer = Sipp::uac("uac_early_bye", rig.sip.local_address(), free_port(), 1, &[]);
+    let ending = rig.next_story().await.ending();
+    assert_eq!((ending.status, ending.ended_by), (CallStatus::NoAnswer, EndedBy::Caller), "{ending:?}");
+    peer.succeeds().await;
+    rig.is_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn caller_who_never_acknowledges_what_is_played_is_the_carriers_failure() {
+    let mut script = Script::new().answered_by(persona(1, ""));
+    script.t1 = Duration::from_millis(60);
+    let rig = rig_of(script).await;
+    let filled = [(r#"response="180""#, r#"response="183""#)];
+    let peer = Sipp::uac_filled("uac_prack_never", &filled, rig.sip.local_address(), free_port(), &[]);
+    let ending = rig.next_story().await.ending();
+    assert_eq!((ending.status, ending.ended_by), (CallStatus::Failed, EndedBy::Carrier), "{ending:?}");
+    peer.succeeds().await;
+    rig.is_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn node_that_stops_answers_nobody_who_has_yet_to_acknowledge() {
+    let rig = rig(persona(1, "")).await;
+    let filled = [(r#"response="180""#, r#"response="183""#), (r#"response="504""#, r#"response="480""#)];
+    let peer = Sipp::uac_filled("uac_prack_never", &filled, rig.sip.local_address(), free_port(), &[]);
+    let call = rig.next_call().await;
+    // By then it has rung for long enough, and waits to be answered.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(!rig.has_told(call, is_answered));
+    rig.directory.shutdown(Duration::from_secs(10)).await;
+    assert_eq!(rig.story(call).await.ending().ended_by, EndedBy::Node);
+    peer.succeeds().await;
+    rig.is_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn telephone_of_a_caller_without_an_offer_rings_by_itself() {
+    let rig = rig(persona(2, ANNOUNCEMENT)).await;
+    let peer = Sipp::uac("uac_late", rig.sip.local_address(), free_port(), 1, &[]);
+    let call = rig.next_call().await;
+    rig.until(call, |change| matches!(change, CallChange::Status { status: CallStatus::Ringing })).await;
+    let rung = Instant::now();
+    rig.until(call, is_answered).await;
+    assert!(rung.elapsed() > Duration::from_millis(1_500), "it rang for {:?}", rung.elapsed());
+    assert_eq!(rig.story(call).await.ending().status, CallStatus::Completed);
+    peer.succeeds().await;
+    rig.is_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_played_is_encrypted_where_the_call_is() {
+    let rig = rig_of(Script::new().answered_by(persona(3, "")).encrypts(Srtp::Required)).await;
+    let dials = Some(format!("sip:+14155550123@{}", rig.sip.local_address()));
+    let setup = Setup::encrypting(Some("srtp-mand"));
+    let baresip = Baresip::of(Setup { dials, plays: Plays::NOTHING, ..setup }).await;
+    let call = rig.next_call().await;
+    eventually("it rings", || baresip.seconds_of(RINGING_HZ) > 0.5).await;
+    assert!(!rig.has_told(call, is_answered), "before the answer");
+    rig.until(call, is_answered).await;
+    eventually("the conversation is heard", || baresip.seconds_of(VOICE_HZ) > 3.0).await;
+    baresip.hangs_up().await;
+    let story = rig.story(call).await;
+    assert!(story.quality().expect("the line was measured").encrypted);
+    rig.is_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn announcement_that_is_too_long_is_cut_and_the_conversation_is_whole() {
+    let rig = rig(persona(0, &ANNOUNCEMENT.repeat(12))).await;
+    let baresip = caller(&rig).await;
+    let call = rig.next_call().await;
+    rig.until(call, is_answered).await;
+    let before = baresip.seconds_of(VOICE_HZ);
+    assert!((10.0..25.0).contains(&before), "{before} s of announcement");
+    rig.until(call, |change| matches!(change, CallChange::Turn { .. })).await;
+    let heard = baresip.seconds_of(VOICE_HZ) - before;
+    assert!(heard > 1.0, "{heard} s of the opening are heard");
+    baresip.hangs_up().await;
+    let story = rig.story(call).await;
+    let opening = &story.turns()[0];
+    assert!(!opening.interrupted && opening.text.expose().starts_with("Hello, this is an AI assistant."));
     rig.is_clean().await;
 }
 
@@ -99,12 +190,13 @@ async fn offer_before_the_answer_moves_what_plays() {
     let call = rig.next_call().await;
     next.hears(20).await;
     assert!(!rig.has_told(call, is_answered), "it is played before the answer");
-    let moved = next.came()[0].at;
     rig.until(call, is_answered).await;
-    let before = next.came().len();
-    eventually("the conversation is heard there, too", || next.came().len() > before + 50).await;
-    assert!(first.came().iter().all(|came| came.at <= moved), "and nowhere else");
-    assert!(first.came().len() > 20, "where it began");
+    let before = next.heard().len();
+    let is_loud = |byte: &u8| byte & 0x7f < 0x60;
+    eventually("the conversation is heard there, too", || next.heard()[before..].iter().any(is_loud)).await;
+    let (begun, moved) = (first.came(), next.came()[0].header.sequence);
+    assert!(begun.len() > 20, "where it began");
+    assert!(begun.iter().all(|came| moved.since(came.header.sequence) > 0), "and nowhere else from then on");
     assert_eq!(rig.story(call).await.ending().ended_by, EndedBy::Caller);
     peer.succeeds().await;
     rig.is_clean().await;

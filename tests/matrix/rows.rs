@@ -125,6 +125,8 @@ pub const ROWS: &[Row] = &[
         "call::before_answer::caller_hears_ringing_and_an_announcement_and_then_the_answer",
     ),
     row("early-out", &[SIPP], "call::before_answer::offer_before_the_answer_moves_what_plays"),
+    row("early-out", &[SIPP], "call::before_answer::bye_before_the_answer_ends_the_call_and_its_invite"),
+    row("early-out", &[BARESIP], "call::before_answer::what_is_played_is_encrypted_where_the_call_is"),
     row(
         "early-is-not-the-answer",
         &[SIPP],

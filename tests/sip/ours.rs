@@ -117,7 +117,7 @@ async fn caller_gives_up_while_it_rings() {
     out.handle.hang_up();
     assert_eq!(end(&mut out).await, SipEnd::Cancelled);
     assert_eq!(within("the cancel", incoming.ended()).await, SipEnd::Cancelled);
-    assert!(matches!(incoming.answer(sdp::offer(&local())).await, Err(SipError::CallOver)));
+    assert!(matches!(incoming.answer(sdp::offer(&local())).await, Err(SipEnd::Cancelled)));
     settled(&caller).await;
     settled(&callee).await;
 }

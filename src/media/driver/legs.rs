@@ -3,6 +3,9 @@
 use super::leg::LiveLeg;
 use crate::media::{demux::Call, prefetch::prefetch};
 
+/// Legs between the one that is worked on and the one that is brought near.
+pub const AHEAD: usize = 3;
+
 /// Numbers are used again.
 #[derive(Default)]
 pub struct Legs {
@@ -31,6 +34,13 @@ impl Legs {
     /// Brings a leg nearer to the core.
     pub fn prefetch(&self, call: Call) {
         self.get(call).into_iter().for_each(prefetch);
+    }
+
+    /// Brings nearer what comes next, of which `at` tells the legs: one of them, and of another, which is near by now,
+    /// what it points to.
+    pub fn prefetch_next(&self, at: impl Fn(usize) -> Option<Call>, pointed_to: fn(&LiveLeg)) {
+        at(AHEAD).into_iter().for_each(|call| self.prefetch(call));
+        at(AHEAD / 2).and_then(|call| self.get(call)).into_iter().for_each(pointed_to);
     }
 
     pub fn remove(&mut self, call: Call) -> Option<Box<LiveLeg>> {

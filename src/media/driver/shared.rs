@@ -11,9 +11,9 @@ use std::{
 use super::{
     batch::{BATCH, Inbox, Outbox},
     leg::LiveLeg,
-    legs::Legs,
+    legs::{AHEAD, Legs},
     sockets::Sockets,
-    worker::{AHEAD, guarded},
+    worker::guarded,
 };
 use crate::media::{
     demux::{Call, Demux, Route},
@@ -87,8 +87,11 @@ impl SharedPort {
                 for n in 0..count {
                     self.routes[n] = self.route(now, port, n);
                 }
+                let known = |n: usize| self.routes[..count].get(n).and_then(Route::known);
+                (0..=AHEAD).filter_map(known).for_each(|call| legs.prefetch(call));
                 for n in 0..count {
-                    self.prefetch(&self.routes[n + 1..count], legs);
+                    let next = |ahead| self.routes[n + 1..count].get(ahead).and_then(Route::known);
+                    legs.prefetch_next(next, LiveLeg::prefetch_inbound);
                     broken.extend(self.hand_over(now, port, n, legs).err());
                 }
                 if count < BATCH {
@@ -103,16 +106,6 @@ impl SharedPort {
     pub fn flush(&mut self, legs: &mut Legs) {
         self.outbox
             .flush(&self.sockets.rtp, |call| legs.get_mut(call).into_iter().for_each(LiveLeg::refused));
-    }
-
-    /// Brings nearer what the next datagrams are taken with: first the leg, then what it points to.
-    fn prefetch(&self, next: &[Route], legs: &Legs) {
-        if let Some(Route::Known(call)) = next.get(AHEAD) {
-            legs.prefetch(*call);
-        }
-        if let Some(Route::Known(call)) = next.get(AHEAD / 2) {
-            legs.get(*call).into_iter().for_each(LiveLeg::prefetch_inbound);
-        }
     }
 
     fn route(&mut self, now: Instant, port: Port, n: usize) -> Route {

@@ -26,9 +26,6 @@ use crate::{
 pub const PHASES: usize = 5;
 const STEP: Duration = Duration::from_millis(20 / PHASES as u64);
 
-/// Legs between the one that is worked on and the one that is brought near.
-pub const AHEAD: usize = 3;
-
 /// Nice value of a media thread: models that take every core leave it its 20 ms.
 const NICE: i32 = -10;
 
@@ -161,7 +158,8 @@ impl Worker {
         let due = std::mem::take(&mut self.phases[phase]);
         let mut ended = Vec::new();
         for (n, &call) in due.iter().enumerate() {
-            self.prefetch(&due[n + 1..]);
+            let next = &due[n + 1..];
+            self.legs.prefetch_next(|n| next.get(n).copied(), LiveLeg::prefetch);
             let Some(leg) = self.legs.get_mut(call) else { continue };
             let mut goes_on = false;
             let whole = guarded(|| goes_on = leg.tick(call, &mut self.bench));
@@ -176,13 +174,6 @@ impl Worker {
         self.bench.wake();
         self.phases[phase] = due;
         ended.into_iter().for_each(|call| self.end(call));
-    }
-
-    /// Brings nearer what the next legs are ticked with: first the leg, then what it points to.
-    fn prefetch(&self, next: &[Call]) {
-        next.get(AHEAD).into_iter().for_each(|&call| self.legs.prefetch(call));
-        let near = next.get(AHEAD / 2).and_then(|&call| self.legs.get(call));
-        near.into_iter().for_each(|leg| leg.prefetch());
     }
 
     /// Ends a leg in order.

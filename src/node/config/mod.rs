@@ -12,6 +12,7 @@ mod print;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use figment::{
@@ -62,6 +63,9 @@ pub struct NodeConfig {
     pub log: telemetry::Config,
 }
 
+/// From the INVITE to the first ring, at most: a called number is looked up first.
+const BEFORE_RINGING: Duration = Duration::from_secs(1);
+
 impl NodeConfig {
     /// A persona that nobody has written would refuse every call that comes in.
     fn check_persona(&self) -> Result<(), ConfigError> {
@@ -82,21 +86,24 @@ impl NodeConfig {
     }
 
     /// SIP gives up a call that is answered too late.
-    fn check_before_answers(&self) -> Result<(), ConfigError> {
+    fn check_preludes(&self) -> Result<(), ConfigError> {
         let limit = self.sip.ring_timeout;
-        let Some((name, persona)) =
-            self.personas.iter().find(|(_, persona)| persona.answers_within() >= limit)
-        else {
+        let is_too_long = |persona: &Persona| {
+            persona.plays_before_answer() && persona.longest_prelude().saturating_add(BEFORE_RINGING) > limit
+        };
+        let Some((name, persona)) = self.personas.iter().find(|(_, persona)| is_too_long(persona)) else {
             return Ok(());
         };
+        let announced =
+            if persona.announcement.is_empty() { "" } else { " and an announcement of up to 20 s" };
         Err(ConfigError::Value {
             key: format!("personas.{name}.ring_secs"),
             origin: "the configuration".into(),
             detail: format!(
-                "a call that comes in is given up after {} s (sip.ring_timeout_secs), and an answer after {} s, of \
-                 which the announcement may take 20, is too late; ring for less",
-                limit.as_secs(),
-                persona.answers_within().as_secs()
+                "{} s{announced} do not fit into sip.ring_timeout_secs = {}, after which SIP gives the call up; ring \
+                 for less, or raise that",
+                persona.ring_secs,
+                limit.as_secs_f64()
             ),
         })
     }
@@ -146,7 +153,7 @@ impl Sources {
         }
         let config: NodeConfig = layers.extract().map_err(ConfigError::from_figment)?;
         config.check_persona()?;
-        config.check_before_answers()?;
+        config.check_preludes()?;
         config.check_call()?;
         Ok(Loaded { config, layers, file: self.file.clone() })
     }

@@ -57,7 +57,12 @@ fn an_answer_that_comes_after_sip_gives_up_is_refused_by_its_field() {
     assert_eq!(rings.load().unwrap().config.personas["office"].ring_secs, 39);
     let (_dir, too_long) = with_file("[personas.office]\nring_secs = 40\nannouncement = \"One moment.\"");
     let error = error_of(&too_long);
-    assert!(error.contains("personas.office.ring_secs") && error.contains("60 s"), "{error}");
+    assert!(
+        error.contains("personas.office.ring_secs") && error.contains("ring_timeout_secs = 60"),
+        "{error}"
+    );
+    let (_dir, at_once) = with_file("[sip]\nring_timeout_secs = 1");
+    assert!(at_once.load().is_ok());
 }
 
 #[test]
