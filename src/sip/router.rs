@@ -220,11 +220,11 @@ fn handle_in_dialog(core: &Arc<Core>, request: Transaction) {
     }
     // The stack answers a PRACK whatever it says, leaves an UPDATE before the answer and a NOTIFY after the BYE
     // unanswered, and the INVITE that a BYE before the answer ends.
+    let state = || Some(core.layer.match_dialog(&request)?.state());
     let early = match request.original.method {
         Method::PRack | Method::Notify => true,
-        Method::Update | Method::Bye => {
-            !core.layer.match_dialog(&request).is_some_and(|d| d.state().is_confirmed())
-        }
+        Method::Update => !state().is_some_and(|state| state.is_confirmed()),
+        Method::Bye => state().is_some_and(|state| state.can_cancel()),
         _ => false,
     };
     if !early {
