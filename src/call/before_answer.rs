@@ -51,7 +51,7 @@ pub(super) async fn play(
     described: Described,
     stop: &Stop,
 ) -> Result<Described, Circumstances> {
-    let Described { mut leg, sdp, mut agreed } = described;
+    let Described { mut leg, mut sdp, mut agreed } = described;
     let told = if incoming.offer.is_some() {
         leg = leg.begin_early(&agreed, None).map_err(|error| {
             tracing::error!(%error, "the audio of a call cannot start");
@@ -74,7 +74,9 @@ pub(super) async fn play(
                 () = stop.asked() => return Err(stopped(stop)),
                 signal = incoming.signal() => match signal {
                     Signal::Ended(end) => return Err(unanswered(end)),
-                    Signal::Reoffer(reoffer) => agreed = offers.reply(reoffer).unwrap_or(agreed),
+                    Signal::Reoffer(reoffer) => {
+                        (sdp, agreed) = offers.reply(reoffer).unwrap_or((sdp, agreed));
+                    }
                     _ => {}
                 },
                 () = &mut playing => break,

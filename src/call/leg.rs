@@ -181,13 +181,13 @@ pub(super) struct Offers<'a> {
 }
 
 impl Offers<'_> {
-    /// Answers a new offer, or refuses it; who asks for ours is refused, too. Gives what is agreed on then.
-    pub(super) fn reply(&mut self, Reoffer { sdp, reply }: Reoffer) -> Option<Negotiated> {
+    /// Answers a new offer, or refuses it; who asks for ours is refused, too. Gives our answer and what it agrees to.
+    pub(super) fn reply(&mut self, Reoffer { sdp, reply }: Reoffer) -> Option<(String, Negotiated)> {
         // Dropped, it is refused.
-        let (answer, agreed) = self.renegotiate(&sdp?).map_or((Err(488), None), |(a, b)| (Ok(a), Some(b)));
+        let answered = self.renegotiate(&sdp?);
         // The far end may have hung up meanwhile.
-        let _ = reply.send(answer);
-        agreed
+        let _ = reply.send(answered.as_ref().map(|(answer, _)| answer.clone()).map_err(|_| 488));
+        answered.ok()
     }
 
     fn renegotiate(&mut self, offer: &str) -> Result<(String, Negotiated), SdpError> {

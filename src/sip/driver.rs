@@ -39,7 +39,7 @@ use super::{
         terminated,
     },
     node::Core,
-    provisional::HeldAnswer,
+    provisional::{HeldAnswer, answer_late},
     referral::Referring,
     reliable::{Heard, Told},
     renegotiation::{Done, Negotiation, respond},
@@ -211,6 +211,12 @@ impl Driver {
 
     /// Forgets the dialog: the stack keeps it until it is told to.
     async fn finish(mut self) {
+        self.commands.close();
+        while let Ok(command) = self.commands.try_recv() {
+            if let Command::Early(request) = command {
+                answer_late(request);
+            }
+        }
         if let Some(invite) = self.invite.take() {
             invite.abort();
             if let Ok(Ok((id, _))) = invite.await {

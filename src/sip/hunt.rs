@@ -225,7 +225,8 @@ impl Driver {
         let (dialog, invite) = (self.dialog.take(), self.invite.take());
         self.core.tasks.spawn(forget(self.core.clone(), dialog.map(|dialog| dialog.id()), invite));
         (self.again, self.prack, self.destination) = (None, None, None);
-        (self.heard, self.heard_description, self.agreed_early) = (Heard::default(), None, false);
+        (self.heard, self.heard_description) = (Heard::default(), None);
+        (self.agreed_early, self.changed_early) = (false, false);
         self.described = Described::default();
         self.outbound = Some(hunt.prepare());
     }

@@ -131,7 +131,10 @@ impl Driver {
     }
 
     pub(super) fn answer(&mut self, sdp: String, done: oneshot::Sender<Result<(), SipError>>) {
-        if self.call.state() != State::Offered {
+        if done.is_closed() {
+            // Whoever wanted to answer has gone.
+            self.feed(Event::HangUp);
+        } else if self.call.state() != State::Offered {
             let _ = done.send(Err(SipError::CallOver));
         } else if self.told.as_ref().is_none_or(Told::may_answer) {
             self.feed(Event::Accept { sdp });
@@ -262,6 +265,15 @@ impl Driver {
         let contact = contact.map(|uri| Header::Contact(Contact::from(uri).into()));
         contact.into_iter().chain([allow(), self.core.supported()]).collect()
     }
+}
+
+/// What came when the call was over already.
+pub(super) fn answer_late(request: Box<Transaction>) {
+    let status = match request.original.method {
+        Method::Bye => StatusCode::OK,
+        _ => StatusCode::CallTransactionDoesNotExist,
+    };
+    reply(request, status, vec![]);
 }
 
 pub(super) fn reply(mut request: Box<Transaction>, status: StatusCode, headers: Vec<Header>) {

@@ -121,7 +121,7 @@ async fn node_that_stops_answers_nobody_who_has_yet_to_acknowledge() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn telephone_of_a_caller_without_an_offer_rings_by_itself() {
-    let rig = rig(persona(2, ANNOUNCEMENT)).await;
+    let rig = rig(persona(4, ANNOUNCEMENT)).await;
     let peer = Sipp::uac("uac_late", rig.sip.local_address(), free_port(), 1, &[]);
     let call = rig.next_call().await;
     rig.until(call, |change| matches!(change, CallChange::Status { status: CallStatus::Ringing })).await;
@@ -135,7 +135,7 @@ async fn telephone_of_a_caller_without_an_offer_rings_by_itself() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_played_is_encrypted_where_the_call_is() {
-    let rig = rig_of(Script::new().answered_by(persona(3, "")).encrypts(Srtp::Required)).await;
+    let rig = rig_of(Script::new().answered_by(persona(8, "")).encrypts(Srtp::Required)).await;
     let dials = Some(format!("sip:+14155550123@{}", rig.sip.local_address()));
     let setup = Setup::encrypting(Some("srtp-mand"));
     let baresip = Baresip::of(Setup { dials, plays: Plays::NOTHING, ..setup }).await;

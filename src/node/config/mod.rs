@@ -94,15 +94,14 @@ impl NodeConfig {
         let Some((name, persona)) = self.personas.iter().find(|(_, persona)| is_too_long(persona)) else {
             return Ok(());
         };
-        let announced =
-            if persona.announcement.is_empty() { "" } else { " and an announcement of up to 20 s" };
+        let field = if persona.ring_secs > 0 { "ring_secs" } else { "announcement" };
         Err(ConfigError::Value {
-            key: format!("personas.{name}.ring_secs"),
+            key: format!("personas.{name}.{field}"),
             origin: "the configuration".into(),
             detail: format!(
-                "{} s{announced} do not fit into sip.ring_timeout_secs = {}, after which SIP gives the call up; ring \
-                 for less, or raise that",
-                persona.ring_secs,
+                "what is played before the answer may take {} s, and must be over a second before SIP gives the call \
+                 up, by sip.ring_timeout_secs = {}; play less, or raise that",
+                persona.longest_prelude().as_secs(),
                 limit.as_secs_f64()
             ),
         })
