@@ -33,14 +33,13 @@ pub(super) struct Described {
 }
 
 /// A call that came in is over before it was answered.
-pub(super) fn unanswered(end: SipEnd) -> Circumstances {
-    Circumstances::unanswered(CallDirection::Inbound, Some(end))
+pub(super) fn unanswered(end: impl Into<Option<SipEnd>>) -> Circumstances {
+    Circumstances::unanswered(CallDirection::Inbound, end.into())
 }
 
 /// Who asked this node to end it.
 pub(super) fn stopped(stop: &Stop) -> Circumstances {
-    let stopped_by = stop.asked_by();
-    Circumstances { stopped_by, ..Circumstances::unanswered(CallDirection::Inbound, None) }
+    Circumstances { stopped_by: stop.asked_by(), ..unanswered(None) }
 }
 
 /// Plays all of it as `described`, where the caller has made an offer; else the caller's own telephone rings. The caller
@@ -55,7 +54,7 @@ pub(super) async fn play(
     let told = if incoming.offer.is_some() {
         leg = leg.begin_early(&agreed, None).map_err(|error| {
             tracing::error!(%error, "the audio of a call cannot start");
-            Circumstances::unanswered(CallDirection::Inbound, None)
+            unanswered(None)
         })?;
         incoming.play_early(sdp.clone()).await
     } else {

@@ -64,7 +64,7 @@ async fn answer(
 ) -> Result<(SipCall, Described), Circumstances> {
     let mut leg = Leg::reserve(&parts.media, (parts.advertise)()).map_err(|error| {
         tracing::error!(%error, "no port for the audio of a call");
-        Circumstances::unanswered(CallDirection::Inbound, None)
+        unanswered(None)
     })?;
     leg.secure(incoming.srtp());
     let (sdp, agreed) = match &incoming.offer {
@@ -73,8 +73,7 @@ async fn answer(
             Err(error) => {
                 tracing::warn!(%error, "the caller's offer cannot be used");
                 let refused = incoming.reject(488).await;
-                let end = refused.err().map(|_| SipEnd::Cancelled);
-                return Err(Circumstances::unanswered(CallDirection::Inbound, end));
+                return Err(unanswered(refused.err().map(|_| SipEnd::Cancelled)));
             }
         },
         None => (leg.offer(), leg.unanswered()),
@@ -85,14 +84,13 @@ async fn answer(
         None if incoming.ring().await.is_err() => return Err(unanswered(incoming.ended().await)),
         None => described,
     };
-    // The caller may have yet to acknowledge what was played. Left alone, the call is refused.
+    // The caller may have yet to acknowledge what was played. A call that is dropped meanwhile is refused.
     tokio::select! {
         biased;
         () = stop.asked() => Err(stopped(stop)),
-        answered = incoming.answer(described.sdp.clone()) => match answered {
-            Ok(call) => Ok((call, described)),
-            Err(end) => Err(unanswered(end)),
-        },
+        answered = incoming.answer(described.sdp.clone()) => {
+            answered.map(|call| (call, described)).map_err(unanswered)
+        }
     }
 }
 

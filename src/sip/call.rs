@@ -141,7 +141,8 @@ pub(super) enum Command {
     },
     Answer {
         sdp: String,
-        done: oneshot::Sender<Result<(), SipError>>,
+        /// Dropped, it says that the call has ended.
+        done: oneshot::Sender<()>,
     },
     Reject {
         status: u16,
@@ -277,10 +278,11 @@ impl IncomingCall {
     /// [`IncomingCall::play_early`]. Fails where the call has ended, and says how.
     pub async fn answer(mut self, sdp: String) -> Result<SipCall, SipEnd> {
         let (done, answered) = oneshot::channel();
-        let sent = self.send(Command::Answer { sdp, done }).await;
-        match (sent, answered.await) {
-            (Ok(()), Ok(Ok(()))) => Ok(self.call),
-            _ => Err(self.ended().await),
+        // To a call that has ended it is not sent, and `done` is dropped with it.
+        let _ = self.send(Command::Answer { sdp, done }).await;
+        match answered.await {
+            Ok(()) => Ok(self.call),
+            Err(_) => Err(self.ended().await),
         }
     }
 

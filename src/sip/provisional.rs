@@ -19,7 +19,7 @@ use super::{
     driver::Driver,
     early::EarlyDialog,
     end::SipEnd,
-    error::{SipError, describe},
+    error::describe,
     message::{SDP, allow, body_text, retry_soon},
     reliable::{Due, Provisional, RELIABLE, Rack, Told},
     renegotiation::{Done, ask_user},
@@ -30,7 +30,7 @@ use super::{
 /// An answer of the user's that waits until what we described before is acknowledged.
 pub(super) struct HeldAnswer {
     sdp: String,
-    done: oneshot::Sender<Result<(), SipError>>,
+    done: oneshot::Sender<()>,
 }
 
 /// The role of who calls.
@@ -130,15 +130,17 @@ impl Driver {
         let _ = dialog.ringing(Some(headers), response.sdp.map(String::into_bytes));
     }
 
-    pub(super) fn answer(&mut self, sdp: String, done: oneshot::Sender<Result<(), SipError>>) {
+    pub(super) fn answer(&mut self, sdp: String, done: oneshot::Sender<()>) {
         if done.is_closed() {
             // Whoever wanted to answer has gone.
-            self.feed(Event::HangUp);
-        } else if self.call.state() != State::Offered {
-            let _ = done.send(Err(SipError::CallOver));
-        } else if self.told.as_ref().is_none_or(Told::may_answer) {
+            return self.feed(Event::HangUp);
+        }
+        if self.call.state() != State::Offered {
+            return;
+        }
+        if self.told.as_ref().is_none_or(Told::may_answer) {
             self.feed(Event::Accept { sdp });
-            let _ = done.send(Ok(()));
+            let _ = done.send(());
         } else {
             self.held_answer = Some(HeldAnswer { sdp, done });
         }
@@ -158,10 +160,7 @@ impl Driver {
             headers.push(Header::SessionExpires(promised.expires.to_string().into()));
             headers.extend(promised.require.then(|| Header::Require(TIMER.into())));
         }
-        let body = (!described).then(|| sdp.clone().into_bytes());
-        if !described {
-            self.description = Some(sdp);
-        }
+        let body = (!described).then(|| self.description.insert(sdp).clone().into_bytes());
         if let Err(error) = dialog.accept(Some(headers), body) {
             self.feed(Event::Broke(SipEnd::ProtocolError { detail: describe(&error) }));
         }

@@ -34,8 +34,17 @@ async fn rig_of(script: Script) -> Rig {
 
 /// A telephone of a North American number that calls it.
 async fn caller(rig: &Rig) -> Baresip {
+    caller_of(rig, Setup::new("+14155550188", Codec::Pcmu, Plays::NOTHING)).await
+}
+
+/// Likewise one that is set up so; it is silent.
+async fn caller_of(rig: &Rig, setup: Setup<'_>) -> Baresip {
     let dials = Some(format!("sip:+14155550123@{}", rig.sip.local_address()));
-    Baresip::of(Setup { dials, ..Setup::new("+14155550188", Codec::Pcmu, Plays::NOTHING) }).await
+    Baresip::of(Setup { dials, plays: Plays::NOTHING, ..setup }).await
+}
+
+async fn hears_ringing(baresip: &Baresip) {
+    eventually("it rings", || baresip.seconds_of(RINGING_HZ) > 0.5).await;
 }
 
 fn is_answered(change: &CallChange) -> bool {
@@ -72,7 +81,7 @@ async fn caller_hears_ringing_and_an_announcement_and_then_the_answer() {
 async fn caller_who_gives_up_before_the_answer_leaves_nothing_behind() {
     let rig = rig(persona(15, "")).await;
     let baresip = caller(&rig).await;
-    eventually("it rings", || baresip.seconds_of(RINGING_HZ) > 0.5).await;
+    hears_ringing(&baresip).await;
     baresip.hangs_up().await;
     let story = rig.next_story().await;
     let ending = story.ending();
@@ -136,11 +145,9 @@ async fn telephone_of_a_caller_without_an_offer_rings_by_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_played_is_encrypted_where_the_call_is() {
     let rig = rig_of(Script::new().answered_by(persona(8, "")).encrypts(Srtp::Required)).await;
-    let dials = Some(format!("sip:+14155550123@{}", rig.sip.local_address()));
-    let setup = Setup::encrypting(Some("srtp-mand"));
-    let baresip = Baresip::of(Setup { dials, plays: Plays::NOTHING, ..setup }).await;
+    let baresip = caller_of(&rig, Setup::encrypting(Some("srtp-mand"))).await;
     let call = rig.next_call().await;
-    eventually("it rings", || baresip.seconds_of(RINGING_HZ) > 0.5).await;
+    hears_ringing(&baresip).await;
     assert!(!rig.has_told(call, is_answered), "before the answer");
     rig.until(call, is_answered).await;
     eventually("the conversation is heard", || baresip.seconds_of(VOICE_HZ) > 3.0).await;
@@ -172,7 +179,7 @@ async fn announcement_that_is_too_long_is_cut_and_the_conversation_is_whole() {
 async fn node_that_stops_refuses_whom_it_has_not_answered() {
     let rig = rig(persona(15, "")).await;
     let baresip = caller(&rig).await;
-    eventually("it rings", || baresip.seconds_of(RINGING_HZ) > 0.5).await;
+    hears_ringing(&baresip).await;
     rig.directory.shutdown(Duration::from_secs(10)).await;
     let ending = rig.next_story().await.ending();
     assert_eq!((ending.ended_by, ending.length_secs), (EndedBy::Node, None), "{ending:?}");
