@@ -12,7 +12,7 @@ use super::bare_peer::WARM_UP;
 use super::figures::Spread;
 use super::machine::{Meter, ThreadMeter, Usage, resident};
 use crate::base::audio::{Codec, NARROWBAND_HZ};
-use crate::base::terms::Agreed;
+use crate::base::terms::{Agreed, Rtcp, Terms};
 use crate::engine::vad::energy::EnergyGate;
 use crate::media::{
     Config, Leg, MediaError, MediaEvent, MediaEvents, MediaHandle, MediaPlane, MediaStats, SessionConfig,
@@ -122,9 +122,12 @@ async fn stats_of(handles: &[MediaHandle]) -> Result<Vec<MediaStats>, MediaError
     try_join_all(handles.iter().map(MediaHandle::stats)).await
 }
 
+/// The peers have one socket a stream: reports come to it, too (RFC 5761).
 fn session(plane: &MediaPlane, remote: SocketAddr) -> SessionConfig {
     let config = plane.config();
-    Agreed::usual(Codec::Pcmu, remote).begin(config.jitter, config.rtp_timeout(), rand::random())
+    let terms = Terms { rtcp: Rtcp::Mux, ..Terms::default() };
+    let agreed = Agreed { terms, ..Agreed::usual(Codec::Pcmu, remote) };
+    agreed.begin(config.jitter, config.rtp_timeout(), rand::random())
 }
 
 /// Plays one second after another, and takes what comes through an energy gate.

@@ -156,16 +156,7 @@ impl JitterBuffer {
             return;
         }
         let held = (self.end - self.cursor).max(0) as usize;
-        let (mut kept, mut at) = (Vec::new(), self.cursor);
-        while at < self.end {
-            let part = self.ring.run(at, (self.end - at) as usize);
-            if self.ring.is_present(at) {
-                let mut pcm = vec![0; part];
-                self.ring.peek(at, &mut pcm);
-                kept.push((at, stretched(&pcm, self.rate, rate)));
-            }
-            at += part as i64;
-        }
+        let kept = self.ring.pieces(self.cursor..self.end);
         let moved = |at: i64, from: u32| (i128::from(at) * i128::from(rate) / i128::from(from)) as i64;
         let from = self.rate;
         self.cursor = moved(self.cursor, from);
@@ -182,7 +173,7 @@ impl JitterBuffer {
         self.ring = Ring::new(scale_of(rate));
         self.rate = rate;
         for (at, pcm) in kept {
-            self.store(moved(at, from), &pcm);
+            self.store(moved(at, from), &stretched(&pcm, from, rate));
         }
     }
 
@@ -283,7 +274,9 @@ impl JitterBuffer {
             State::Idle => self.begin(at.max(floor), floor),
             State::Playing if marker && dry => self.begin(at.max(floor), floor),
             State::Filling if at < self.cursor && self.end - at <= capacity as i64 => {
-                self.cursor = at.max(floor);
+                let cursor = at.max(floor);
+                self.ring.widen(self.cursor..self.end, self.end - cursor);
+                self.cursor = cursor;
             }
             _ => {}
         }
@@ -334,8 +327,10 @@ impl JitterBuffer {
     fn store(&mut self, at: i64, pcm: &[i16]) {
         let from = at.max(self.cursor);
         let skipped = ((from - at) as usize).min(pcm.len());
+        let end = self.end.max(at + pcm.len() as i64);
+        self.ring.widen(self.cursor..self.end, end - self.cursor);
         self.ring.write(from, &pcm[skipped..]);
-        self.end = self.end.max(at + pcm.len() as i64);
+        self.end = end;
     }
 
     /// Moves on without playing.

@@ -14,6 +14,28 @@ pub fn prefetch<T: ?Sized>(value: &T) {
     }
 }
 
+/// Brings nearer the line at an address, whatever is there, for this core alone: it is about to be written to, and
+/// another core was the last to do so.
+pub fn prefetch_mut<T>(address: *const T) {
+    fetch_mut(address.cast());
+}
+
+/// Processors that do not know the instruction take it for none.
+#[cfg(target_arch = "x86_64")]
+fn fetch_mut(address: *const u8) {
+    // SAFETY: a prefetch of any address is allowed; one that is not mapped is ignored.
+    unsafe { std::arch::asm!("prefetchw [{0}]", in(reg) address, options(nostack, preserves_flags)) }
+}
+
+#[cfg(target_arch = "aarch64")]
+fn fetch_mut(address: *const u8) {
+    // SAFETY: a prefetch of any address is allowed; one that is not mapped is ignored.
+    unsafe { std::arch::asm!("prfm pstl1keep, [{0}]", in(reg) address, options(nostack, preserves_flags)) }
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn fetch_mut(_address: *const u8) {}
+
 #[cfg(target_arch = "x86_64")]
 fn fetch(address: *const u8) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

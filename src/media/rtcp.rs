@@ -294,10 +294,10 @@ impl Schedule {
     }
 
     /// Whether a report is due; if so the next one is drawn by `draw` in 0..1.
-    pub fn handle_timeout(&mut self, now: Instant, draw: f64) -> bool {
+    pub fn handle_timeout(&mut self, now: Instant, draw: impl FnOnce() -> f64) -> bool {
         let due = now >= self.next;
         if due {
-            self.next = now + Self::interval(draw);
+            self.next = now + Self::interval(draw());
         }
         due
     }
@@ -399,8 +399,8 @@ mod tests {
         let mut now = start;
         for draw in [0.0, 0.3, 0.7, 1.0] {
             now = schedule.poll_timeout();
-            assert!(!schedule.handle_timeout(now - Duration::from_nanos(1), draw));
-            assert!(schedule.handle_timeout(now, draw));
+            assert!(!schedule.handle_timeout(now - Duration::from_nanos(1), || draw));
+            assert!(schedule.handle_timeout(now, || draw));
             let gap = schedule.poll_timeout() - now;
             assert!((2..7).contains(&gap.as_secs()), "{gap:?}");
         }

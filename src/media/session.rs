@@ -21,6 +21,7 @@
 //! `reporting` says whose.
 
 mod config;
+mod datagram;
 mod inbound;
 mod inlet;
 mod outbound;
@@ -38,12 +39,13 @@ use std::{
 
 pub use self::{
     config::{SessionConfig, SessionUpdate},
-    outbound::{Datagram, Feed},
+    datagram::Datagram,
+    outbound::Feed,
     output::{MediaEvent, Output},
     reporting::FarReport,
     stats::MediaStats,
 };
-use self::{inlet::Inlet, outbound::Outbound, reporting::Reporting};
+use self::{inlet::Inlet, outbound::Outbound, reporting::Reporting, stats::Traffic};
 use super::{
     codec::Decoder,
     comfort::ComfortNoise,
@@ -57,6 +59,7 @@ use super::{
     prefetch::prefetch,
     reception::{Reception, Verdict},
     relay::Frame,
+    rtcp::Schedule,
     rtp::{Packet, RtpError, SequenceNumber},
     srtp::Srtp,
     tap::TapFrame,
@@ -92,8 +95,6 @@ pub struct Session {
     srtp: Option<Box<Srtp>>,
     /// Of one that was, and is plain now: under a key that comes back, numbers go on.
     rested: Option<Box<Srtp>>,
-    /// What is left of the last packet that it opened.
-    opened: Vec<u8>,
     latch: Latch,
     reception: Reception,
     /// The newest packet of speech in the stream.
@@ -107,7 +108,9 @@ pub struct Session {
     tones: Option<Box<ToneReceiver>>,
     inlet: Inlet,
     outbound: Outbound,
-    reporting: Reporting,
+    reporting: Box<Reporting>,
+    /// Of reports.
+    schedule: Schedule,
     /// When RTP was last heard, or expected to begin.
     heard: Instant,
     /// When RTP last came, whatever was expected.
@@ -119,7 +122,12 @@ pub struct Session {
     timed_out: bool,
     tapped: bool,
     outputs: VecDeque<Output>,
-    stats: MediaStats,
+    sent: Traffic,
+    received: Traffic,
+    /// The furthest a packet went out behind its deadline.
+    worst_lateness: Duration,
+    /// What is seldom counted.
+    stats: Box<MediaStats>,
 }
 
 impl Session {
@@ -127,7 +135,8 @@ impl Session {
     pub fn new(config: SessionConfig, now: Instant) -> Self {
         let SessionConfig { agreed, jitter, rtp_timeout, seed } = config;
         let outbound = Outbound::new(agreed.codec, agreed.terms.opus, seed);
-        let reporting = Reporting::new(outbound.ssrc(), agreed.terms.rtcp, seed, now);
+        let mut reporting = Box::new(Reporting::new(outbound.ssrc(), agreed.terms.rtcp, seed, now));
+        let schedule = Schedule::new(now, reporting.draw());
         Session {
             codec: agreed.codec,
             payload_type: agreed.payload_type,
@@ -140,7 +149,6 @@ impl Session {
             clock: 0,
             srtp: agreed.terms.srtp.map(|keying| Box::new(Srtp::new(keying))),
             rested: None,
-            opened: Vec::new(),
             latch: Latch::new(agreed.remote),
             reception: Reception::new(now),
             spoken: None,
@@ -152,6 +160,7 @@ impl Session {
             inlet: Inlet::default(),
             outbound,
             reporting,
+            schedule,
             heard: now,
             spoke: now,
             reported: now,
@@ -159,7 +168,10 @@ impl Session {
             timed_out: false,
             tapped: false,
             outputs: VecDeque::new(),
-            stats: MediaStats::default(),
+            sent: Traffic::default(),
+            received: Traffic::default(),
+            worst_lateness: Duration::ZERO,
+            stats: Box::default(),
         }
     }
 
@@ -194,8 +206,7 @@ impl Session {
         } else {
             self.latch.confirm();
         }
-        self.stats.packets_received += 1;
-        self.stats.octets_received += packet.payload.len() as u64;
+        self.received.count(packet.payload);
         (self.heard, self.spoke) = (now, now);
         if std::mem::take(&mut self.timed_out) {
             self.emit(MediaEvent::RtpResumed);
@@ -221,12 +232,14 @@ impl Session {
         let due = self.pacer.handle_timeout(now);
         self.clock += u64::from(due.skipped) * FRAME_SAMPLES as u64;
         self.outbound.skip(due.skipped);
-        self.stats.skipped_ticks += u64::from(due.skipped);
-        self.stats.worst_lateness = self.stats.worst_lateness.max(late);
+        if due.skipped > 0 {
+            self.stats.skipped_ticks += u64::from(due.skipped);
+        }
+        self.worst_lateness = self.worst_lateness.max(late);
         for n in 0..due.ticks {
             self.tick(now, due.first + frames(n));
         }
-        if self.reporting.is_due(now) {
+        if self.schedule.handle_timeout(now, || self.reporting.draw()) {
             self.report(now, false);
         }
     }
@@ -373,6 +386,11 @@ impl Session {
     pub fn stats(&self) -> MediaStats {
         let buffer = self.jitter.stats();
         MediaStats {
+            packets_sent: self.sent.packets,
+            octets_sent: self.sent.octets,
+            packets_received: self.received.packets,
+            octets_received: self.received.octets,
+            worst_lateness: self.worst_lateness,
             encrypted: self.srtp.is_some(),
             lost: self.reception.lost(),
             duplicates: self.reception.duplicates(),
@@ -385,7 +403,7 @@ impl Session {
             buffer_delay: self.jitter.delay(self.pacer.poll_timeout()),
             round_trip: self.reporting.round_trip(),
             far: self.reporting.far(),
-            ..self.stats
+            ..*self.stats
         }
     }
 
@@ -433,8 +451,7 @@ impl Session {
         let mut progress = Vec::new();
         let payload_types = (self.payload_type, self.telephone_event);
         let mut datagram = self.outbound.tick(payload_types, frame, &mut progress);
-        self.stats.packets_sent += 1;
-        self.stats.octets_sent += datagram.payload_len() as u64;
+        self.sent.count(datagram.payload());
         self.srtp.iter_mut().for_each(|srtp| datagram.protect(srtp));
         self.outputs.push_back(Output::Transmit { to, datagram });
         for change in progress {

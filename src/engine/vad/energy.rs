@@ -93,8 +93,8 @@ pub fn level_dbfs(pcm: &[i16]) -> f32 {
     }
     // A square fits into 32 bits: eight are made at a time.
     let sum: u64 = pcm.iter().map(|s| u64::from(u32::from(s.unsigned_abs()).pow(2))).sum();
-    let mean = sum as f64 / pcm.len() as f64;
-    ((10.0 * (mean / (32_768.0 * 32_768.0)).log10()) as f32).max(SILENCE_DBFS)
+    let mean = sum as f32 / pcm.len() as f32;
+    (10.0 * (mean / (32_768.0 * 32_768.0)).log10()).max(SILENCE_DBFS)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::{
     crossing::Crossing,
     events::EventSink,
     handle::{COMMANDS, Command, Commands, Reply, Source},
+    legs::AHEAD,
     load::Presence,
     refused,
     shared::Port,
@@ -21,7 +22,7 @@ use super::{
 use crate::media::{
     demux::{Call, Claim},
     playout::narrow,
-    prefetch::prefetch,
+    prefetch::{prefetch, prefetch_mut},
     recording::Recorder,
     ringback::Ringing,
     session::{Feed, MediaEvent, MediaStats, Output, Session, SessionConfig},
@@ -60,9 +61,13 @@ impl Workbench {
         Workbench { recorder, line, buffer, outputs, told }
     }
 
-    /// Wakes the listeners.
+    /// Wakes the listeners, whose tasks were last touched by other cores.
     pub fn wake(&mut self) {
-        self.told.drain(..).for_each(Waker::wake);
+        let mut told = self.told.drain(..);
+        while let Some(waker) = told.next() {
+            told.as_slice().get(AHEAD).into_iter().for_each(|waker| prefetch_mut(waker.data()));
+            waker.wake();
+        }
     }
 }
 
@@ -81,7 +86,7 @@ pub struct LiveLeg {
     events: EventSink,
     recording: Option<Box<(Tap, Reply)>>,
     /// To the leg that this one is bridged with.
-    crossing: Option<Crossing>,
+    crossing: Option<Box<Crossing>>,
     reading: Reading,
     send_errors: u64,
     /// What the session claims may have changed.
@@ -111,6 +116,7 @@ impl LiveLeg {
     /// Brings nearer what a tick reads, beside the leg itself.
     pub fn prefetch(&self) {
         prefetch(&*self.commands.shared);
+        self.events.prefetch();
         self.session.prefetch();
         if let Seat::Own(..) = self.seat {
             self.prefetch_inbound();
@@ -123,7 +129,7 @@ impl LiveLeg {
     }
 
     /// Everything that a tick does, but for [`Workbench::wake`]. `false` once the leg is to be closed.
-    pub fn tick(&mut self, call: Call, bench: &mut Workbench) -> bool {
+    pub fn tick(&mut self, call: Call, now: Instant, bench: &mut Workbench) -> bool {
         // In this order: what was commanded before it was closed is done.
         let closed = self.commands.shared.closed.load(Ordering::Acquire);
         if !self.take_commands(&bench.recorder) || closed {
@@ -132,7 +138,6 @@ impl LiveLeg {
         if let (true, Line::Shared(port)) = (std::mem::take(&mut self.moved), &mut bench.line) {
             port.claim(call, self);
         }
-        let now = Instant::now();
         if let Seat::Own(sockets, _) = &self.seat {
             let mut taken = 0;
             while taken < self.reading.limit() {
@@ -143,7 +148,7 @@ impl LiveLeg {
             }
             self.reading.took(taken);
         }
-        for frame in self.crossing.iter().flat_map(Crossing::frames) {
+        for frame in self.crossing.iter().flat_map(|crossing| crossing.frames()) {
             self.session.relay(frame);
         }
         self.session.handle_timeout_into(now, &mut bench.outputs);
@@ -269,7 +274,7 @@ impl LiveLeg {
                 let (feed, crossing) = match source {
                     Source::Playout => (Feed::Playout, None),
                     Source::Ringback(tone) => (Feed::Ringing(Ringing::new(tone).into()), None),
-                    Source::Bridge(crossing) => (Feed::Relay(Box::default()), Some(crossing)),
+                    Source::Bridge(crossing) => (Feed::Relay(Box::default()), Some(crossing.into())),
                 };
                 session.send_from(feed);
                 self.crossing = crossing;

@@ -5,7 +5,10 @@ use std::{
     net::{SocketAddr, UdpSocket},
 };
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::{
+    net::sockopt::{self, Ipv4PathMtuDiscovery},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
 
 /// Pairs tried where the system chooses. It gives odd and even ports alike, and the neighbour of one it
 /// gives is seldom taken.
@@ -45,7 +48,7 @@ impl Sockets {
     pub fn deepen(&self) {
         let socket = socket2::SockRef::from(&self.rtp);
         // Beyond `net.core.rmem_max` only with CAP_NET_ADMIN.
-        if rustix::net::sockopt::set_socket_recv_buffer_size_force(&self.rtp, SHARED_BUFFER).is_err() {
+        if sockopt::set_socket_recv_buffer_size_force(&self.rtp, SHARED_BUFFER).is_err() {
             let _ = socket.set_recv_buffer_size(SHARED_BUFFER);
         }
         let held = socket.recv_buffer_size().unwrap_or(0);
@@ -68,6 +71,8 @@ fn mark(socket: &UdpSocket, addr: SocketAddr, dscp: u8) -> io::Result<()> {
     if addr.is_ipv4() {
         // A network that refuses the mark still carries the call.
         let _ = socket2::SockRef::from(socket).set_tos_v4(u32::from(dscp) << 2);
+        // No packet is so long as to need fragments, and a whole one needs no number of its own (RFC 6864).
+        let _ = sockopt::set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::DO);
     }
     Ok(())
 }

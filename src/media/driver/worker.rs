@@ -26,6 +26,9 @@ use crate::{
 pub const PHASES: usize = 5;
 const STEP: Duration = Duration::from_millis(20 / PHASES as u64);
 
+/// Legs that are ticked between two looks at the clock: some twenty microseconds.
+const LEGS_A_LOOK: usize = 8;
+
 /// Nice value of a media thread: models that take every core leave it its 20 ms.
 const NICE: i32 = -10;
 
@@ -156,13 +159,16 @@ impl Worker {
     /// The tick of the legs of one phase. First all send, then whoever listens is woken.
     fn step(&mut self, phase: usize) {
         let due = std::mem::take(&mut self.phases[phase]);
-        let mut ended = Vec::new();
+        let (mut ended, mut now) = (Vec::new(), Instant::now());
         for (n, &call) in due.iter().enumerate() {
             let next = &due[n + 1..];
             self.legs.prefetch_next(|n| next.get(n).copied(), LiveLeg::prefetch);
             let Some(leg) = self.legs.get_mut(call) else { continue };
+            if n % LEGS_A_LOOK == LEGS_A_LOOK - 1 {
+                now = Instant::now();
+            }
             let mut goes_on = false;
-            let whole = guarded(|| goes_on = leg.tick(call, &mut self.bench));
+            let whole = guarded(|| goes_on = leg.tick(call, now, &mut self.bench));
             if !(whole && goes_on) {
                 ended.push(call);
             }

@@ -1,28 +1,73 @@
-//! Half a second of samples by their place in the stream, with holes.
+//! Up to half a second of samples by their place in the stream, with holes.
+
+use std::ops::Range;
 
 use crate::media::prefetch::prefetch;
 
-/// Samples the ring holds at 8 kHz: 512 ms, 8.5 KB a call. A power of two, as is every multiple in use.
+/// Samples the ring can hold at 8 kHz: 512 ms. A power of two, as is every multiple in use.
 pub const CAPACITY: usize = 4_096;
+/// Those it holds until more are needed: 128 ms, 2 KB a call. The less memory a thousand calls go through, the more of
+/// it is in a cache when they come by again.
+const USUAL: usize = CAPACITY / 4;
 /// Places that one word of the map stands for.
 const WORD: usize = u64::BITS as usize;
 
-/// A window `[start, start + capacity)` onto the stream; whoever owns it says where it starts.
+/// A window onto the stream; whoever owns it says where it starts, and asks for room before writing.
 pub struct Ring {
     samples: Box<[i16]>,
     /// A bit for each place: whether a sample is there.
     present: Box<[u64]>,
+    capacity: usize,
 }
 
 impl Ring {
     /// `scale` samples for each of 8 kHz.
     pub fn new(scale: usize) -> Self {
-        let capacity = CAPACITY * scale.next_power_of_two();
-        Ring { samples: vec![0; capacity].into(), present: vec![0; capacity / WORD].into() }
+        let scale = scale.next_power_of_two();
+        Ring::of(USUAL * scale, CAPACITY * scale)
     }
 
+    fn of(length: usize, capacity: usize) -> Self {
+        Ring { samples: vec![0; length].into(), present: vec![0; length / WORD].into(), capacity }
+    }
+
+    /// Makes room for a window of `needed` places, as far as the capacity goes. What it holds lies in `window`.
+    pub fn widen(&mut self, window: Range<i64>, needed: i64) {
+        let needed = usize::try_from(needed).unwrap_or(0).min(self.capacity);
+        if needed <= self.samples.len() {
+            return;
+        }
+        let mut wider = Ring::of(needed.next_power_of_two(), self.capacity);
+        for (at, pcm) in self.pieces(window) {
+            wider.write(at, &pcm);
+        }
+        *self = wider;
+    }
+
+    /// The most it can hold.
     pub const fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// What it can hold now.
+    #[cfg(test)]
+    pub const fn length(&self) -> usize {
         self.samples.len()
+    }
+
+    /// What it holds of the window, and where.
+    pub fn pieces(&self, window: Range<i64>) -> Vec<(i64, Vec<i16>)> {
+        let (mut held, mut at) = (Vec::new(), window.start);
+        while at < window.end {
+            let part = self.run(at, (window.end - at) as usize);
+            if self.is_present(at) {
+                let mut pcm = vec![0; part];
+                self.peek(at, &mut pcm);
+                held.push((at, pcm));
+            }
+            at += part as i64;
+        }
+        held
     }
 
     pub fn clear(&mut self) {
@@ -30,7 +75,7 @@ impl Ring {
     }
 
     pub fn write(&mut self, at: i64, pcm: &[i16]) {
-        let pcm = &pcm[..pcm.len().min(self.capacity())];
+        let pcm = &pcm[..pcm.len().min(self.samples.len())];
         let (slot, first) = self.split(at, pcm.len());
         self.samples[slot..slot + first].copy_from_slice(&pcm[..first]);
         self.samples[..pcm.len() - first].copy_from_slice(&pcm[first..]);
@@ -69,7 +114,7 @@ impl Ring {
     }
 
     pub fn remove(&mut self, at: i64, samples: usize) {
-        let samples = samples.min(self.capacity());
+        let samples = samples.min(self.samples.len());
         let (slot, first) = self.split(at, samples);
         self.mark(slot, first, false);
         self.mark(0, samples - first, false);
@@ -79,7 +124,7 @@ impl Ring {
     pub fn prefetch(&self, at: i64, length: usize) {
         let (slot, first) = self.split(at, length);
         self.samples.get(slot..slot + first).into_iter().for_each(prefetch);
-        self.present.get(slot / WORD).into_iter().for_each(prefetch);
+        prefetch(&self.present);
     }
 
     fn slot(&self, at: i64) -> usize {
@@ -89,7 +134,7 @@ impl Ring {
     /// Where a piece begins, and how much of it lies before the ring's end.
     fn split(&self, at: i64, length: usize) -> (usize, usize) {
         let slot = self.slot(at);
-        (slot, length.min(self.capacity() - slot))
+        (slot, length.min(self.samples.len() - slot))
     }
 
     /// Marks places that do not reach over the ring's end.
@@ -122,9 +167,12 @@ mod tests {
             steps in proptest::collection::vec((any::<bool>(), 0i64..3_000, 0usize..600), 1..30),
             from in 0i64..3_000, limit in 1usize..900,
         ) {
-            let (mut ring, mut list) = (Ring::new(1), vec![None; 4_000]);
+            let (mut ring, mut list, mut end) = (Ring::new(1), vec![None; 4_000], 0);
             for (n, (writes, at, length)) in steps.into_iter().enumerate() {
                 let places = at as usize..at as usize + length;
+                let longer = end.max(at + length as i64);
+                ring.widen(start..start + end, longer);
+                end = longer;
                 if writes {
                     let pcm: Vec<i16> = (0..length).map(|k| (n * 1_000 + k) as i16).collect();
                     ring.write(start + at, &pcm);
@@ -134,6 +182,7 @@ mod tests {
                     list[places].fill(None);
                 }
             }
+            ring.widen(start..start + end, list.len() as i64);
             for (n, place) in list.iter().enumerate() {
                 let mut sample = [0];
                 ring.peek(start + n as i64, &mut sample);

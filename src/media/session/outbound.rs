@@ -1,7 +1,6 @@
 //! The stream we send: one packet a tick, whatever there is to say.
 
-use std::ops::Deref;
-
+use super::Datagram;
 use crate::{
     base::{
         audio::{Codec, rate_of_frame},
@@ -14,53 +13,9 @@ use crate::{
         playout::{Playout, Progress},
         relay::{Frame, Relay},
         ringback::Ringing,
-        rtp::{HEADER_LEN, Header, SequenceNumber, Ssrc, Timestamp},
-        srtp::{LONGEST_TAG, Srtp},
+        rtp::{Header, SequenceNumber, Ssrc, Timestamp},
     },
 };
-
-const MAX_LEN: usize = HEADER_LEN + MAX_PAYLOAD + LONGEST_TAG;
-
-/// One packet as it goes on the wire, without a heap allocation.
-#[derive(Clone)]
-pub struct Datagram {
-    len: u8,
-    bytes: [u8; MAX_LEN],
-}
-
-impl Datagram {
-    /// `write` puts the payload into its place and gives its length.
-    pub fn new(header: Header, write: impl FnOnce(&mut [u8; MAX_PAYLOAD]) -> usize) -> Self {
-        let mut bytes = [0; MAX_LEN];
-        bytes[..HEADER_LEN].copy_from_slice(&header.to_bytes());
-        let payload = bytes[HEADER_LEN..].first_chunk_mut().expect("a datagram has room for a payload");
-        let len = HEADER_LEN + write(payload).min(MAX_PAYLOAD);
-        Datagram { len: len as u8, bytes }
-    }
-
-    /// From here on the payload cannot be read.
-    pub(super) fn protect(&mut self, srtp: &mut Srtp) {
-        self.len = srtp.protect(&mut self.bytes, usize::from(self.len)) as u8;
-    }
-
-    pub(super) fn payload_len(&self) -> usize {
-        usize::from(self.len) - HEADER_LEN
-    }
-}
-
-impl Deref for Datagram {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
-    }
-}
-
-impl std::fmt::Debug for Datagram {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Datagram({} bytes)", self.len)
-    }
-}
 
 /// Where the audio comes from.
 #[derive(Debug, Default)]

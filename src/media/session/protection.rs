@@ -1,10 +1,17 @@
 //! Encryption of a session: what comes is opened before anything is made of it, what goes is protected last.
 
+use std::cell::Cell;
+
 use super::Session;
 use crate::{
     base::srtp::Keying,
     media::srtp::{Refused, Srtp},
 };
+
+thread_local! {
+    /// Where packets are opened: one place for all sessions of a thread, so that its memory is always near.
+    static OPENED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 impl Session {
     /// Encrypts with these keys from here on, or no more. `true` if whoever was heard until now never proved
@@ -26,7 +33,7 @@ impl Session {
     /// Hands on what came; of an encrypted session, what is authentic of it.
     pub(super) fn open(&mut self, datagram: &[u8], take: impl FnOnce(&mut Self, &[u8])) {
         let Some(srtp) = &mut self.srtp else { return take(self, datagram) };
-        let mut packet = std::mem::take(&mut self.opened);
+        let mut packet = OPENED.take();
         packet.clear();
         packet.extend_from_slice(datagram);
         match srtp.open(&mut packet) {
@@ -35,6 +42,6 @@ impl Session {
             Err(Refused::Unauthenticated) => self.stats.unauthenticated += 1,
             Err(Refused::Replayed) => self.stats.replayed += 1,
         }
-        self.opened = packet;
+        OPENED.set(packet);
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     media::{
         latching::{Latch, Source},
         reception::Heard,
-        rtcp::{self, NtpTime, Outgoing, ReportBlock, Reports, RtcpError, Schedule, SenderInfo},
+        rtcp::{self, NtpTime, Outgoing, ReportBlock, Reports, RtcpError, SenderInfo},
         rtp::{Ssrc, Timestamp},
     },
 };
@@ -38,7 +38,7 @@ impl Session {
         };
         let streams = Streams {
             clock_rate: self.codec.clock_rate(),
-            packets: self.stats.packets_sent,
+            packets: self.sent.packets,
             heard: self.reception.ssrc(),
         };
         let taken = if own_port {
@@ -68,8 +68,8 @@ impl Session {
         let ahead = samples_in(ahead, rate) as u32;
         let stream = OurStream {
             timestamp: self.outbound.timestamp().plus(ahead.wrapping_neg()),
-            packets: self.stats.packets_sent,
-            octets: self.stats.octets_sent,
+            packets: self.sent.packets,
+            octets: self.sent.octets,
         };
         let jitter = samples_in(self.reception.jitter(), rate) as u32;
         let heard = self.reception.report().map(|heard| (heard, jitter));
@@ -100,7 +100,6 @@ pub struct Reporting {
     ssrc: Ssrc,
     cname: String,
     epoch: Instant,
-    schedule: Schedule,
     /// Makes the draws of the schedule.
     seed: u64,
     path: Rtcp,
@@ -117,14 +116,13 @@ pub struct Reporting {
 
 impl Reporting {
     pub fn new(ssrc: Ssrc, path: Rtcp, seed: u64, now: Instant) -> Self {
-        let (a, b) = (scramble(seed ^ 0x5254_4350), scramble(seed ^ 0x434e_414d));
+        let (a, seed) = (scramble(seed ^ 0x5254_4350), scramble(seed ^ 0x434e_414d));
         Reporting {
             ssrc,
             // Means nothing and tells nothing (RFC 7022).
-            cname: format!("{a:016x}{:08x}", b >> 32),
+            cname: format!("{a:016x}{:08x}", seed >> 32),
             epoch: now,
-            schedule: Schedule::new(now, draw(a)),
-            seed: b,
+            seed,
             path,
             latched: None,
             last_sender_report: None,
@@ -208,10 +206,10 @@ impl Reporting {
         });
     }
 
-    /// Whether a report is due.
-    pub fn is_due(&mut self, now: Instant) -> bool {
+    /// A number from 0 to 1 by which the next report is scheduled.
+    pub fn draw(&mut self) -> f64 {
         self.seed = scramble(self.seed);
-        self.schedule.handle_timeout(now, draw(self.seed))
+        (self.seed >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// The report that leaves at `now`.
@@ -279,9 +277,4 @@ pub struct Streams {
     pub packets: u64,
     /// Whose RTP is heard.
     pub heard: Option<Ssrc>,
-}
-
-/// The upper bits as 0 to 1.
-fn draw(bits: u64) -> f64 {
-    (bits >> 11) as f64 / (1u64 << 53) as f64
 }

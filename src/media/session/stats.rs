@@ -11,6 +11,21 @@ use crate::{
 /// The delay that a far end's jitter buffer is taken to add at least.
 const FAR_BUFFER: Duration = Duration::from_millis(40);
 
+/// What went one way.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Traffic {
+    pub packets: u64,
+    /// Bytes of payload.
+    pub octets: u64,
+}
+
+impl Traffic {
+    pub fn count(&mut self, payload: &[u8]) {
+        self.packets += 1;
+        self.octets += payload.len() as u64;
+    }
+}
+
 /// Counters since the session began. Packets unless they say otherwise.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct MediaStats {
