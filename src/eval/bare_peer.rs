@@ -18,7 +18,7 @@ use super::figures::Spread;
 use super::machine::{Meter, Usage};
 use crate::base::audio::{FRAME, NARROWBAND_HZ};
 use crate::media::codec::g711::encode_ulaw;
-use crate::media::driver::{PHASES, wake_on_time};
+use crate::media::driver::{LEGS_A_PHASE, PHASES, wake_on_time};
 use crate::media::rtp::{Header, Packet, SequenceNumber, Ssrc, Timestamp};
 use crate::media::session::Datagram;
 use crate::media::{FRAME_SAMPLES, SocketMode};
@@ -80,15 +80,16 @@ fn exchange(wire: &mut Wire, legs: &[SocketAddr], begins: Duration, over: &Atomi
     let mut arrivals = Arrivals::new(begins);
     let began = Instant::now();
     let mut sent = 0;
+    let phases = legs.len().div_ceil(LEGS_A_PHASE).clamp(1, PHASES);
     for burst in 0u32.. {
-        let due = began + FRAME / PHASES as u32 * burst;
+        let due = began + FRAME / phases as u32 * burst;
         thread::sleep(due.saturating_duration_since(Instant::now()));
         if over.load(Ordering::Relaxed) {
             break;
         }
-        let (frame, phase) = (burst / PHASES as u32, burst as usize % PHASES);
+        let (frame, phase) = (burst / phases as u32, burst as usize % phases);
         let payload = &speech[frame as usize % speech.len()];
-        let streams = legs.iter().enumerate().skip(phase).step_by(PHASES);
+        let streams = legs.iter().enumerate().skip(phase).step_by(phases);
         let packets = streams.map(|(stream, leg)| (stream, *leg, packet(stream, frame, payload)));
         sent += wire.burst(packets, |at, datagram| {
             if let Ok(packet) = Packet::parse(datagram) {

@@ -3,12 +3,12 @@
 //!
 //! Sessions live on threads of their own, never on the application's runtime, so that a busy node
 //! does not disturb pacing. A thread is filled before the next is used ([`load`]). It serves hundreds of legs
-//! without a poller: legs are dealt over five phases of 4 ms, and at its phase a leg reads its socket dry,
+//! without a poller: legs are dealt over up to four phases of 5 ms, and at its phase a leg reads its socket dry,
 //! ticks, and sends. Nothing would be done with a packet before the tick anyway, and a wake-up per packet
 //! would cost more than the packet. A leg that panics ends alone.
 //!
 //! Legs have a pair of sockets each, or share one pair with all legs of their thread
-//! ([`SocketMode`]): that is read every 4 ms, and [`demux`](super::demux) says whose a datagram is. A thread
+//! ([`SocketMode`]): that is read before each phase, and [`demux`](super::demux) says whose a datagram is. A thread
 //! has shared ports of its own, rather than one of several sockets on the same port, since the kernel would
 //! deal a call's packets to any thread.
 //!
@@ -50,7 +50,7 @@ pub use self::{
     events::MediaEvents,
     handle::{MediaHandle, Recorded},
     sockets::{Sockets, raise_limit},
-    worker::{PHASES, wake_on_time},
+    worker::{LEGS_A_PHASE, PHASES, wake_on_time},
 };
 use self::{
     leg::Start,

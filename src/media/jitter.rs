@@ -327,9 +327,9 @@ impl JitterBuffer {
     fn store(&mut self, at: i64, pcm: &[i16]) {
         let from = at.max(self.cursor);
         let skipped = ((from - at) as usize).min(pcm.len());
-        let end = self.end.max(at + pcm.len() as i64);
+        let end = self.end.max(at + pcm.len() as i64).min(self.cursor + self.ring.capacity() as i64);
         self.ring.widen(self.cursor..self.end, end - self.cursor);
-        self.ring.write(from, &pcm[skipped..]);
+        self.ring.write(from, &pcm[skipped..pcm.len().min((end - at) as usize)]);
         self.end = end;
     }
 

@@ -6,18 +6,24 @@ const LINE: usize = 64;
 
 /// Brings a value nearer to the core, and changes nothing.
 pub fn prefetch<T: ?Sized>(value: &T) {
-    let (start, length) = (std::ptr::from_ref(value).cast::<u8>(), size_of_val(value));
-    let before = start.addr() % LINE;
-    for offset in (0..before + length).step_by(LINE) {
-        // Never read: only the address is told.
-        fetch(start.wrapping_sub(before).wrapping_add(offset));
-    }
+    lines(value).for_each(fetch);
 }
 
-/// Brings nearer the line at an address, whatever is there, for this core alone: it is about to be written to, and
-/// another core was the last to do so.
-pub fn prefetch_mut<T>(address: *const T) {
+/// Likewise, for this core alone: the value is about to be changed, and another core was the last to do so.
+pub fn prefetch_mut<T: ?Sized>(value: &T) {
+    lines(value).for_each(fetch_mut);
+}
+
+/// [`prefetch_mut`] of what begins at an address, as far as its first line goes.
+pub fn prefetch_mut_at<T>(address: *const T) {
     fetch_mut(address.cast());
+}
+
+/// Where each line of a value begins. Never read: only addresses are told.
+fn lines<T: ?Sized>(value: &T) -> impl Iterator<Item = *const u8> {
+    let (start, length) = (std::ptr::from_ref(value).cast::<u8>(), size_of_val(value));
+    let before = start.addr() % LINE;
+    (0..before + length).step_by(LINE).map(move |at| start.wrapping_sub(before).wrapping_add(at))
 }
 
 /// Processors that do not know the instruction take it for none.

@@ -45,7 +45,7 @@ pub use self::{
     reporting::FarReport,
     stats::MediaStats,
 };
-use self::{inlet::Inlet, outbound::Outbound, reporting::Reporting, stats::Traffic};
+use self::{inlet::Inlet, outbound::Outbound, reporting::Reporting, stats::Counters};
 use super::{
     codec::Decoder,
     comfort::ComfortNoise,
@@ -122,12 +122,7 @@ pub struct Session {
     timed_out: bool,
     tapped: bool,
     outputs: VecDeque<Output>,
-    sent: Traffic,
-    received: Traffic,
-    /// The furthest a packet went out behind its deadline.
-    worst_lateness: Duration,
-    /// What is seldom counted.
-    stats: Box<MediaStats>,
+    counters: Counters,
 }
 
 impl Session {
@@ -168,10 +163,7 @@ impl Session {
             timed_out: false,
             tapped: false,
             outputs: VecDeque::new(),
-            sent: Traffic::default(),
-            received: Traffic::default(),
-            worst_lateness: Duration::ZERO,
-            stats: Box::default(),
+            counters: Counters::default(),
         }
     }
 
@@ -179,7 +171,7 @@ impl Session {
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
         if self.srtp.is_some() && self.latch.judge(from) == Source::Stranger {
             // Not worth a look at its tag.
-            return self.stats.strangers += 1;
+            return self.counters.strangers += 1;
         }
         self.open(datagram, |session, datagram| session.take_datagram(now, from, datagram));
     }
@@ -188,17 +180,17 @@ impl Session {
         let packet = match Packet::parse(datagram) {
             Ok(packet) => packet,
             Err(RtpError::Rtcp(_)) => return self.take_report(now, from, datagram, false),
-            Err(_) => return self.stats.malformed += 1,
+            Err(_) => return self.counters.malformed += 1,
         };
         let source = self.latch.judge(from);
         if source == Source::Left {
             self.latch.hold_off();
         }
         if matches!(source, Source::Left | Source::Stranger) {
-            return self.stats.strangers += 1;
+            return self.counters.strangers += 1;
         }
         let Some(kind) = self.kind_of(packet.header.payload_type) else {
-            return self.stats.unknown_payload += 1;
+            return self.counters.unknown_payload += 1;
         };
         if source == Source::Plausible {
             self.latch.latch(from);
@@ -206,7 +198,7 @@ impl Session {
         } else {
             self.latch.confirm();
         }
-        self.received.count(packet.payload);
+        self.counters.received.count(packet.payload);
         (self.heard, self.spoke) = (now, now);
         if std::mem::take(&mut self.timed_out) {
             self.emit(MediaEvent::RtpResumed);
@@ -232,10 +224,8 @@ impl Session {
         let due = self.pacer.handle_timeout(now);
         self.clock += u64::from(due.skipped) * FRAME_SAMPLES as u64;
         self.outbound.skip(due.skipped);
-        if due.skipped > 0 {
-            self.stats.skipped_ticks += u64::from(due.skipped);
-        }
-        self.worst_lateness = self.worst_lateness.max(late);
+        self.counters.skipped_ticks += u64::from(due.skipped);
+        self.counters.worst_lateness = self.counters.worst_lateness.max(late);
         for n in 0..due.ticks {
             self.tick(now, due.first + frames(n));
         }
@@ -384,26 +374,34 @@ impl Session {
     }
 
     pub fn stats(&self) -> MediaStats {
-        let buffer = self.jitter.stats();
+        let (counters, buffer) = (&self.counters, self.jitter.stats());
         MediaStats {
-            packets_sent: self.sent.packets,
-            octets_sent: self.sent.octets,
-            packets_received: self.received.packets,
-            octets_received: self.received.octets,
-            worst_lateness: self.worst_lateness,
-            encrypted: self.srtp.is_some(),
+            packets_sent: counters.sent.packets,
+            octets_sent: counters.sent.octets,
+            packets_received: counters.received.packets,
+            octets_received: counters.received.octets,
             lost: self.reception.lost(),
             duplicates: self.reception.duplicates(),
-            jitter: self.reception.jitter(),
-            late: self.stats.late + buffer.late_packets,
+            late: counters.late + buffer.late_packets,
+            malformed: counters.malformed,
+            strangers: counters.strangers,
+            unknown_payload: counters.unknown_payload,
+            encrypted: self.srtp.is_some(),
+            unauthenticated: counters.unauthenticated,
+            replayed: counters.replayed,
+            rtcp: counters.rtcp,
+            recovered: counters.recovered,
             concealed_samples: buffer.concealed,
             stretched_samples: buffer.stretched,
             resyncs: buffer.resyncs,
+            skipped_ticks: counters.skipped_ticks,
+            worst_lateness: counters.worst_lateness,
+            jitter: self.reception.jitter(),
             buffer_target: self.jitter.target(),
             buffer_delay: self.jitter.delay(self.pacer.poll_timeout()),
             round_trip: self.reporting.round_trip(),
             far: self.reporting.far(),
-            ..*self.stats
+            ..MediaStats::default()
         }
     }
 
@@ -451,7 +449,7 @@ impl Session {
         let mut progress = Vec::new();
         let payload_types = (self.payload_type, self.telephone_event);
         let mut datagram = self.outbound.tick(payload_types, frame, &mut progress);
-        self.sent.count(datagram.payload());
+        self.counters.sent.count(datagram.payload());
         self.srtp.iter_mut().for_each(|srtp| datagram.protect(srtp));
         self.outputs.push_back(Output::Transmit { to, datagram });
         for change in progress {

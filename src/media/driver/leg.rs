@@ -22,7 +22,7 @@ use super::{
 use crate::media::{
     demux::{Call, Claim},
     playout::narrow,
-    prefetch::{prefetch, prefetch_mut},
+    prefetch::{prefetch, prefetch_mut_at},
     recording::Recorder,
     ringback::Ringing,
     session::{Feed, MediaEvent, MediaStats, Output, Session, SessionConfig},
@@ -65,7 +65,7 @@ impl Workbench {
     pub fn wake(&mut self) {
         let mut told = self.told.drain(..);
         while let Some(waker) = told.next() {
-            told.as_slice().get(AHEAD).into_iter().for_each(|waker| prefetch_mut(waker.data()));
+            told.as_slice().get(AHEAD).into_iter().for_each(|waker| prefetch_mut_at(waker.data()));
             waker.wake();
         }
     }
@@ -129,7 +129,7 @@ impl LiveLeg {
     }
 
     /// Everything that a tick does, but for [`Workbench::wake`]. `false` once the leg is to be closed.
-    pub fn tick(&mut self, call: Call, now: Instant, bench: &mut Workbench) -> bool {
+    pub fn tick(&mut self, call: Call, bench: &mut Workbench) -> bool {
         // In this order: what was commanded before it was closed is done.
         let closed = self.commands.shared.closed.load(Ordering::Acquire);
         if !self.take_commands(&bench.recorder) || closed {
@@ -138,6 +138,7 @@ impl LiveLeg {
         if let (true, Line::Shared(port)) = (std::mem::take(&mut self.moved), &mut bench.line) {
             port.claim(call, self);
         }
+        let now = Instant::now();
         if let Seat::Own(sockets, _) = &self.seat {
             let mut taken = 0;
             while taken < self.reading.limit() {

@@ -13,9 +13,10 @@ use rustix::{
 /// Pairs tried where the system chooses. It gives odd and even ports alike, and the neighbour of one it
 /// gives is seldom taken.
 const ATTEMPTS: usize = 64;
-/// What a port that many calls share may hold unread: a tenth of a second of two thousand calls, as the
-/// kernel counts small packets.
+/// What a port that many calls share may hold unread: a tenth of a second of two thousand calls.
 const SHARED_BUFFER: usize = 8 << 20;
+/// What the kernel counts for a small packet in it.
+const PACKET: usize = 832;
 
 pub struct Sockets {
     pub rtp: UdpSocket,
@@ -34,8 +35,8 @@ impl Sockets {
             match Self::pair(addr) {
                 Ok((rtp, rtcp)) => {
                     let local = rtp.local_addr()?;
-                    mark(&rtp, addr, dscp)?;
-                    mark(&rtcp, addr, dscp)?;
+                    prepare(&rtp, addr, dscp)?;
+                    prepare(&rtcp, addr, dscp)?;
                     return Ok(Sockets { rtp, rtcp, local });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse && attempts > 0 => {}
@@ -57,6 +58,11 @@ impl Sockets {
         }
     }
 
+    /// Packets of RTP that it holds unread.
+    pub fn holds(&self) -> usize {
+        socket2::SockRef::from(&self.rtp).recv_buffer_size().unwrap_or(0) / PACKET
+    }
+
     fn pair(addr: SocketAddr) -> io::Result<(UdpSocket, UdpSocket)> {
         let one = UdpSocket::bind(addr)?;
         let port = one.local_addr()?.port();
@@ -66,7 +72,7 @@ impl Sockets {
     }
 }
 
-fn mark(socket: &UdpSocket, addr: SocketAddr, dscp: u8) -> io::Result<()> {
+fn prepare(socket: &UdpSocket, addr: SocketAddr, dscp: u8) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     if addr.is_ipv4() {
         // A network that refuses the mark still carries the call.

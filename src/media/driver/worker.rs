@@ -22,12 +22,14 @@ use crate::{
     media::{demux::Call, recording::Recorder},
 };
 
-/// Phases that legs are dealt over, so that the packets of hundreds of legs do not leave at once.
-pub const PHASES: usize = 5;
+/// Parts of the 20 ms in which legs are ticked: a leg always in the same one.
+pub const PHASES: usize = 4;
 const STEP: Duration = Duration::from_millis(20 / PHASES as u64);
-
-/// Legs that are ticked between two looks at the clock: some twenty microseconds.
-const LEGS_A_LOOK: usize = 8;
+/// In this order they are filled: those in use lie as far apart as they can.
+const FILLED: [usize; PHASES] = [0, 2, 1, 3];
+/// Legs of a phase before another is used. To wake a thread, and those whom it wakes, costs as much as the ticks of
+/// dozens of legs; but packets of too many at once are a burst that a network may not take.
+pub const LEGS_A_PHASE: usize = 500;
 
 /// Nice value of a media thread: models that take every core leave it its 20 ms.
 const NICE: i32 = -10;
@@ -103,16 +105,20 @@ impl Worker {
         Some(at + STEP * ahead as u32)
     }
 
-    /// Puts a leg into the emptiest phase, the soonest of those.
+    /// Puts a leg into a phase.
     fn adopt(&mut self, start: Start) {
         if self.until_due().is_none() {
-            self.next.1 = Instant::now();
+            self.next = (FILLED[0], Instant::now());
         }
-        let (phase, at) = self.next;
-        let order = (0..PHASES).map(|ahead| (self.phases[(phase + ahead) % PHASES].len(), ahead));
-        let (_, ahead) = order.min().expect("there are PHASES phases");
+        let room = match &self.bench.line {
+            Line::PerCall(_) => LEGS_A_PHASE,
+            Line::Shared(port) => port.legs_a_phase().min(LEGS_A_PHASE),
+        };
+        let phase = choose(self.phases.each_ref().map(Vec::len), room);
+        let (next, at) = self.next;
+        let ahead = (PHASES + phase - next) % PHASES;
         let call = self.legs.insert(Box::new(LiveLeg::begin(start, at + STEP * ahead as u32)));
-        self.phases[(phase + ahead) % PHASES].push(call);
+        self.phases[phase].push(call);
         let Some(leg) = self.legs.get_mut(call) else { return };
         match &mut self.bench.line {
             Line::Shared(port) => {
@@ -132,8 +138,10 @@ impl Worker {
         let rounds = now.saturating_duration_since(self.next.1).as_millis() / FRAME.as_millis();
         self.next.1 += FRAME * u32::try_from(rounds).unwrap_or(0);
         while self.next.1 <= now {
-            self.listen();
-            self.step(self.next.0);
+            if !self.phases[self.next.0].is_empty() {
+                self.listen();
+                self.step(self.next.0);
+            }
             self.next = ((self.next.0 + 1) % PHASES, self.next.1 + STEP);
         }
     }
@@ -159,16 +167,13 @@ impl Worker {
     /// The tick of the legs of one phase. First all send, then whoever listens is woken.
     fn step(&mut self, phase: usize) {
         let due = std::mem::take(&mut self.phases[phase]);
-        let (mut ended, mut now) = (Vec::new(), Instant::now());
+        let mut ended = Vec::new();
         for (n, &call) in due.iter().enumerate() {
             let next = &due[n + 1..];
             self.legs.prefetch_next(|n| next.get(n).copied(), LiveLeg::prefetch);
             let Some(leg) = self.legs.get_mut(call) else { continue };
-            if n % LEGS_A_LOOK == LEGS_A_LOOK - 1 {
-                now = Instant::now();
-            }
             let mut goes_on = false;
-            let whole = guarded(|| goes_on = leg.tick(call, now, &mut self.bench));
+            let whole = guarded(|| goes_on = leg.tick(call, &mut self.bench));
             if !(whole && goes_on) {
                 ended.push(call);
             }
@@ -195,6 +200,12 @@ impl Worker {
     }
 }
 
+/// The phase that takes another leg: the first that has room, or else the emptiest.
+fn choose(legs: [usize; PHASES], room: usize) -> usize {
+    let emptiest = || FILLED.into_iter().min_by_key(|phase| legs[*phase]);
+    FILLED.into_iter().find(|phase| legs[*phase] < room).or_else(emptiest).unwrap_or(FILLED[0])
+}
+
 /// Runs what is done for one leg. `false` if it panicked: that is an error of ours which ends the leg, and
 /// no other.
 pub fn guarded(work: impl FnOnce()) -> bool {
@@ -218,5 +229,21 @@ pub fn wake_on_time() {
     // SAFETY: takes a number of nanoseconds, and no pointer.
     if unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong) } != 0 {
         tracing::info!(error = %io::Error::last_os_error(), "timers of media threads keep their slack");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_are_filled_one_after_another_and_then_alike() {
+        assert_eq!(choose([0, 0, 0, 0], 500), 0);
+        assert_eq!(choose([499, 0, 0, 0], 500), 0);
+        assert_eq!(choose([500, 0, 0, 0], 500), 2, "half a round later");
+        assert_eq!(choose([500, 0, 500, 0], 500), 1);
+        assert_eq!(choose([500, 500, 499, 20], 500), 2, "holes are filled first");
+        assert_eq!(choose([501, 501, 501, 500], 500), 3);
+        assert_eq!(choose([501, 501, 501, 501], 500), 0);
     }
 }

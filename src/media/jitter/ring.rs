@@ -120,11 +120,12 @@ impl Ring {
         self.mark(0, samples - first, false);
     }
 
-    /// Brings places nearer to the core; those beyond the ring's end are left out.
+    /// Brings places nearer to the core, and the map.
     pub fn prefetch(&self, at: i64, length: usize) {
         let (slot, first) = self.split(at, length);
-        self.samples.get(slot..slot + first).into_iter().for_each(prefetch);
-        prefetch(&self.present);
+        prefetch(&self.samples[slot..slot + first]);
+        self.samples.get(..length - first).into_iter().for_each(prefetch);
+        prefetch(&*self.present);
     }
 
     fn slot(&self, at: i64) -> usize {

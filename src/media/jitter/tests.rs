@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::{ring::CAPACITY, *};
+use crate::base::audio::WIDEBAND_HZ;
 use crate::media::{
     conceal::signals::*,
     netem::{Link, Rng},
@@ -331,6 +332,37 @@ proptest! {
                 prop_assert!(!buffer.ring.is_present(at));
             }
         }
+    }
+
+    /// How much the ring holds at a time is not heard, nor is it lost when the rate changes.
+    #[test]
+    fn buffer_that_widens_plays_what_a_wide_one_does(
+        packets in proptest::collection::vec((any::<u32>(), 0usize..1_500, 0u32..5, 0u8..10), 1..80),
+    ) {
+        let start = Instant::now();
+        let config = Config { min_delay_ms: 40, max_delay_ms: 300 };
+        let mut usual = JitterBuffer::new(config, NARROWBAND_HZ, start);
+        let mut wide = JitterBuffer::new(config, NARROWBAND_HZ, start);
+        let mut now = start;
+        for (jump, len, frames, change) in packets {
+            if change == 0 {
+                let other = if usual.rate == NARROWBAND_HZ { WIDEBAND_HZ } else { NARROWBAND_HZ };
+                [&mut usual, &mut wide].map(|buffer| buffer.set_rate(other));
+            }
+            wide.ring.widen(wide.cursor..wide.end, wide.ring.capacity() as i64);
+            let pcm = numbered(jump % 4_000, len);
+            for buffer in [&mut usual, &mut wide] {
+                buffer.push(now, Timestamp(jump % 4_000), false, &pcm);
+            }
+            for _ in 0..frames {
+                now += ms(20);
+                let mut heard = [vec![0; frame_samples(usual.rate)], vec![0; frame_samples(usual.rate)]];
+                let kinds = (usual.frame(now, &mut heard[0]), wide.frame(now, &mut heard[1]));
+                prop_assert_eq!(kinds.0, kinds.1);
+                prop_assert_eq!(&heard[0], &heard[1]);
+            }
+        }
+        prop_assert_eq!(usual.stats(), wide.stats());
     }
 
     /// Loss, jitter, reordering and duplicates: what is heard moves forward only, each sample that comes in

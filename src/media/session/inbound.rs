@@ -62,7 +62,7 @@ impl Session {
                     let digit = self.dtmf.handle(now, header.timestamp, event, self.codec.clock_rate());
                     self.emit_digit(digit);
                 }
-                None => self.stats.malformed += 1,
+                None => self.counters.malformed += 1,
             },
             Payload::ComfortNoise => self.comfort.handle(packet.payload),
         }
@@ -78,7 +78,7 @@ impl Session {
         } else if codec == Codec::Opus || self.jitter.is_jump(header.timestamp) {
             // Opus: its decoder has gone on; what it made of the hole stays. Any other: speech overtook it by
             // more than the buffer spans, which is no jump of its timestamps.
-            return self.stats.late += 1;
+            return self.counters.late += 1;
         }
         let at = self.decoders.iter().position(|(known, _)| *known == codec).unwrap_or_else(|| {
             self.decoders.push((codec, Decoder::new(codec)));
@@ -92,7 +92,7 @@ impl Session {
             let units = scratch.len() as u32 * (codec.clock_rate() / 1_000) / (codec.sample_rate() / 1_000);
             let before = Timestamp(header.timestamp.0.wrapping_sub(units));
             if !scratch.is_empty() {
-                self.stats.recovered += 1;
+                self.counters.recovered += 1;
                 let pcm = fitted(&scratch, codec, self.codec);
                 self.jitter.push(now, before, false, &pcm);
                 scratch.clear();
@@ -103,7 +103,7 @@ impl Session {
                 let pcm = fitted(&scratch, codec, self.codec);
                 self.jitter.push(now, header.timestamp, header.marker, &pcm);
             }
-            Err(_) => self.stats.malformed += 1,
+            Err(_) => self.counters.malformed += 1,
         }
         SCRATCH.set(scratch);
     }

@@ -38,9 +38,9 @@ impl Session {
         packet.extend_from_slice(datagram);
         match srtp.open(&mut packet) {
             Ok(len) => take(self, &packet[..len]),
-            Err(Refused::Malformed) => self.stats.malformed += 1,
-            Err(Refused::Unauthenticated) => self.stats.unauthenticated += 1,
-            Err(Refused::Replayed) => self.stats.replayed += 1,
+            Err(Refused::Malformed) => self.counters.malformed += 1,
+            Err(Refused::Unauthenticated) => self.counters.unauthenticated += 1,
+            Err(Refused::Replayed) => self.counters.replayed += 1,
         }
         OPENED.set(packet);
     }

@@ -34,11 +34,11 @@ impl Session {
             Ok(reports) => reports,
             // Baresip opens a NAT with a packet that reports nothing.
             Err(RtcpError::NoReport(_)) => return,
-            Err(_) => return self.stats.malformed += 1,
+            Err(_) => return self.counters.malformed += 1,
         };
         let streams = Streams {
             clock_rate: self.codec.clock_rate(),
-            packets: self.sent.packets,
+            packets: self.counters.sent.packets,
             heard: self.reception.ssrc(),
         };
         let taken = if own_port {
@@ -54,7 +54,7 @@ impl Session {
         } else if taken {
             self.reported = now;
         }
-        let counter = if taken { &mut self.stats.rtcp } else { &mut self.stats.strangers };
+        let counter = if taken { &mut self.counters.rtcp } else { &mut self.counters.strangers };
         *counter += 1;
     }
 
@@ -68,8 +68,8 @@ impl Session {
         let ahead = samples_in(ahead, rate) as u32;
         let stream = OurStream {
             timestamp: self.outbound.timestamp().plus(ahead.wrapping_neg()),
-            packets: self.sent.packets,
-            octets: self.sent.octets,
+            packets: self.counters.sent.packets,
+            octets: self.counters.sent.octets,
         };
         let jitter = samples_in(self.reception.jitter(), rate) as u32;
         let heard = self.reception.report().map(|heard| (heard, jitter));

@@ -11,8 +11,26 @@ use crate::{
 /// The delay that a far end's jitter buffer is taken to add at least.
 const FAR_BUFFER: Duration = Duration::from_millis(40);
 
+/// What a session itself counts: the counters of [`MediaStats`] whose names these are, and no more, since every tick
+/// goes through this memory.
+#[derive(Default)]
+pub(super) struct Counters {
+    pub sent: Traffic,
+    pub received: Traffic,
+    pub late: u64,
+    pub malformed: u64,
+    pub strangers: u64,
+    pub unknown_payload: u64,
+    pub unauthenticated: u64,
+    pub replayed: u64,
+    pub rtcp: u64,
+    pub recovered: u64,
+    pub skipped_ticks: u64,
+    pub worst_lateness: Duration,
+}
+
 /// What went one way.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Default)]
 pub(super) struct Traffic {
     pub packets: u64,
     /// Bytes of payload.
