@@ -347,7 +347,7 @@ proptest! {
         for (jump, len, frames, change) in packets {
             if change == 0 {
                 let other = if usual.rate == NARROWBAND_HZ { WIDEBAND_HZ } else { NARROWBAND_HZ };
-                [&mut usual, &mut wide].map(|buffer| buffer.set_rate(other));
+                [&mut usual, &mut wide].into_iter().for_each(|buffer| buffer.set_rate(other));
             }
             wide.ring.widen(wide.cursor..wide.end, wide.ring.capacity() as i64);
             let pcm = numbered(jump % 4_000, len);
