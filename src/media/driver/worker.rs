@@ -28,8 +28,8 @@ const STEP: Duration = Duration::from_millis(20 / PHASES as u64);
 /// In this order they are filled: those in use lie as far apart as they can.
 const FILLED: [usize; PHASES] = [0, 2, 1, 3];
 /// Legs of a phase before another is used. To wake a thread, and those whom it wakes, costs as much as the ticks of
-/// dozens of legs; but packets of too many at once are a burst that a network may not take.
-pub const LEGS_A_PHASE: usize = 500;
+/// dozens of legs; but each packet waits for those before it, and leaves the less evenly the more they are.
+pub const LEGS_A_PHASE: usize = 250;
 
 /// Nice value of a media thread: models that take every core leave it its 20 ms.
 const NICE: i32 = -10;
