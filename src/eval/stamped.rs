@@ -7,6 +7,8 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
+use rustix::net::sockopt::{Ipv4PathMtuDiscovery, set_ip_mtu_discover};
+
 /// Room for one control message with a time, as the kernel aligns it.
 type Control = [u64; 8];
 
@@ -17,6 +19,8 @@ impl StampedSocket {
     pub fn bind() -> io::Result<Self> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.set_nonblocking(true)?;
+        // As those of the media plane, with which it is compared.
+        set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::DO)?;
         let on: libc::c_int = 1;
         // SAFETY: the value is an int that lives through the call, and its size is told.
         let result = unsafe {

@@ -48,12 +48,6 @@ pub struct SharedPort {
 }
 
 impl SharedPort {
-    /// Legs that may be ticked at once: while they wait for it, the port holds what comes for them, and for others, and
-    /// what comes late.
-    pub fn legs_a_phase(&self) -> usize {
-        self.sockets.holds() / 4
-    }
-
     pub fn new(sockets: Arc<Sockets>, rest: Duration, strays: Arc<AtomicU64>) -> Self {
         let (outbox, inbox) = (Outbox::default(), Inbox::default());
         let (routes, demux) = ([Route::Nobody; BATCH], Demux::new(rest));

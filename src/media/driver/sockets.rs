@@ -15,7 +15,7 @@ use rustix::{
 const ATTEMPTS: usize = 64;
 /// What a port that many calls share may hold unread: a tenth of a second of two thousand calls.
 const SHARED_BUFFER: usize = 8 << 20;
-/// What the kernel counts for a small packet in it.
+/// What the kernel counts for a packet of G.711 from loopback in it.
 const PACKET: usize = 832;
 
 pub struct Sockets {
@@ -47,12 +47,11 @@ impl Sockets {
 
     /// Lets the pair hold what comes for many calls while a thread waits for its core.
     pub fn deepen(&self) {
-        let socket = socket2::SockRef::from(&self.rtp);
         // Beyond `net.core.rmem_max` only with CAP_NET_ADMIN.
         if sockopt::set_socket_recv_buffer_size_force(&self.rtp, SHARED_BUFFER).is_err() {
-            let _ = socket.set_recv_buffer_size(SHARED_BUFFER);
+            let _ = socket2::SockRef::from(&self.rtp).set_recv_buffer_size(SHARED_BUFFER);
         }
-        let held = socket.recv_buffer_size().unwrap_or(0);
+        let held = self.buffer();
         if held < SHARED_BUFFER {
             tracing::warn!(bytes = held, "the shared RTP port holds few packets; raise net.core.rmem_max");
         }
@@ -60,7 +59,11 @@ impl Sockets {
 
     /// Packets of RTP that it holds unread.
     pub fn holds(&self) -> usize {
-        socket2::SockRef::from(&self.rtp).recv_buffer_size().unwrap_or(0) / PACKET
+        self.buffer() / PACKET
+    }
+
+    fn buffer(&self) -> usize {
+        socket2::SockRef::from(&self.rtp).recv_buffer_size().unwrap_or(0)
     }
 
     fn pair(addr: SocketAddr) -> io::Result<(UdpSocket, UdpSocket)> {

@@ -9,7 +9,7 @@ use crate::media::{
 };
 
 const MAX_LEN: usize = HEADER_LEN + MAX_PAYLOAD + LONGEST_TAG;
-/// Of so many datagrams a thread keeps the memory: those of one step of five thousand calls.
+/// Of so many datagrams a thread keeps the memory: those of one phase of four thousand legs.
 const KEPT: usize = 1_024;
 
 thread_local! {
