@@ -1,7 +1,7 @@
 //! baresip, a telephone of other people, as a process.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::eventually;
 use crate::peers::{Group, free_port, spawn, traces};
+use crate::ports::is_used;
 use crate::tones::tone;
 
 /// A baresip that answers in one codec, plays a tone and keeps what it hears.
@@ -82,8 +83,8 @@ impl Baresip {
     }
 
     pub async fn of(setup: Setup<'_>) -> Baresip {
-        // Its paths are relative: baresip cuts long ones off.
-        let (dir, [port, control]) = (traces::folder("baresip"), free_ports());
+        // The port above SIP's is its own for TLS. Its paths are relative: baresip cuts long ones off.
+        let (dir, port, control) = (traces::folder("baresip"), free_port(), free_port());
         let (module, name, rate) = match setup.codec {
             Codec::Pcmu => ("g711", "PCMU/8000/1", 8_000),
             Codec::Pcma => ("g711", "PCMA/8000/1", 8_000),
@@ -118,7 +119,7 @@ impl Baresip {
         command.stdout(log.try_clone().unwrap()).stderr(log);
         let process = spawn("baresip", "baresip", &mut command);
         let address: SocketAddr = (Ipv4Addr::LOCALHOST, port).into();
-        eventually("baresip listens", || UdpSocket::bind(address).is_err()).await;
+        eventually("baresip listens", || is_used(port)).await;
         let control = (Ipv4Addr::LOCALHOST, control).into();
         Baresip { _process: process, address, control, rate, dir }
     }
@@ -235,17 +236,6 @@ impl Drop for Baresip {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- baresip\n{}", self.log());
-        }
-    }
-}
-
-/// Ports for SIP and for commands. The one above SIP's is its own for TLS.
-fn free_ports() -> [u16; 2] {
-    let free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok();
-    loop {
-        let sip = free_port();
-        if let (Some(_tls), Some(control)) = (sip.checked_add(1).and_then(free), free(0)) {
-            return [sip, control.local_addr().unwrap().port()];
         }
     }
 }

@@ -28,6 +28,8 @@ mod open_line;
 mod opus_recording;
 #[path = "../support/peers.rs"]
 mod peers;
+#[path = "../support/ports.rs"]
+mod ports;
 mod refer;
 #[path = "../support/rig.rs"]
 mod rig;

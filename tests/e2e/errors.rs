@@ -13,8 +13,8 @@ use tempfile::TempDir;
 use crate::{
     NUMBER, PATIENCE,
     node::{KEY, Node, SCRIPTED, config},
-    peers::free_port,
-    program::{callbox, free_tcp},
+    ports::free_address,
+    program::callbox,
 };
 
 const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
@@ -22,8 +22,8 @@ const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Ad
 /// A folder with a configuration that works, and `more`.
 fn folder(more: &str) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let sip = ([127, 0, 0, 1], free_port()).into();
-    fs::write(dir.path().join("callbox.toml"), config(free_tcp(), sip, NOBODY, more)).unwrap();
+    let sip = free_address();
+    fs::write(dir.path().join("callbox.toml"), config(free_address(), sip, NOBODY, more)).unwrap();
     dir
 }
 

@@ -15,6 +15,8 @@ mod node;
 mod numbers;
 #[path = "../support/peers.rs"]
 mod peers;
+#[path = "../support/ports.rs"]
+mod ports;
 mod process;
 #[path = "../support/program.rs"]
 mod program;

@@ -1,11 +1,6 @@
 //! A running `callbox serve`, and its HTTP API.
 
-use std::{
-    fs,
-    net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    process::Output,
-};
+use std::{fs, net::SocketAddr, path::PathBuf, process::Output};
 
 use reqwest::{Method, StatusCode};
 use rustix::process::Signal;
@@ -14,9 +9,9 @@ use tempfile::TempDir;
 
 use crate::{
     NUMBER, PATIENCE, awaited,
-    peers::free_port,
+    ports::free_address,
     process,
-    program::{self, Owned, callbox, free_tcp, serve, show_log_of_failure},
+    program::{self, Owned, callbox, serve, show_log_of_failure},
 };
 
 pub const KEY: &str = "cbx_0123456789abcdef0123456789abcdef";
@@ -62,7 +57,7 @@ impl Node {
     /// With the latter of each pair in the place of the former, in its configuration.
     pub async fn changed(telephone: SocketAddr, more: &str, changes: &[(&str, &str)]) -> Node {
         let dir = tempfile::tempdir().unwrap();
-        let (http, sip) = (free_tcp(), (Ipv4Addr::LOCALHOST, free_port()).into());
+        let (http, sip) = (free_address(), free_address());
         let config = changes.iter().fold(config(http, sip, telephone, more), |config, (old, new)| {
             assert!(config.contains(old), "{old} is not in the configuration");
             config.replace(old, new)

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::{Command, Stdio},
 };
@@ -10,6 +10,7 @@ use std::{
 use crate::{
     NUMBER, eventually,
     peers::{free_port, traces},
+    ports::is_used,
     program::Owned,
     sound::{self, Part},
 };
@@ -46,7 +47,7 @@ impl Telephone {
             child.unwrap_or_else(|e| panic!("baresip does not start ({e}): install the package `baresip`"));
         let telephone =
             Telephone { _process: Owned(child), address: (Ipv4Addr::LOCALHOST, port).into(), dir };
-        eventually("baresip listens", || UdpSocket::bind(telephone.address).is_err()).await;
+        eventually("baresip listens", || is_used(port)).await;
         telephone
     }
 

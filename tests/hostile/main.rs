@@ -15,6 +15,8 @@ mod mutate;
 mod noise;
 #[path = "../support/peers.rs"]
 mod peers;
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/settled.rs"]
 mod settled;
 #[path = "../support/waiting.rs"]

@@ -15,6 +15,8 @@ mod crashes;
 mod node;
 mod packages;
 mod payer;
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/program.rs"]
 mod program;
 mod proxy;

@@ -1,10 +1,6 @@
 //! `callbox serve` that sells on a chain, its carrier, and its books.
 
-use std::{
-    fs,
-    net::{Ipv4Addr, SocketAddr, UdpSocket},
-    time::Duration,
-};
+use std::{fs, net::SocketAddr, time::Duration};
 
 use callbox::{
     base::{Usd, Wallet},
@@ -24,7 +20,8 @@ use crate::{
     PATIENCE, awaited,
     carrier::Carrier,
     chain::{Chain, SETTLER_KEY},
-    program::{Owned, callbox, free_tcp, log, serve, show_log_of_failure},
+    ports::free_address,
+    program::{Owned, callbox, log, serve, show_log_of_failure},
 };
 
 pub use crate::carrier::Callee;
@@ -90,7 +87,7 @@ refund_key = "{REFUND_KEY}"
     pub async fn paid(till: Wallet, payments: &str, callee: Callee) -> Node {
         let dir = tempfile::tempdir().unwrap();
         let (carrier, address) = Carrier::start(callee).await;
-        let (http, sip) = (free_tcp(), free_udp());
+        let (http, sip) = (free_address(), free_address());
         fs::write(dir.path().join("callbox.toml"), config(http, sip, &callee.trunks(address), payments))
             .unwrap();
         let stock: String = STOCK.iter().map(|number| format!("{number},carrier\n")).collect();
@@ -143,7 +140,7 @@ refund_key = "{REFUND_KEY}"
     fn move_ports(&mut self) {
         let file = self.dir.path().join("callbox.toml");
         let text = fs::read_to_string(&file).unwrap();
-        let (http, sip) = (free_tcp(), free_udp());
+        let (http, sip) = (free_address(), free_address());
         let text = text.replace(&self.http.to_string(), &http.to_string());
         fs::write(file, text.replace(&self.sip.to_string(), &sip.to_string())).unwrap();
         (self.http, self.sip) = (http, sip);
@@ -297,8 +294,4 @@ vad = {{ engine = "scripted", model = "" }}
 turn = {{ engine = "scripted", model = "" }}
 "#
     )
-}
-
-fn free_udp() -> SocketAddr {
-    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }

@@ -24,6 +24,8 @@ mod ours;
 mod outbound;
 #[path = "../support/peers.rs"]
 mod peers;
+#[path = "../support/ports.rs"]
+mod ports;
 mod refer;
 mod registrar;
 mod scanners;

@@ -123,9 +123,7 @@ async fn registered_node_is_called_over_its_own_connection() {
 /// A telephone that answers at once, by TLS.
 fn baresip(shows: &Certificate) -> (Group, SocketAddr) {
     // It serves TLS at the port above the one that it is given.
-    let is_free = |port: &u16| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port + 1)).is_ok();
-    let port = std::iter::repeat_with(|| free_port().min(65_534)).find(is_free).unwrap();
-    let dir = traces::folder("baresip");
+    let (dir, port) = (traces::folder("baresip"), free_port());
     let pem = [&shows.certificate, &shows.key].map(|file| std::fs::read_to_string(file).unwrap()).concat();
     std::fs::write(dir.join("own.pem"), pem).unwrap();
     let config = format!(

@@ -88,7 +88,7 @@ async fn trunk_that_asks_for_a_certificate_gets_the_nodes() {
 
 /// A TLS server that answers nothing.
 async fn mute_server(shows: &Certificate) -> (Group, SocketAddr) {
-    let port = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let mut command = Command::new("openssl");
     command.args(["s_server", "-quiet", "-accept", &format!("127.0.0.1:{port}")]);
     command.arg("-cert").arg(&shows.certificate).arg("-key").arg(&shows.key);

@@ -11,6 +11,8 @@ mod lossy;
 mod many;
 #[path = "../support/peers.rs"]
 mod peers;
+#[path = "../support/ports.rs"]
+mod ports;
 #[allow(dead_code)] // tests of single calls use the rest
 #[path = "../support/rig.rs"]
 mod rig;

@@ -1,16 +1,12 @@
 //! What many calls need of a rig that was made for single ones.
 
-use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 use callbox::call::event::CallChange;
-use rand::RngExt;
 
 use crate::eventually;
+use crate::ports::free_pairs;
 use crate::rig::{Rig, Script, Story};
-
-/// Below what the system gives to whoever asks for any port.
-const PORTS: std::ops::Range<u16> = 10_000..30_000;
 
 impl Script {
     /// T1 of SIP's timers: on a lossy line a short one ends sooner what must be given up.
@@ -29,10 +25,7 @@ impl Script {
 
     /// So many pairs of ports for RTP and no more; each rests for a while after a call.
     pub fn with_ports(mut self, pairs: u16, rest: Duration) -> Self {
-        let is_free = |port| UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-        let first = std::iter::repeat_with(|| rand::rng().random_range(PORTS) & !1)
-            .find(|first| (*first..first + 2 * pairs).all(is_free))
-            .expect("looks on until there is one");
+        let first = free_pairs(pairs.into());
         self.ports = (first, first + 2 * pairs - 1);
         self.port_rest_ms = rest.as_millis() as u64;
         self

@@ -22,6 +22,8 @@ mod node;
 #[allow(dead_code)]
 #[path = "../pay/packages.rs"]
 mod packages;
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/program.rs"]
 mod program;
 #[path = "../support/waiting.rs"]

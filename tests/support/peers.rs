@@ -4,13 +4,17 @@
 
 use std::{
     fs::File,
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
 };
 
-use crate::eventually;
+pub use crate::ports::free_port;
+use crate::{
+    eventually,
+    ports::{free_pairs, is_used},
+};
 
 #[path = "traces.rs"]
 pub mod traces;
@@ -42,21 +46,9 @@ pub fn spawn(program: &str, package: &str, command: &mut Command) -> Group {
     }
 }
 
-/// An unused UDP port, as far as anyone can know.
-pub fn free_port() -> u16 {
-    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
-}
-
-/// Another test that looks for a free port holds it for a moment, too: hence more than one look.
-async fn listening(port: u16) {
-    let mut looks = 0;
-    eventually("the peer listens", || {
-        let at = (Ipv4Addr::LOCALHOST, port);
-        let taken = UdpSocket::bind(at).is_err() || TcpListener::bind(at).is_err();
-        looks = if taken { looks + 1 } else { 0 };
-        looks == 3
-    })
-    .await;
+/// For `-mp`: SIPp takes it for audio, and the one two above for video.
+pub fn media_port() -> String {
+    free_pairs(2).to_string()
 }
 
 fn scenario_text(name: &str) -> String {
@@ -120,8 +112,12 @@ impl Sipp {
     }
 
     async fn answering(scenario: &str, calls: u32, extra: &[&str]) -> Sipp {
-        let sipp = Sipp::start(free_port(), scenario, calls, None, extra);
-        listening(sipp.address.port()).await;
+        let mut sipp = Sipp::start(free_port(), scenario, calls, None, extra);
+        eventually("SIPp listens", || {
+            assert_eq!(sipp.process.finished(), None, "SIPp ended before it listened");
+            is_used(sipp.address.port())
+        })
+        .await;
         sipp
     }
 
@@ -133,7 +129,12 @@ impl Sipp {
         let (port_text, calls) = (port.to_string(), calls.to_string());
         command.args(["-sf", "scenario.xml", "-i", "127.0.0.1", "-p", &port_text, "-m", &calls, "-nostdin"]);
         command.args(["-s", "+14155550123", "-timeout", "40", "-timeout_error", "-recv_timeout", "20000"]);
-        command.args(["-trace_err", "-trace_msg"]).args(extra);
+        command.args(["-trace_err", "-trace_msg"]);
+        if !extra.contains(&"-mp") {
+            // Two that look for ports at once may take each other's.
+            command.args(["-mp", &media_port()]);
+        }
+        command.args(extra);
         let log = File::create(dir.join("screen")).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log);
         let process = spawn("sipp", "sip-tester", &mut command);

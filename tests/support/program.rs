@@ -2,7 +2,6 @@
 
 use std::{
     fs::{self, OpenOptions},
-    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -47,9 +46,4 @@ pub fn show_log_of_failure(dir: &Path) {
         let lines: Vec<&str> = log.lines().collect();
         eprintln!("--- callbox\n{}", lines[lines.len().saturating_sub(LINES)..].join("\n"));
     }
-}
-
-/// Unused, as far as anyone can know.
-pub fn free_tcp() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
