@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use futures_util::FutureExt;
 use rsipstack::{
     dialog::dialog::Dialog,
     sip::{
@@ -275,10 +276,15 @@ pub(super) fn answer_late(request: Box<Transaction>) {
     reply(request, status, vec![]);
 }
 
+/// Nearly always it has left when this returns, before anything that the request leads to; a connection that does not
+/// take it at once is waited for elsewhere.
 pub(super) fn reply(mut request: Box<Transaction>, status: StatusCode, headers: Vec<Header>) {
-    tokio::spawn(async move {
+    let mut sending = Box::pin(async move {
         if let Err(error) = request.reply_with(status, headers, None).await {
             tracing::debug!(error = describe(&error), "no answer within the call");
         }
     });
+    if sending.as_mut().now_or_never().is_none() {
+        tokio::spawn(sending);
+    }
 }
