@@ -57,6 +57,7 @@ use callbox::call::record::{AnsweredBy, CallPlan, CallStatus, EndedBy, Speaker, 
 use callee::{Callee, Manner};
 use condition::eventually;
 use peers::{Sipp, free_port};
+use ports::free_address;
 use rig::{Rig, Script, plan};
 
 /// Longest wait for what a peer brings about.
@@ -261,7 +262,7 @@ async fn the_maximum_duration_ends_the_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trunk_that_is_down() {
-    let nobody = ([127, 0, 0, 1], free_port()).into();
+    let nobody = free_address();
     let rig = Rig::start(nobody, Script::new()).await;
     let ending = rig.story(rig.place(plan())).await.ending();
     assert_eq!((ending.status, ending.fault), (CallStatus::Failed, Some(Fault::Carrier)));

@@ -20,6 +20,7 @@ use crate::baresip::{Baresip, level};
 use crate::eventually;
 use crate::exchange::{Exchange, Manner, Party};
 use crate::peers::{Sipp, free_port};
+use crate::ports::free_address;
 use crate::rig::{Rig, Script, plan};
 use crate::tones::tone;
 
@@ -176,7 +177,7 @@ async fn call(ours: Srtp, theirs: Option<&str>, encrypted: bool) -> Result<(), S
 /// A baresip calls us; `Err` if that came to nothing.
 async fn called(ours: Srtp, theirs: Option<&str>, encrypted: bool) -> Result<(), sdp::SdpError> {
     let what = format!("{theirs:?} calls {ours:?}");
-    let nobody = ([127, 0, 0, 1], free_port()).into();
+    let nobody = free_address();
     let (node, mut incoming) = node(nobody, ours).await;
     let baresip = Baresip::encrypting(theirs, Some(node.local_address())).await;
     let call = tokio::time::timeout(LIMIT, incoming.recv()).await.expect("a call").unwrap();

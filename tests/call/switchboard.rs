@@ -11,7 +11,7 @@ use callbox::sip::TransferBy;
 use crate::baresip::{Baresip, Plays};
 use crate::handing_over::{hears, outcome, told};
 use crate::kamailio::Kamailio;
-use crate::peers::{Sipp, media_port};
+use crate::peers::Sipp;
 use crate::rig::{Rig, Script, Story, plan};
 
 const OFFICE: &str = "+14155550142";
@@ -99,8 +99,7 @@ async fn a_telephone_that_takes_a_refer_calls_the_office_itself() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_hears_itself_from_an_office_that_echoes() {
-    let port = media_port();
-    let office = Sipp::uas("uas_answer", 1, &["-rtp_echo", "-mi", "127.0.0.1", "-mp", &port]).await;
+    let office = Sipp::uas("uas_answer", 1, &["-rtp_echo", "-mi", "127.0.0.1"]).await;
     let address = office.address;
     let scene = Scene::with((Codec::Pcmu, 900.0), office, address).await;
     bridged(&scene, &scene.caller, 900.0).await;

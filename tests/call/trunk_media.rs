@@ -18,7 +18,7 @@ use futures_util::future::join_all;
 use crate::capture::{self, Sent};
 use crate::far_end::{Came, FarEnd};
 use crate::open_line::open_line;
-use crate::peers::{Sipp, free_port, media_port, traces};
+use crate::peers::{Sipp, free_port, traces};
 use crate::rig::{Rig, Script, plan};
 use crate::secure::LIMIT;
 use crate::tones::{share, tone};
@@ -49,8 +49,7 @@ impl Caller<'_> {
             ("@PLAY@", &play),
             ("@TALK@", self.talk),
         ];
-        let port = media_port();
-        Sipp::uac_filled("uac_media", &filled, to, free_port(), &["-mi", self.media_ip, "-mp", &port])
+        Sipp::uac_filled("uac_media", &filled, to, free_port(), &["-mi", self.media_ip])
     }
 }
 
@@ -428,9 +427,7 @@ async fn every_call_of_many_has_audio_both_ways() {
     let script = vec![Step::Say(Line::new("a tone", &tone(700.0, 80_000, 8_000)))];
     let pace = turns::Config { greet: true, ..turns::Config::default() };
     let mut phone = Phone::start(Config { script, pace, ..Config::default() }, None).await.unwrap();
-    let port = media_port();
-    let more = ["-rtp_echo", "-mp", &port, "-r", "10"];
-    let peer = Sipp::uac("uac_echo", phone.address(), free_port(), CALLS, &more);
+    let peer = Sipp::uac("uac_echo", phone.address(), free_port(), CALLS, &["-rtp_echo", "-r", "10"]);
     for _ in 0..CALLS {
         let report = phone.next_call().await;
         let stats = report.media.unwrap();

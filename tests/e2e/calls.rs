@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{
     NUMBER, alone,
     node::{KEY, Node, REAL, turns},
-    peers::{Sipp, free_port, media_port},
+    peers::{Sipp, free_port},
     sound::{self, Part},
     telephone::Telephone,
 };
@@ -46,8 +46,7 @@ async fn receptionist_answers_a_caller_whose_packets_hold_30_ms() {
     let more = format!("[call]\ninbound_persona = \"receptionist\"\n{REAL}");
     let node = Node::with(([127, 0, 0, 1], port).into(), &more).await;
     // The scenario lies beside this file; it needs a raw socket to play a capture.
-    let media = media_port();
-    let sipp = Sipp::uac("../../e2e/uac_audio", node.sip, port, 1, &["-mp", &media]);
+    let sipp = Sipp::uac("../../e2e/uac_audio", node.sip, port, 1, &[]);
     let id = node.only_call().await["call_id"].as_str().unwrap().to_owned();
     sipp.succeeds().await;
     let call = node.finished(&id).await;

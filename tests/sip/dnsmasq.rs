@@ -9,7 +9,10 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::peers::{Group, free_port, spawn};
+use crate::{
+    peers::{Group, spawn},
+    ports::free_address,
+};
 
 pub struct Dnsmasq {
     _process: Group,
@@ -20,7 +23,7 @@ pub struct Dnsmasq {
 impl Dnsmasq {
     /// Serves what `options` say of names, with answers that may be kept for `ttl` seconds.
     pub async fn start(address: Option<SocketAddr>, ttl: u32, options: &[String]) -> Dnsmasq {
-        let address = address.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, free_port()).into());
+        let address = address.unwrap_or_else(free_address);
         let dir = tempfile::tempdir().unwrap();
         let log = File::create(dir.path().join("log")).unwrap();
         let mut command = Command::new("dnsmasq");

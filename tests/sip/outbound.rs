@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 
 use callbox::base::Pii;
 
-use super::{peers::Sipp, *};
+use super::{peers::Sipp, ports::free_address, *};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answered_call_is_ended_by_our_bye() {
@@ -142,7 +142,7 @@ async fn hold_resume_and_other_requests_in_the_dialog_are_served() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn closed_port_is_unreachable_at_once_and_silence_in_time() {
-    let closed = trunk(([127, 0, 0, 1], peers::free_port()).into());
+    let closed = trunk(free_address());
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mute = TrunkConfig { name: "mute".into(), ..trunk(silent.local_addr().unwrap()) };
     let setup_timeout = Duration::from_secs(1);
@@ -160,7 +160,7 @@ async fn closed_port_is_unreachable_at_once_and_silence_in_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn closed_tcp_port_and_unknown_name_are_unreachable() {
     let tcp = callbox::sip::Transport::Tcp;
-    let closed = TrunkConfig { transport: tcp, ..trunk(([127, 0, 0, 1], peers::free_port()).into()) };
+    let closed = TrunkConfig { transport: tcp, ..trunk(free_address()) };
     let nameless = TrunkConfig::peer("nameless", "pbx.invalid".parse().unwrap());
     let (node, _) = node(vec![closed, nameless]).await;
     for name in ["test", "nameless"] {

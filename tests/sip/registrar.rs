@@ -15,7 +15,7 @@ use tokio::net::UdpSocket;
 use super::{
     dnsmasq::{Dnsmasq, srv},
     kamailio::Kamailio,
-    peers::{Sipp, free_port, media_port},
+    peers::{Sipp, free_port},
     trunks::{hunter, received, response},
     *,
 };
@@ -261,8 +261,8 @@ async fn echoes(media: &UdpSocket, callee: SocketAddr) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn call_survives_the_loss_of_its_trunk_and_the_trunk_learns_us_again() {
-    let (media_port, port) = (media_port(), free_port());
-    let callee = Sipp::uas("uas_routed", 1, &["-rtp_echo", "-mi", "127.0.0.1", "-mp", &media_port]).await;
+    let port = free_port();
+    let callee = Sipp::uas("uas_routed", 1, &["-rtp_echo", "-mi", "127.0.0.1"]).await;
     let carrier = registrar_at(port, callee.address).await;
     // The shortest intervals there are: a trunk is dead after two questions, a quarter apart.
     let trunk = TrunkConfig { options_interval_secs: 5, ..registered_at(carrier.address) };

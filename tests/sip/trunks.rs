@@ -8,6 +8,7 @@ use tokio::{net::UdpSocket, sync::oneshot};
 use super::{
     kamailio::Kamailio,
     peers::{Sipp, free_port},
+    ports::free_address,
     *,
 };
 
@@ -94,7 +95,7 @@ async fn ringing_call_stays_where_it_rings() {
 async fn silent_and_closed_trunks_hand_the_call_on_and_are_tried_last_for_a_while() {
     let silent = StdUdpSocket::bind("127.0.0.1:0").unwrap();
     let free = Sipp::uas("uas_answer", 2, &[]).await;
-    let closed = named("closed", (std::net::Ipv4Addr::LOCALHOST, free_port()).into(), 2);
+    let closed = named("closed", free_address(), 2);
     let mute = named("mute", silent.local_addr().unwrap(), 1);
     let node = hunter(vec![mute, closed, named("free", free.address, 3)], vec![]).await;
     assert_eq!(answered_and_hung_up(&node).await.as_deref(), Some("free"));
@@ -248,7 +249,7 @@ pub fn response(status: &str, request: &str, more: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn hunt_that_finds_nobody_ends_as_its_last_attempt() {
     let full = Sipp::refusing("503 Service Unavailable").await;
-    let closed = named("closed", (std::net::Ipv4Addr::LOCALHOST, free_port()).into(), 2);
+    let closed = named("closed", free_address(), 2);
     let node = hunter(vec![named("full", full.address, 1), closed], vec![]).await;
     let mut call = node.dial(dial()).await.unwrap();
     assert!(matches!(end(&mut call).await, SipEnd::Unreachable { .. }));
@@ -328,7 +329,7 @@ async fn server_that_names_a_time_is_left_alone_until_then() {
 async fn kamailio_that_finds_no_gateway_hands_the_call_on() {
     let gateway = Sipp::uas("uas_answer", 1, &[]).await;
     let up = dispatcher(gateway.address).await;
-    let down = dispatcher((std::net::Ipv4Addr::LOCALHOST, free_port()).into()).await;
+    let down = dispatcher(free_address()).await;
     let node = hunter(vec![named("down", down.address, 1), named("up", up.address, 2)], vec![]).await;
     assert_eq!(answered_and_hung_up(&node).await.as_deref(), Some("up"));
     gateway.succeeds().await;

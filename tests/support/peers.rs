@@ -4,7 +4,7 @@
 
 use std::{
     fs::File,
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr},
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
@@ -46,11 +46,6 @@ pub fn spawn(program: &str, package: &str, command: &mut Command) -> Group {
     }
 }
 
-/// For `-mp`: SIPp takes it for audio, and the one two above for video.
-pub fn media_port() -> String {
-    free_pairs(2).to_string()
-}
-
 fn scenario_text(name: &str) -> String {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/sip/scenarios");
     std::fs::read_to_string(folder.join(name).with_extension("xml")).unwrap()
@@ -75,9 +70,7 @@ impl Sipp {
 
     /// Waits for one call over TCP.
     pub async fn uas_over_tcp(scenario: &str) -> Sipp {
-        let sipp = Sipp::start(free_port(), &scenario_text(scenario), 1, None, &["-t", "t1"]);
-        eventually("the peer listens", || TcpStream::connect(sipp.address).is_ok()).await;
-        sipp
+        Sipp::answering(&scenario_text(scenario), 1, &["-t", "t1"]).await
     }
 
     /// Waits for a call and refuses it with `status` and its reason.
@@ -129,12 +122,10 @@ impl Sipp {
         let (port_text, calls) = (port.to_string(), calls.to_string());
         command.args(["-sf", "scenario.xml", "-i", "127.0.0.1", "-p", &port_text, "-m", &calls, "-nostdin"]);
         command.args(["-s", "+14155550123", "-timeout", "40", "-timeout_error", "-recv_timeout", "20000"]);
-        command.args(["-trace_err", "-trace_msg"]);
-        if !extra.contains(&"-mp") {
-            // Two that look for ports at once may take each other's.
-            command.args(["-mp", &media_port()]);
-        }
-        command.args(extra);
+        // It takes this port for audio and the one two above for video; two that look for some at once may take
+        // each other's.
+        command.args(["-mp", &free_pairs(2).to_string()]);
+        command.args(["-trace_err", "-trace_msg"]).args(extra);
         let log = File::create(dir.join("screen")).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log);
         let process = spawn("sipp", "sip-tester", &mut command);

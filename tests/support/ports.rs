@@ -4,6 +4,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    ops::Range,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
@@ -22,12 +23,11 @@ pub fn free_pairs(pairs: usize) -> u16 {
     // Tests that run in two processes seldom begin at the same one.
     let begin = std::process::id() as usize * 613;
     let used = used();
-    let is_free =
-        |first: usize| !used.iter().any(|port| (first..first + 2 * pairs).contains(&usize::from(*port)));
+    let is_free = |run: &Range<usize>| !used.iter().any(|port| run.contains(&usize::from(*port)));
     let looks = (0..PAIRS).map(|_| (begin + GIVEN.fetch_add(pairs, Ordering::Relaxed)) % PAIRS);
-    let firsts = looks.filter(|pair| pair + pairs <= PAIRS).map(|pair| FIRST + 2 * pair);
-    let first = firsts.into_iter().find(|first| is_free(*first)).expect("ports that are free");
-    first.try_into().unwrap()
+    let whole = looks.filter(|pair| pair + pairs <= PAIRS);
+    let mut runs = whole.map(|pair| FIRST + 2 * pair..FIRST + 2 * (pair + pairs));
+    runs.find(is_free).expect("ports that are free").start.try_into().unwrap()
 }
 
 /// Where somebody may listen who is told so.
