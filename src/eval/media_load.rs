@@ -1,6 +1,7 @@
 //! Many media-only calls of one process at once: what they cost and how evenly they send.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
@@ -79,10 +80,11 @@ impl MediaLoad {
         let MediaLoad { plane, legs, reserved_ms, resident } = self;
         let (mut handles, mut listeners) = (Vec::new(), JoinSet::new());
         let (started, mut waits) = mpsc::channel(legs.len().max(1));
+        let second: Arc<[i16]> = (0..NARROWBAND_HZ as i32).map(|n| ((n % 160 - 80) * 100) as i16).collect();
         for (leg, peer) in legs.into_iter().zip(peers) {
             let begun = Instant::now();
             let (handle, events) = leg.start(session(&plane, *peer))?;
-            listeners.spawn(talk(handle.clone(), events, begun, started.clone()));
+            listeners.spawn(talk(handle.clone(), second.clone(), events, begun, started.clone()));
             handles.push(handle);
         }
         tokio::time::sleep(WARM_UP).await;
@@ -130,14 +132,19 @@ fn session(plane: &MediaPlane, remote: SocketAddr) -> SessionConfig {
     agreed.begin(config.jitter, config.rtp_timeout(), rand::random())
 }
 
-/// Plays one second after another, and takes what comes through an energy gate.
-async fn talk(handle: MediaHandle, mut events: MediaEvents, begun: Instant, started: mpsc::Sender<Duration>) {
-    let second: Vec<i16> = (0..NARROWBAND_HZ as i32).map(|n| ((n % 160 - 80) * 100) as i16).collect();
+/// Plays a second again and again, and takes what comes through an energy gate.
+async fn talk(
+    handle: MediaHandle,
+    second: Arc<[i16]>,
+    mut events: MediaEvents,
+    begun: Instant,
+    started: mpsc::Sender<Duration>,
+) {
     let mut next = 0;
     let mut play = || {
         let utterance = UtteranceId(next);
         next += 1;
-        handle.play(utterance, second.clone()).and_then(|()| handle.finish(utterance))
+        handle.play(utterance, second.to_vec()).and_then(|()| handle.finish(utterance))
     };
     let mut playing = play();
     let (mut gate, mut started) = (EnergyGate::new(Default::default()), Some(started));
