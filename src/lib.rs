@@ -58,8 +58,3 @@ pub mod service;
 pub mod sip;
 pub mod store;
 pub mod voice;
-
-/// A media thread asks for the memory of a frame, and another thread gives it back, fifty times a second for each call.
-/// The C library has one lock for the two.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
